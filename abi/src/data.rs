@@ -1,0 +1,295 @@
+//! What crosses by value, beside errors and tensors.
+//!
+//! None of these structs ever changes; what a later version has to add travels in `extra`.
+
+use crate::{DataType, EventBox, KernelBox, ROption, RString, RVec, TensorDescriptor};
+use abi_stable::StableAbi;
+
+/// A key and its value.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug, PartialEq)]
+pub struct Pair {
+    /// The key.
+    pub key: RString,
+    /// The value, as in a config.
+    pub value: RString,
+}
+
+/// How much a line of log matters. An open set.
+#[repr(transparent)]
+#[derive(StableAbi, Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogLevel(pub u32);
+
+/// Who a plugin is.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug)]
+pub struct PluginInfo {
+    /// Its name, also the prefix of its ops.
+    pub name: RString,
+    /// Its version.
+    pub version: RString,
+    /// Its licence.
+    pub license: RString,
+    /// One line about it.
+    pub description: RString,
+    /// More, by name.
+    pub extra: RVec<Pair>,
+}
+
+/// An op that a plugin brings.
+#[repr(C)]
+#[derive(StableAbi)]
+pub struct PluginOp {
+    /// Its name, without the plugin's.
+    pub name: RString,
+    /// Counts up when its meaning changes.
+    pub revision: u32,
+    /// Its declaration, and its decomposition if it has one, in the language.
+    pub declaration: RString,
+    /// Its native kernel.
+    pub kernel: ROption<KernelBox>,
+    /// More, by name.
+    pub extra: RVec<Pair>,
+}
+
+/// A file of rewrite rules.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug)]
+pub struct RuleText {
+    /// The file's name, for messages.
+    pub file: RString,
+    /// Its text.
+    pub text: RString,
+}
+
+/// An option of a backend.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug)]
+pub struct OptionSpec {
+    /// Its key in `[backend.NAME]`.
+    pub name: RString,
+    /// What its values are: `integer`, `string`, …
+    pub kind: RString,
+    /// Its default, as in a config.
+    pub default: RString,
+    /// One line about it.
+    pub description: RString,
+    /// More, by name.
+    pub extra: RVec<Pair>,
+}
+
+/// Which form an [`Attribute`] has. An open set.
+#[repr(transparent)]
+#[derive(StableAbi, Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AttributeKind(pub u32);
+
+impl AttributeKind {
+    /// `none`.
+    pub const NONE: AttributeKind = AttributeKind(0);
+    /// A truth value, in `integer`.
+    pub const BOOL: AttributeKind = AttributeKind(1);
+    /// A whole number, in `integer`.
+    pub const INT: AttributeKind = AttributeKind(2);
+    /// A number, its bits in `integer`.
+    pub const FLOAT: AttributeKind = AttributeKind(3);
+    /// A string, in `text`.
+    pub const STR: AttributeKind = AttributeKind(4);
+    /// A dtype's name, in `text`.
+    pub const DTYPE: AttributeKind = AttributeKind(5);
+    /// A list, in `items`.
+    pub const LIST: AttributeKind = AttributeKind(6);
+    /// An index, whose `items` are of the kinds below, [`INT`](Self::INT) and [`NONE`](Self::NONE) (a new axis).
+    pub const INDEX: AttributeKind = AttributeKind(7);
+    /// In an index: start, stop and step, in `items`.
+    pub const SLICE: AttributeKind = AttributeKind(8);
+    /// In an index or a slice: the number of an operand, in `integer`.
+    pub const OPERAND: AttributeKind = AttributeKind(9);
+    /// In an index: `...`.
+    pub const ELLIPSIS: AttributeKind = AttributeKind(10);
+}
+
+/// The value of an attribute.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug)]
+pub struct Attribute {
+    /// Which of the fields counts.
+    pub kind: AttributeKind,
+    /// A number.
+    pub integer: i64,
+    /// A text.
+    pub text: RString,
+    /// Parts.
+    pub items: RVec<Attribute>,
+}
+
+/// An attribute and its name.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug)]
+pub struct NamedAttribute {
+    /// Its name.
+    pub name: RString,
+    /// Its value.
+    pub value: Attribute,
+}
+
+/// One dim of a [`ValueType`].
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug)]
+pub struct DimType {
+    /// The length, or -1.
+    pub length: i64,
+    /// The name of a length that is only known in a call; empty if it has none.
+    pub name: RString,
+}
+
+/// The type of a value before its shape is known.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug)]
+pub struct ValueType {
+    /// The element type.
+    pub dtype: DataType,
+    /// Whether the dtype gives way to another's.
+    pub weak: bool,
+    /// The dims.
+    pub dims: RVec<DimType>,
+}
+
+/// A node that someone asks a device about.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug)]
+pub struct NodeDescription {
+    /// The op's name.
+    pub op: RString,
+    /// The op's revision.
+    pub revision: u32,
+    /// Its attributes.
+    pub attributes: RVec<NamedAttribute>,
+    /// The types of its operands.
+    pub operands: RVec<ValueType>,
+    /// The types of its results.
+    pub results: RVec<ValueType>,
+    /// More, by name.
+    pub extra: RVec<Pair>,
+}
+
+/// Leave to write a result into an operand's memory.
+#[repr(C)]
+#[derive(StableAbi, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overwrite {
+    /// Number of the operand.
+    pub operand: u32,
+    /// Number of the result.
+    pub result: u32,
+}
+
+/// Whether a node can run on a device.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug)]
+pub struct Support {
+    /// Yes or no.
+    pub supported: bool,
+    /// Why not.
+    pub reason: RString,
+    /// What it may overwrite.
+    pub overwrites: RVec<Overwrite>,
+}
+
+/// What a device is.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug)]
+pub struct DeviceInfo {
+    /// The facts about it, by name.
+    pub facts: RVec<Pair>,
+}
+
+/// A constant of a program.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug)]
+pub struct Constant {
+    /// Its name in the text.
+    pub name: RString,
+    /// Its value, in host memory.
+    pub tensor: TensorDescriptor,
+}
+
+/// A program to compile.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug)]
+pub struct Program {
+    /// The form of the text: `arig/1`.
+    pub format: RString,
+    /// The program in the language.
+    pub text: RString,
+    /// Its constants.
+    pub constants: RVec<Constant>,
+    /// More, by name.
+    pub extra: RVec<Pair>,
+}
+
+/// How to compile.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug)]
+pub struct CompileOptions {
+    /// The options by name.
+    pub options: RVec<Pair>,
+}
+
+/// A value that a program takes or gives.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug)]
+pub struct Port {
+    /// Its name; may be empty.
+    pub name: RString,
+    /// Its type.
+    pub ty: ValueType,
+}
+
+/// What a program takes and gives.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug)]
+pub struct ProgramIo {
+    /// What it takes.
+    pub inputs: RVec<Port>,
+    /// What it gives.
+    pub outputs: RVec<Port>,
+    /// Inputs that, when donated, become which outputs.
+    pub aliases: RVec<Overwrite>,
+    /// More, by name.
+    pub extra: RVec<Pair>,
+}
+
+/// An argument of a run.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug)]
+pub struct Argument {
+    /// The tensor, on the executable's device.
+    pub tensor: TensorDescriptor,
+    /// Whether its memory may be overwritten.
+    pub donated: bool,
+}
+
+/// What a run gives.
+#[repr(C)]
+#[derive(StableAbi)]
+pub struct RunResult {
+    /// The results.
+    pub results: RVec<TensorDescriptor>,
+    /// When they are ready.
+    pub done: EventBox,
+}
+
+/// What one part of an executable cost.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug)]
+pub struct ProfileEntry {
+    /// What ran.
+    pub name: RString,
+    /// How often.
+    pub calls: u64,
+    /// How long, in nanoseconds.
+    pub nanoseconds: u64,
+    /// Which node of the program, if it was one.
+    pub node: ROption<u64>,
+    /// More, by name.
+    pub extra: RVec<Pair>,
+}
