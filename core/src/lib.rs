@@ -1,1 +1,14 @@
-//! core.
+//! The core of Arignote: element types, tensors, graphs, ops, gradients, rewrites, the plugin host
+//! and the runtime that turns a graph into a callable function.
+//!
+//! Dependencies between the modules run one way, from the bottom of this list to its top:
+//! [`tensor`] → [`graph`] and [`ops`] → [`autodiff`], [`lang`] → [`rewrite`] → [`plugin`] →
+//! [`runtime`] → [`inspect`]. [`config`] stands apart and is read by the runtime only.
+
+pub mod error;
+pub mod graph;
+pub mod ops;
+pub mod plugin;
+pub mod tensor;
+
+pub use error::{Error, ErrorKind, Result};

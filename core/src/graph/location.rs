@@ -1,0 +1,50 @@
+//! A place in the user's code.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// File, line and column (from 1) of the code that built a node.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Location {
+    /// Path as the user wrote it; empty where the place is not known.
+    pub file: Arc<str>,
+    /// Line, from 1.
+    pub line: u32,
+    /// Column, from 1; 0 where it is not known.
+    pub column: u32,
+}
+
+impl Location {
+    /// No place.
+    pub fn unknown() -> Location {
+        Location { file: "".into(), line: 0, column: 0 }
+    }
+
+    /// The place that called the function whose `#[track_caller]` chain ends here.
+    #[track_caller]
+    pub fn caller() -> Location {
+        let caller = std::panic::Location::caller();
+        thread_local! {
+            static LAST: std::cell::RefCell<(&'static str, Arc<str>)> = std::cell::RefCell::new(("", "".into()));
+        }
+        let file = LAST.with_borrow_mut(|last| {
+            if last.0 != caller.file() {
+                *last = (caller.file(), caller.file().into());
+            }
+            last.1.clone()
+        });
+        Location { file, line: caller.line(), column: caller.column() }
+    }
+
+    /// Whether there is a place.
+    pub fn is_known(&self) -> bool {
+        !self.file.is_empty()
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)?;
+        if self.column > 0 { write!(f, ":{}", self.column) } else { Ok(()) }
+    }
+}

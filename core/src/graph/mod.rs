@@ -1,0 +1,18 @@
+//! Graphs in two forms: [`Var`], the user's immutable, shared expression, and [`Graph`], the owned
+//! form that rewrites work on.
+//!
+//! Nothing here knows any op by name; what an op means is asked through [`Op`](crate::ops::Op).
+
+mod expression;
+mod location;
+mod owned;
+mod state;
+mod traverse;
+mod var;
+
+pub use expression::{FunctionGraph, Update};
+pub use location::Location;
+pub use owned::{Graph, NodeId, NodeView, ValueId, ValueKind};
+pub use state::{State, StateValue};
+pub use traverse::{ancestors, clone_with, depends_on, inputs_of, same_graph, topological_order};
+pub use var::{Constant, Node, NodeKind, Var};

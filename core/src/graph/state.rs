@@ -1,0 +1,73 @@
+//! State: a named value that lives across calls (Theano's shared variable).
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::tensor::{DeviceTensor, Tensor, Type};
+
+/// A variable that keeps its value between calls. Clones are the same variable.
+#[derive(Clone)]
+pub struct State {
+    cell: Arc<Cell>,
+}
+
+struct Cell {
+    name: String,
+    ty: Type,
+    value: Mutex<StateValue>,
+}
+
+/// The value of a [`State`].
+#[derive(Clone, Debug)]
+pub enum StateValue {
+    /// Not set yet: compiling a function computes the initial expression first.
+    Unset(crate::graph::Var),
+    /// In host memory.
+    Host(Tensor),
+    /// Where the device that computed it keeps it.
+    Device(DeviceTensor),
+}
+
+impl State {
+    /// A state variable with an initial value. Every dim is that of the value unless the type, given
+    /// by [`State::with_type`], says otherwise.
+    pub fn new(name: &str, value: Tensor) -> State {
+        State::with_type(name, value.ty(), StateValue::Host(value))
+    }
+
+    /// A state variable of a type that leaves some dims open, or whose value is an expression.
+    pub fn with_type(name: &str, ty: Type, value: StateValue) -> State {
+        State { cell: Arc::new(Cell { name: name.to_owned(), ty, value: Mutex::new(value) }) }
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.cell.name
+    }
+
+    /// The type, which every value has.
+    pub fn ty(&self) -> &Type {
+        &self.cell.ty
+    }
+
+    /// The value, locked: a call holds the lock of every state that it updates.
+    pub fn lock(&self) -> MutexGuard<'_, StateValue> {
+        self.cell.value.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Whether both are the same variable.
+    pub fn is(&self, other: &State) -> bool {
+        Arc::ptr_eq(&self.cell, &other.cell)
+    }
+
+    /// A number that differs between variables that live at the same time; for ordering locks.
+    pub fn address(&self) -> usize {
+        Arc::as_ptr(&self.cell) as usize
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "state {}: {}", self.cell.name, self.cell.ty)
+    }
+}

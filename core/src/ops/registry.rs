@@ -1,0 +1,73 @@
+//! All ops by name, the core's and the plugins'.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::{FAMILIES, Op};
+use crate::error::{Error, ErrorKind, Result, nearest};
+
+/// The ops that graphs can be built from.
+#[derive(Default)]
+pub struct Registry {
+    ops: BTreeMap<String, Arc<dyn Op>>,
+}
+
+impl Registry {
+    /// Adds an op of the core. Two of one name are a mistake in the core that its tests find.
+    pub fn add(&mut self, op: impl Op) {
+        self.ops.insert(op.name().to_owned(), Arc::new(op));
+    }
+
+    /// Adds ops that belong together: all of them or, after an error, none.
+    ///
+    /// # Errors
+    /// If a name is taken.
+    pub fn add_all(&mut self, ops: Vec<Arc<dyn Op>>) -> Result<()> {
+        if let Some(op) = ops.iter().find(|op| self.ops.contains_key(op.name())) {
+            let message = format!("an op named `{}` exists already", op.name());
+            return Err(Error::new(ErrorKind::Plugin, message));
+        }
+        self.ops.extend(ops.into_iter().map(|op| (op.name().to_owned(), op)));
+        Ok(())
+    }
+
+    /// The op of this name.
+    ///
+    /// # Errors
+    /// If there is none; the error names the nearest.
+    pub fn get(&self, name: &str) -> Result<Arc<dyn Op>> {
+        self.ops.get(name).cloned().ok_or_else(|| {
+            let error = Error::new(ErrorKind::Syntax, format!("there is no op `{name}`"));
+            match nearest(name, self.ops.keys().map(String::as_str)) {
+                Some(near) => error.note(format!("did you mean `{near}`?")),
+                None => error.note("`arignote ops` lists them"),
+            }
+        })
+    }
+
+    /// All ops in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn Op>> {
+        self.ops.values()
+    }
+}
+
+fn global() -> &'static RwLock<Registry> {
+    static REGISTRY: OnceLock<RwLock<Registry>> = OnceLock::new();
+    REGISTRY.get_or_init(|| {
+        let mut registry = Registry::default();
+        for register in FAMILIES {
+            register(&mut registry);
+        }
+        RwLock::new(registry)
+    })
+}
+
+/// The process-wide registry, for reading.
+pub fn registry() -> RwLockReadGuard<'static, Registry> {
+    global().read().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// The process-wide registry, for adding a plugin's ops.
+pub fn registry_mut() -> RwLockWriteGuard<'static, Registry> {
+    global().write().unwrap_or_else(|poisoned| poisoned.into_inner())
+}

@@ -1,0 +1,321 @@
+//! The safe traits of the boundary. A plugin implements them; the host's loader hands them out for
+//! statically and dynamically linked plugins alike. [`Error`] values carry failures; a panic inside an
+//! implementation becomes one.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::ops::Attributes;
+use crate::tensor::{DeviceTensor, MemoryKind, Shape, Tensor, Type};
+
+/// Who made a plugin.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct PluginInfo {
+    pub name: String,
+    pub version: String,
+    pub license: String,
+    pub description: String,
+}
+
+/// A plugin: any mixture of backends, ops and rewrite rules.
+pub trait Plugin: Send + Sync + 'static {
+    /// Who made it. Must not have side effects.
+    fn info(&self) -> PluginInfo;
+
+    /// Called once, before anything else but `info`.
+    ///
+    /// # Errors
+    /// If the plugin cannot work; it is then not registered at all.
+    fn init(&self, host: Arc<dyn Host>) -> Result<()> {
+        let _ = host;
+        Ok(())
+    }
+
+    /// The devices' makers.
+    fn backends(&self) -> Vec<Arc<dyn Backend>> {
+        Vec::new()
+    }
+
+    /// New ops.
+    fn ops(&self) -> Vec<PluginOp> {
+        Vec::new()
+    }
+
+    /// New rewrite rules.
+    fn rules(&self) -> Vec<RuleText> {
+        Vec::new()
+    }
+}
+
+/// An op of a plugin: a definition in the language, and kernels for it where it has some.
+#[derive(Clone)]
+pub struct PluginOp {
+    /// The op's name, `plugin::op`.
+    pub name: String,
+    /// Grows when the meaning changes.
+    pub revision: u32,
+    /// One function of the language. Its operands come first; parameters with a default and type
+    /// `f64[]`, `i64[]` or `bool[]` are attributes. It is the op's meaning, type rule and gradient:
+    /// `fn swish(x, beta: f64[] = 1.0) { return x * sigmoid(beta * x) }`.
+    pub definition: String,
+    /// Documentation in Markdown.
+    pub doc: String,
+    /// A kernel for devices in host memory.
+    pub kernel: Option<Arc<dyn HostKernel>>,
+}
+
+/// Rewrite rules as text of the language.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleText {
+    /// What errors and listings call the text, such as `tidy.rules`.
+    pub file: String,
+    /// The rules.
+    pub text: String,
+}
+
+/// Native code for an op on tensors in host memory.
+pub trait HostKernel: Send + Sync + 'static {
+    /// Pairs (operand, result) such that the result may be written over the operand.
+    fn overwrites(&self) -> Vec<(usize, usize)> {
+        Vec::new()
+    }
+
+    /// Computes the results. All tensors are contiguous, results have the right dtype and shape. Where
+    /// a result overwrites an operand, that operand is `None` and the result holds its elements.
+    ///
+    /// # Errors
+    /// If it cannot; the results' contents are then not used.
+    fn run(&self, attributes: &Attributes, operands: &[Option<&Tensor>], results: &mut [Tensor]) -> Result<()>;
+}
+
+/// How grave a log line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u32)]
+#[allow(missing_docs)]
+pub enum LogLevel {
+    Error = 1,
+    Warn = 2,
+    Info = 3,
+    Debug = 4,
+}
+
+/// What the host does for plugins, which start no threads and own no logger.
+pub trait Host: Send + Sync {
+    /// Writes a line to the host's log.
+    fn log(&self, level: LogLevel, message: &str);
+
+    /// Calls `body` with 0, 1, … `count - 1`, on several threads if the host has them, and returns when
+    /// all calls have. A panic in one is raised again here.
+    fn parallel_for(&self, count: usize, body: &(dyn Fn(usize) + Sync));
+
+    /// How many calls `parallel_for` makes at once at most.
+    fn threads(&self) -> usize;
+
+    /// Whether the user asked to stop; long work should look now and then.
+    fn cancelled(&self) -> bool {
+        false
+    }
+
+    /// The host kernel that some plugin gives for an op.
+    fn kernel(&self, op: &str) -> Option<Arc<dyn HostKernel>>;
+}
+
+/// A maker of devices.
+pub trait Backend: Send + Sync + 'static {
+    /// The name in the config: `cpu` for devices `cpu` or `cpu0`.
+    fn name(&self) -> &str;
+
+    /// How many devices there are. Must not have side effects.
+    fn device_count(&self) -> usize;
+
+    /// Why there are none, if there are none.
+    fn unavailable_reason(&self) -> Option<String> {
+        None
+    }
+
+    /// How gladly `device = "auto"` takes this backend; the highest that is available wins.
+    fn priority(&self) -> i32 {
+        0
+    }
+
+    /// The keys of `[backend.NAME]` in the config, with kind, default and doc.
+    fn options(&self) -> Vec<BackendOption> {
+        Vec::new()
+    }
+
+    /// Opens a device.
+    ///
+    /// # Errors
+    /// If it is not there or an option is wrong.
+    fn open(&self, ordinal: usize, options: &Attributes, host: Arc<dyn Host>) -> Result<Arc<dyn Device>>;
+}
+
+/// A key of `[backend.NAME]`. Its default also gives its kind.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct BackendOption {
+    pub name: String,
+    pub default: crate::ops::Attribute,
+    pub doc: String,
+}
+
+/// What a device is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct DeviceInfo {
+    /// `cpu`, `cuda0`
+    pub name: String,
+    /// One line for people: model, threads.
+    pub description: String,
+    pub memory: MemoryKind,
+    /// 0 where it is not known.
+    pub memory_bytes: u64,
+}
+
+/// An application that a device is asked about.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct NodeQuery<'a> {
+    pub op: &'a str,
+    pub revision: u32,
+    pub attributes: &'a Attributes,
+    pub operands: &'a [Type],
+    pub results: &'a [Type],
+}
+
+/// A device's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Support {
+    /// It runs the node and may write results over operands, as pairs (operand, result).
+    Yes(Vec<(usize, usize)>),
+    /// It does not, because of this.
+    No(String),
+}
+
+/// Counters of a device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct DeviceStats {
+    pub allocations: u64,
+    pub live_bytes: u64,
+    pub peak_bytes: u64,
+}
+
+/// A device. All methods may be called from any thread, several at once.
+pub trait Device: Send + Sync {
+    /// What it is.
+    fn info(&self) -> DeviceInfo;
+
+    /// Whether it runs a node, and what it may overwrite.
+    fn supports(&self, node: &NodeQuery<'_>) -> Support;
+
+    /// A copy of a host tensor in the device's memory; for host memory it may share.
+    #[allow(clippy::missing_errors_doc)]
+    fn upload(&self, tensor: &Tensor) -> Result<DeviceTensor>;
+
+    /// A copy in host memory.
+    #[allow(clippy::missing_errors_doc)]
+    fn download(&self, tensor: &DeviceTensor) -> Result<Tensor>;
+
+    /// Makes a program executable. Shapes are not needed; the first call with new shapes plans.
+    ///
+    /// # Errors
+    /// If the program holds something that [`Device::supports`] denies.
+    fn compile(&self, program: &Program, options: &CompileOptions) -> Result<Arc<dyn Executable>>;
+
+    /// Waits until all work given so far is done.
+    #[allow(clippy::missing_errors_doc)]
+    fn synchronize(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Counters since the device was opened.
+    fn stats(&self) -> DeviceStats {
+        DeviceStats::default()
+    }
+}
+
+/// A graph as it crosses the boundary.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Program {
+    /// The text's format, [`Program::FORMAT`].
+    pub format: String,
+    /// A module of the language whose function `main` is the program. Inputs come in order; every
+    /// statement binds the results of one op; a call of another function of the module is a fused
+    /// region, which a reader may as well inline.
+    pub text: String,
+    /// The constants that the text names as `const(0)`, `const(1)`, ...
+    pub constants: Vec<Tensor>,
+    /// What each statement of `main` may do, in order.
+    pub notes: Vec<StatementNote>,
+}
+
+/// What the compiler decided about one statement of a program.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StatementNote {
+    /// Results to be written over operands: pairs (operand, result).
+    pub overwrites: Vec<(u32, u32)>,
+    /// Operands (by position) that no later statement reads.
+    pub last_uses: Vec<u32>,
+}
+
+impl Program {
+    /// The format that this version writes.
+    pub const FORMAT: &str = "arig/1";
+}
+
+/// How to compile.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CompileOptions {
+    /// Keep time per statement for [`Executable::profile`].
+    pub profile: bool,
+    /// Which arguments the caller may donate.
+    pub donatable: Vec<bool>,
+}
+
+/// An argument of a run.
+#[derive(Clone, Debug)]
+pub struct Argument {
+    /// The tensor.
+    pub tensor: DeviceTensor,
+    /// Whether the callee may overwrite it: the caller reads it no more, unless the run fails, in which
+    /// case it must be as it was.
+    pub donated: bool,
+}
+
+/// Time and memory of one statement, summed over all runs.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct ProfileEntry {
+    pub statement: usize,
+    pub calls: u64,
+    pub seconds: f64,
+    pub bytes: u64,
+}
+
+/// A compiled program. `run` may be called from several threads at once.
+pub trait Executable: Send + Sync {
+    /// Computes the results. Shapes are checked; the results' shapes come out of the run.
+    ///
+    /// # Errors
+    /// If shapes or values do not fit; the error's node is the statement. No donated argument has then
+    /// been overwritten.
+    fn run(&self, arguments: Vec<Argument>) -> Result<Vec<DeviceTensor>>;
+
+    /// Bytes that a run with these argument shapes needs beside arguments and results, at its peak.
+    fn workspace(&self, shapes: &[Shape]) -> Option<u64> {
+        let _ = shapes;
+        None
+    }
+
+    /// Plan, kernel source or assembly, for people.
+    fn debug_text(&self) -> String {
+        String::new()
+    }
+
+    /// What each statement cost, if the program was compiled for profiling.
+    fn profile(&self) -> Vec<ProfileEntry> {
+        Vec::new()
+    }
+}

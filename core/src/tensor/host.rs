@@ -1,0 +1,377 @@
+//! A tensor in host memory: contiguous, row-major, shared until written.
+
+use std::fmt;
+use std::sync::Arc;
+
+use half::{bf16, f16};
+
+use super::{DType, Element, Shape, Type};
+use crate::dispatch_dtype;
+use crate::error::{Error, ErrorKind, Result};
+
+/// A tensor in host memory, contiguous and row-major. Clones share their elements; writing to a
+/// shared one copies first.
+#[derive(Clone)]
+pub struct Tensor {
+    data: Data,
+    shape: Shape,
+}
+
+#[derive(Clone)]
+enum Data {
+    Bool(Arc<Vec<bool>>),
+    I8(Arc<Vec<i8>>),
+    I16(Arc<Vec<i16>>),
+    I32(Arc<Vec<i32>>),
+    I64(Arc<Vec<i64>>),
+    U8(Arc<Vec<u8>>),
+    U16(Arc<Vec<u16>>),
+    U32(Arc<Vec<u32>>),
+    U64(Arc<Vec<u64>>),
+    F16(Arc<Vec<f16>>),
+    BF16(Arc<Vec<bf16>>),
+    F32(Arc<Vec<f32>>),
+    F64(Arc<Vec<f64>>),
+}
+
+macro_rules! for_data {
+    ($data:expr, $vector:ident => $body:expr) => {
+        match $data {
+            Data::Bool($vector) => $body,
+            Data::I8($vector) => $body,
+            Data::I16($vector) => $body,
+            Data::I32($vector) => $body,
+            Data::I64($vector) => $body,
+            Data::U8($vector) => $body,
+            Data::U16($vector) => $body,
+            Data::U32($vector) => $body,
+            Data::U64($vector) => $body,
+            Data::F16($vector) => $body,
+            Data::BF16($vector) => $body,
+            Data::F32($vector) => $body,
+            Data::F64($vector) => $body,
+        }
+    };
+}
+
+macro_rules! with_vector {
+    ($($T:ty, $variant:ident);*) => {$(
+        impl Stored for $T {
+            fn wrap(vector: Arc<Vec<$T>>) -> Data { Data::$variant(vector) }
+            fn unwrap(data: &Data) -> Option<&Arc<Vec<$T>>> {
+                if let Data::$variant(vector) = data { Some(vector) } else { None }
+            }
+            fn unwrap_mut(data: &mut Data) -> Option<&mut Arc<Vec<$T>>> {
+                if let Data::$variant(vector) = data { Some(vector) } else { None }
+            }
+        }
+    )*};
+}
+
+trait Stored: Sized {
+    fn wrap(vector: Arc<Vec<Self>>) -> Data;
+    fn unwrap(data: &Data) -> Option<&Arc<Vec<Self>>>;
+    fn unwrap_mut(data: &mut Data) -> Option<&mut Arc<Vec<Self>>>;
+}
+with_vector!(bool, Bool; i8, I8; i16, I16; i32, I32; i64, I64; u8, U8; u16, U16; u32, U32; u64, U64;
+    f16, F16; bf16, BF16; f32, F32; f64, F64);
+
+/// An [`Element`] that a [`Tensor`] can hold: all of them. The bound hides the storage.
+#[allow(private_bounds)]
+pub trait TensorElement: Element + Stored {}
+impl<T: Element + Stored> TensorElement for T {}
+
+impl Tensor {
+    /// A tensor from its elements in row-major order.
+    ///
+    /// ```
+    /// use arignote_core::tensor::Tensor;
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0], &[2, 3]).unwrap();
+    /// assert_eq!(x.to_string(), "[[1, 2, 3], [4, 5, 6]]");
+    /// ```
+    ///
+    /// # Errors
+    /// If the number of elements is not the product of the shape.
+    pub fn from_vec<T: TensorElement>(elements: Vec<T>, shape: &[usize]) -> Result<Tensor> {
+        if elements.len() != shape.iter().product::<usize>() {
+            let message = format!("{} elements do not fill the shape {shape:?}", elements.len());
+            return Err(Error::new(ErrorKind::Runtime, message));
+        }
+        Ok(Tensor { data: T::wrap(Arc::new(elements)), shape: shape.into() })
+    }
+
+    /// A tensor without axes.
+    pub fn scalar<T: TensorElement>(value: T) -> Tensor {
+        Tensor { data: T::wrap(Arc::new(vec![value])), shape: Shape::new() }
+    }
+
+    /// A tensor of one axis.
+    pub fn vector<T: TensorElement>(elements: Vec<T>) -> Tensor {
+        let shape = Shape::from_slice(&[elements.len()]);
+        Tensor { data: T::wrap(Arc::new(elements)), shape }
+    }
+
+    /// A tensor filled with the dtype's zero.
+    pub fn zeros(dtype: DType, shape: &[usize]) -> Tensor {
+        dispatch_dtype!(dtype, T => {
+            let elements: Vec<T> = vec![T::default(); shape.iter().product()];
+            Tensor { data: <T as Stored>::wrap(Arc::new(elements)), shape: shape.into() }
+        })
+    }
+
+    /// A copy of an ndarray.
+    pub fn from_ndarray<T: TensorElement, D: ndarray::Dimension>(array: &ndarray::ArrayRef<T, D>) -> Tensor {
+        let elements: Vec<T> = array.iter().copied().collect();
+        Tensor { data: T::wrap(Arc::new(elements)), shape: array.shape().into() }
+    }
+
+    /// A copy as an ndarray.
+    ///
+    /// # Errors
+    /// If the tensor has another dtype.
+    pub fn to_ndarray<T: TensorElement>(&self) -> Result<ndarray::ArrayD<T>> {
+        let elements = self.as_slice::<T>()?.to_vec();
+        ndarray::ArrayD::from_shape_vec(ndarray::IxDyn(&self.shape), elements)
+            .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))
+    }
+
+    /// The element type.
+    pub fn dtype(&self) -> DType {
+        fn of<T: Element>(_: &Arc<Vec<T>>) -> DType {
+            T::DTYPE
+        }
+        for_data!(&self.data, vector => of(vector))
+    }
+
+    /// The length of each axis.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Number of axes.
+    pub fn rank(&self) -> usize {
+        self.shape.len()
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        for_data!(&self.data, vector => vector.len())
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The symbolic type with this dtype and shape.
+    pub fn ty(&self) -> Type {
+        Type::of_shape(self.dtype(), &self.shape)
+    }
+
+    /// The elements in row-major order.
+    ///
+    /// # Errors
+    /// If the tensor has another dtype.
+    pub fn as_slice<T: TensorElement>(&self) -> Result<&[T]> {
+        match T::unwrap(&self.data) {
+            Some(vector) => Ok(vector.as_slice()),
+            None => Err(self.wrong_dtype(T::DTYPE)),
+        }
+    }
+
+    /// The elements for writing; copies them first if another tensor shares them.
+    ///
+    /// # Errors
+    /// If the tensor has another dtype.
+    pub fn as_mut_slice<T: TensorElement>(&mut self) -> Result<&mut [T]> {
+        let error = self.wrong_dtype(T::DTYPE);
+        T::unwrap_mut(&mut self.data).map(|vector| Arc::make_mut(vector).as_mut_slice()).ok_or(error)
+    }
+
+    /// Whether no other tensor shares the elements, so that writing copies nothing.
+    pub fn is_unique(&self) -> bool {
+        for_data!(&self.data, vector => Arc::strong_count(vector) == 1)
+    }
+
+    /// The address of the first element, for descriptors that cross the plugin boundary.
+    pub fn as_ptr(&self) -> *const u8 {
+        for_data!(&self.data, vector => vector.as_ptr().cast())
+    }
+
+    /// Size of the elements in bytes.
+    pub fn byte_len(&self) -> usize {
+        self.len() * self.dtype().size()
+    }
+
+    /// A copy of the elements as bytes in the machine's order.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        fn bytes<T: Element>(vector: &[T]) -> Vec<u8> {
+            // SAFETY: every element type is plain data without padding, so its bytes may be read.
+            unsafe { std::slice::from_raw_parts(vector.as_ptr().cast::<u8>(), size_of_val(vector)) }.to_vec()
+        }
+        for_data!(&self.data, vector => bytes(vector))
+    }
+
+    /// A tensor from bytes in the machine's order. A `bool` is false for 0 and true for all else.
+    ///
+    /// # Errors
+    /// If the number of bytes does not fit the dtype and shape.
+    pub fn from_bytes(dtype: DType, shape: &[usize], bytes: &[u8]) -> Result<Tensor> {
+        let needed = shape.iter().try_fold(dtype.size(), |size, &length| size.checked_mul(length));
+        if needed != Some(bytes.len()) {
+            let message = format!("{} bytes do not fill {dtype}{shape:?}", bytes.len());
+            return Err(Error::new(ErrorKind::Io, message));
+        }
+        if dtype == DType::Bool {
+            return Tensor::from_vec(bytes.iter().map(|&byte| byte != 0).collect(), shape);
+        }
+        let mut tensor = Tensor::zeros(dtype, shape);
+        fn fill<T: Element>(vector: &mut Arc<Vec<T>>, bytes: &[u8]) {
+            let target = Arc::make_mut(vector);
+            // SAFETY: `target` owns exactly `bytes.len()` bytes (checked above, as `zeros` has the
+            // same dtype and shape), and every bit pattern is a value of a numeric element type.
+            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), target.as_mut_ptr().cast(), bytes.len()) }
+        }
+        for_data!(&mut tensor.data, vector => fill(vector, bytes));
+        Ok(tensor)
+    }
+
+    /// The same elements in another shape.
+    ///
+    /// # Errors
+    /// If the number of elements differs.
+    pub fn reshaped(&self, shape: &[usize]) -> Result<Tensor> {
+        if shape.iter().product::<usize>() != self.len() {
+            let message = format!("cannot reshape {:?} ({} elements) into {shape:?}", self.shape, self.len());
+            return Err(Error::new(ErrorKind::Runtime, message));
+        }
+        Ok(Tensor { data: self.data.clone(), shape: shape.into() })
+    }
+
+    /// The elements converted to another dtype as NumPy's `astype` does: integers wrap, floats to
+    /// integers truncate (and saturate), anything to `bool` asks whether it is non-zero.
+    pub fn cast(&self, dtype: DType) -> Tensor {
+        if dtype == self.dtype() {
+            return self.clone();
+        }
+        fn convert<S: Element, T: Element>(value: S) -> T {
+            if S::DTYPE == DType::U64 && T::DTYPE.is_float() {
+                T::from_f64(value.to_f64())
+            } else if S::DTYPE.is_float() {
+                T::from_f64(value.to_f64())
+            } else {
+                T::from_i64(value.to_i64())
+            }
+        }
+        fn collect<S: Element, T: TensorElement>(source: &[S], shape: &Shape) -> Tensor {
+            let elements: Vec<T> = source.iter().map(|&value| convert(value)).collect();
+            Tensor { data: T::wrap(Arc::new(elements)), shape: shape.clone() }
+        }
+        for_data!(&self.data, vector => dispatch_dtype!(dtype, T => collect::<_, T>(vector, &self.shape)))
+    }
+
+    /// The elements as `f64`, in row-major order.
+    pub fn to_f64_vec(&self) -> Vec<f64> {
+        for_data!(&self.data, vector => vector.iter().map(|&value| value.to_f64()).collect())
+    }
+
+    /// The elements as `i64`, in row-major order; floats are truncated.
+    pub fn to_i64_vec(&self) -> Vec<i64> {
+        for_data!(&self.data, vector => vector.iter().map(|&value| value.to_i64()).collect())
+    }
+
+    /// The one element of a tensor that has one, as `f64`.
+    pub fn item(&self) -> Option<f64> {
+        if self.len() == 1 { self.to_f64_vec().first().copied() } else { None }
+    }
+
+    /// Whether dtype, shape and every bit are equal: a NaN equals itself, 0 and -0 differ.
+    pub fn identical(&self, other: &Tensor) -> bool {
+        self.dtype() == other.dtype() && self.shape == other.shape && self.to_bytes() == other.to_bytes()
+    }
+
+    fn wrong_dtype(&self, wanted: DType) -> Error {
+        Error::new(ErrorKind::Type, format!("the tensor holds {}, not {wanted}", self.dtype()))
+    }
+}
+
+impl PartialEq for Tensor {
+    /// Dtype, shape and bits, as [`Tensor::identical`].
+    fn eq(&self, other: &Tensor) -> bool {
+        self.identical(other)
+    }
+}
+
+impl fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{:?} {self}", self.dtype(), self.shape.as_slice())
+    }
+}
+
+impl fmt::Display for Tensor {
+    /// Nested lists; an axis of more than 8 entries shows its first and last three.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |index: usize| -> String {
+            for_data!(&self.data, vector => {
+                let value = vector[index];
+                match self.dtype() {
+                    DType::Bool => (value.to_i64() != 0).to_string(),
+                    DType::F32 => (value.to_f64() as f32).to_string(),
+                    dtype if dtype.is_float() => value.to_f64().to_string(),
+                    _ => format!("{value:?}"),
+                }
+            })
+        };
+        fn write(
+            f: &mut fmt::Formatter<'_>, shape: &[usize], offset: usize, text: &dyn Fn(usize) -> String,
+        ) -> fmt::Result {
+            let Some((&length, rest)) = shape.split_first() else { return f.write_str(&text(offset)) };
+            let stride: usize = rest.iter().product();
+            f.write_str("[")?;
+            for i in 0..length {
+                if length > 8 && i == 3 {
+                    f.write_str(", ...")?;
+                }
+                if length > 8 && (3..length - 3).contains(&i) {
+                    continue;
+                }
+                if i > 0 {
+                    f.write_str(", ")?;
+                }
+                write(f, rest, offset + i * stride, text)?;
+            }
+            f.write_str("]")
+        }
+        write(f, &self.shape, 0, &text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn casts_follow_numpy() {
+        let x = Tensor::vector(vec![-1.9f64, 300.0, f64::NAN]);
+        assert_eq!(x.cast(DType::I32).to_i64_vec(), [-1, 300, 0]);
+        assert_eq!(Tensor::vector(vec![300i64, -1]).cast(DType::U8).to_i64_vec(), [44, 255]);
+        assert_eq!(Tensor::vector(vec![u64::MAX]).cast(DType::F64).to_f64_vec(), [u64::MAX as f64]);
+        assert_eq!(x.cast(DType::Bool).to_i64_vec(), [1, 1, 1]);
+    }
+
+    #[test]
+    fn bytes_round_trip() {
+        for dtype in DType::ALL {
+            let x = Tensor::vector(vec![0i64, 1, 1, 0]).cast(dtype);
+            assert!(Tensor::from_bytes(dtype, &[4], &x.to_bytes()).unwrap().identical(&x));
+        }
+    }
+
+    #[test]
+    fn writing_to_a_shared_tensor_copies() {
+        let mut x = Tensor::vector(vec![1i32, 2]);
+        let y = x.clone();
+        x.as_mut_slice::<i32>().unwrap()[0] = 9;
+        assert_eq!((x.to_i64_vec(), y.to_i64_vec()), (vec![9, 2], vec![1, 2]));
+    }
+}
