@@ -5,6 +5,7 @@
 //! [`tensor`] → [`graph`] and [`ops`] → [`autodiff`], [`lang`] → [`rewrite`] → [`plugin`] →
 //! [`runtime`] → [`inspect`]. [`config`] stands apart and is read by the runtime only.
 
+pub mod config;
 pub mod error;
 pub mod graph;
 pub mod ops;
