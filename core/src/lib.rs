@@ -8,6 +8,7 @@
 pub mod config;
 pub mod error;
 pub mod graph;
+pub mod lang;
 pub mod ops;
 pub mod plugin;
 pub mod tensor;

@@ -1,0 +1,668 @@
+//! Tokens to syntax tree: recursive descent over brackets and blocks, loops over everything that can
+//! be long.
+
+use super::ast::*;
+use super::lexer::{DTYPES, Tok, Token, is_reserved, tokenize, unescape};
+use super::source::{Diagnostic, Source, Span};
+use crate::error::nearest;
+
+/// How deep parentheses, brackets, prefix operators and blocks may nest.
+pub const MAX_NESTING: usize = 256;
+
+type Result<T> = std::result::Result<T, Box<Diagnostic>>;
+
+/// Parses a file of functions and rules.
+///
+/// # Errors
+///
+/// The first mistake in the text, with its place, what was expected, and the nearest valid word.
+///
+/// # Examples
+///
+/// ```
+/// use arignote_core::lang::{Source, parse};
+/// let file = parse(Source::new("model.arig", "fn f(x: f32[n]) { return exp(x) }")).unwrap();
+/// assert_eq!(file.functions().count(), 1);
+/// let error = parse(Source::new("bad.arig", "fn f(x: f32[n]) { return exp(x }")).unwrap_err();
+/// assert!(error.to_string().contains("bad.arig:1:32"));
+/// ```
+pub fn parse(source: Source) -> Result<File> {
+    let tokens = tokenize(&source, false)?;
+    let mut parser = Parser { source, tokens, at: 0, exprs: Vec::new(), depth: 0 };
+    let mut items = Vec::new();
+    loop {
+        parser.skip_newlines();
+        if parser.tok() == Tok::End {
+            break;
+        }
+        items.push(parser.item()?);
+    }
+    Ok(File { source: parser.source, exprs: parser.exprs, items })
+}
+
+/// Where a statement stands; it decides which statements are allowed.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    Function,
+    Scan,
+    Branch,
+}
+
+struct Parser {
+    source: Source,
+    tokens: Vec<Token>,
+    at: usize,
+    exprs: Vec<Expr>,
+    depth: usize,
+}
+
+impl Parser {
+    // ---- tokens ----
+
+    fn token(&self) -> Token {
+        self.tokens[self.at]
+    }
+
+    fn tok(&self) -> Tok {
+        self.token().tok
+    }
+
+    fn peek(&self, ahead: usize) -> Tok {
+        self.tokens.get(self.at + ahead).map_or(Tok::End, |t| t.tok)
+    }
+
+    fn text(&self) -> &str {
+        self.source.slice(self.token().span)
+    }
+
+    /// Moves on; the end is never passed.
+    fn next(&mut self) -> Token {
+        let token = self.token();
+        if token.tok != Tok::End {
+            self.at += 1;
+        }
+        token
+    }
+
+    fn is(&self, punct: &str) -> bool {
+        matches!(self.tok(), Tok::Punct(p) if p == punct)
+    }
+
+    fn is_word(&self, word: &str) -> bool {
+        self.tok() == Tok::Word && self.text() == word
+    }
+
+    fn eat(&mut self, punct: &str) -> bool {
+        let found = self.is(punct);
+        if found {
+            self.at += 1;
+        }
+        found
+    }
+
+    fn eat_word(&mut self, word: &str) -> bool {
+        let found = self.is_word(word);
+        if found {
+            self.at += 1;
+        }
+        found
+    }
+
+    fn expect(&mut self, punct: &str) -> Result<Token> {
+        if self.is(punct) { Ok(self.next()) } else { Err(self.expected(&format!("`{punct}`"))) }
+    }
+
+    fn skip_newlines(&mut self) {
+        while self.tok() == Tok::Newline {
+            self.at += 1;
+        }
+    }
+
+    fn last_span(&self) -> Span {
+        self.tokens[self.at.saturating_sub(1)].span
+    }
+
+    // ---- errors ----
+
+    fn expected(&self, what: &str) -> Box<Diagnostic> {
+        let found = match self.tok() {
+            Tok::End => "the end of the file".to_string(),
+            Tok::Newline => "the end of the line".to_string(),
+            _ => format!("`{}`", self.text()),
+        };
+        let help = match self.tok() {
+            Tok::Word => match self.text() {
+                "and" => Some("`a & b` or `logical_and(a, b)` is the logical and"),
+                "or" => Some("`a | b` or `logical_or(a, b)` is the logical or"),
+                "not" => Some("`~a` or `logical_not(a)` is the logical not"),
+                _ => None,
+            },
+            Tok::Punct("<-") => Some("`<-` gives a state its next value; a comparison is written `a < -b`"),
+            Tok::Punct("::") => Some("`::` stands between a plugin and its op"),
+            _ => None,
+        };
+        self.error_here(format!("expected {what}, found {found}")).with_help(help)
+    }
+
+    fn error_here(&self, message: impl Into<String>) -> Box<Diagnostic> {
+        self.source.error(self.token().span, message)
+    }
+
+    fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        if self.depth >= MAX_NESTING {
+            return Err(self.error_here(format!("this nests more than {MAX_NESTING} levels deep")));
+        }
+        self.depth += 1;
+        let result = parse(self);
+        self.depth -= 1;
+        result
+    }
+
+    // ---- items ----
+
+    fn item(&mut self) -> Result<Item> {
+        let start = self.token().span;
+        if self.eat_word("fn") {
+            self.function(start).map(Item::Function)
+        } else if self.eat_word("rule") {
+            self.rule(start).map(Item::Rule)
+        } else {
+            let help = nearest(self.text(), ["fn", "rule"]).map(|n| format!("did you mean `{n}`?"));
+            Err(self.expected("`fn` or `rule`").with_help(help))
+        }
+    }
+
+    fn function(&mut self, start: Span) -> Result<Function> {
+        let name = self.new_name("a function name")?;
+        self.expect("(")?;
+        let params = self.list(")", |p| {
+            let name = p.new_name("a parameter name")?;
+            p.expect(":").map_err(|e| e.with_help(Some("every parameter has a type, like `x: f32[n, 64]`")))?;
+            let ty = p.ty()?;
+            let default = if p.eat("=") { Some(p.expr()?) } else { None };
+            Ok(Param { name, ty, default })
+        })?;
+        self.skip_newlines();
+        let body = self.body(Place::Function)?.0;
+        Ok(Function { name, params, body, span: start.to(self.last_span()) })
+    }
+
+    fn rule(&mut self, start: Span) -> Result<Rule> {
+        let name = self.new_name("a rule name")?;
+        let tags = if self.eat("[") { self.list("]", |p| p.any_name("a tag"))? } else { Vec::new() };
+        self.expect(":")?;
+        self.skip_newlines();
+        let lhs = self.expr()?;
+        self.continue_line(|p| p.is("=>"));
+        self.expect("=>")?;
+        self.skip_newlines();
+        let rhs = self.expr()?;
+        self.continue_line(|p| p.is_word("where"));
+        let mut conditions = Vec::new();
+        if self.eat_word("where") {
+            loop {
+                let id = self.expr()?;
+                if !matches!(self.exprs[id.0 as usize].kind, ExprKind::Call { .. }) {
+                    let span = self.exprs[id.0 as usize].span;
+                    return Err(self.source.error(span, "expected a condition, like `is_float(x)`"));
+                }
+                conditions.push(id);
+                if !self.eat(",") {
+                    break;
+                }
+                self.skip_newlines();
+            }
+        }
+        let span = start.to(self.last_span());
+        if !matches!(self.tok(), Tok::Newline | Tok::End) {
+            return Err(self.expected("the end of the rule"));
+        }
+        Ok(Rule { name, tags, lhs, rhs, conditions, span })
+    }
+
+    /// Skips line ends if what follows them continues the construct at hand.
+    fn continue_line(&mut self, continues: impl Fn(&Self) -> bool) {
+        let at = self.at;
+        self.skip_newlines();
+        if !continues(self) {
+            self.at = at;
+        }
+    }
+
+    /// What stands before `close`, with commas between and perhaps at the end.
+    fn list<T>(&mut self, close: &str, mut entry: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
+        let mut entries = Vec::new();
+        loop {
+            if self.eat(close) {
+                return Ok(entries);
+            }
+            entries.push(entry(self)?);
+            if !self.eat(",") && !self.is(close) {
+                return Err(self.expected(&format!("`,` or `{close}`")));
+            }
+        }
+    }
+
+    fn any_name(&mut self, what: &str) -> Result<Name> {
+        if self.tok() == Tok::Word { Ok(Name { span: self.next().span }) } else { Err(self.expected(what)) }
+    }
+
+    /// A name that is about to be bound.
+    fn new_name(&mut self, what: &str) -> Result<Name> {
+        if self.tok() == Tok::Word && is_reserved(self.text()) {
+            return Err(self.error_here(format!("expected {what}, but `{}` is a reserved word", self.text())));
+        }
+        self.any_name(what)
+    }
+
+    fn ty(&mut self) -> Result<Type> {
+        let start = self.token().span;
+        if self.tok() != Tok::Word || !DTYPES.contains(&self.text()) {
+            let help = nearest(self.text(), DTYPES.iter().copied()).map(|n| format!("did you mean `{n}`?"));
+            return Err(self.expected("a type, like `f32[n, 64]`").with_help(help));
+        }
+        let dtype = Name { span: self.next().span };
+        let word = self.source.slice(dtype.span).to_string();
+        self.expect("[").map_err(|e| e.with_help(Some(format!("the type of a scalar is `{word}[]`"))))?;
+        let dims = self.list("]", |p| match p.tok() {
+            Tok::Int => {
+                let token = p.next();
+                p.int(token.span).map(Dim::Known)
+            }
+            Tok::Word => p.new_name("a dim").map(Dim::Named),
+            Tok::Punct("?") => {
+                p.next();
+                Ok(Dim::Unknown)
+            }
+            _ => Err(p.expected("a dim: a number, a name or `?`")),
+        })?;
+        Ok(Type { dtype, dims, span: start.to(self.last_span()) })
+    }
+
+    // ---- statements ----
+
+    /// `{ ... }`. In a branch, the results come last.
+    fn body(&mut self, place: Place) -> Result<(Vec<Stmt>, Vec<ExprId>)> {
+        self.nested(|p| {
+            p.expect("{")?;
+            let (mut stmts, mut results) = (Vec::new(), Vec::new());
+            loop {
+                p.skip_newlines();
+                if p.eat("}") {
+                    break;
+                }
+                if !results.is_empty() {
+                    return Err(p.expected("`}` after the results of the branch"));
+                }
+                if place == Place::Branch && !p.starts_assignment() {
+                    results = p.expr_list()?;
+                } else {
+                    stmts.push(p.stmt(place)?);
+                }
+                if !matches!(p.tok(), Tok::Newline | Tok::Punct("}")) {
+                    return Err(p.expected("the end of the line"));
+                }
+            }
+            if place == Place::Branch && results.is_empty() {
+                p.at -= 1;
+                return Err(p.expected("the result of the branch"));
+            }
+            Ok((stmts, results))
+        })
+    }
+
+    /// Whether `a, b =` comes next. Only branches need to look so far ahead.
+    fn starts_assignment(&self) -> bool {
+        let mut ahead = 0;
+        loop {
+            if self.peek(ahead) != Tok::Word {
+                return false;
+            }
+            match self.peek(ahead + 1) {
+                Tok::Punct("=" | "<-") => return true,
+                Tok::Punct(",") => ahead += 2,
+                // `state w: ...`, `return x`: statements, though wrong ones here.
+                Tok::Word => return !matches!(self.peek(ahead + 2), Tok::End) && self.leads_statement(),
+                _ => return false,
+            }
+        }
+    }
+
+    fn leads_statement(&self) -> bool {
+        matches!(self.text(), "state" | "return" | "yield" | "until")
+    }
+
+    fn stmt(&mut self, place: Place) -> Result<Stmt> {
+        let start = self.token().span;
+        let word = if self.tok() == Tok::Word { self.text() } else { "" };
+        let only_in = |p: &Self, allowed: bool, wher: &str| {
+            if allowed { Ok(()) } else { Err(p.error_here(format!("`{}` stands only in {wher}", p.text()))) }
+        };
+        let kind = match word {
+            "state" => {
+                only_in(self, place != Place::Branch, "a `fn` or a `scan`")?;
+                self.next();
+                let name = self.new_name("the name of the state")?;
+                self.expect(":")?;
+                let ty = self.ty()?;
+                self.expect("=").map_err(|e| e.with_help(Some("a state has an initial value")))?;
+                StmtKind::State { name, ty, init: self.expr()? }
+            }
+            "return" => {
+                only_in(self, place == Place::Function, "a `fn`")?;
+                self.next();
+                StmtKind::Return(self.outputs()?)
+            }
+            "yield" => {
+                only_in(self, place == Place::Scan, "a `scan`")?;
+                self.next();
+                StmtKind::Yield(self.expr_list()?)
+            }
+            "until" => {
+                only_in(self, place == Place::Scan, "a `scan`")?;
+                self.next();
+                StmtKind::Until(self.expr()?)
+            }
+            _ => {
+                let operand = !matches!(self.peek(1), Tok::Punct(_) | Tok::Newline | Tok::End);
+                if self.tok() == Tok::Word && operand {
+                    let help = nearest(word, ["state", "return", "yield", "until"]);
+                    let error = self.error_here(format!("expected a statement, found `{word}`"));
+                    return Err(error.with_help(help.map(|n| format!("did you mean `{n}`?"))));
+                }
+                self.assignment()?
+            }
+        };
+        Ok(Stmt { kind, span: start.to(self.last_span()) })
+    }
+
+    fn assignment(&mut self) -> Result<StmtKind> {
+        let mut targets = vec![self.new_name("a statement")?];
+        while self.eat(",") {
+            targets.push(self.new_name("a name")?);
+        }
+        if targets.len() == 1 && self.eat("<-") {
+            return Ok(StmtKind::Update { name: targets[0], value: self.expr()? });
+        }
+        let help = "a statement binds its value, as in `y = exp(x)`: a value that nobody reads has no effect";
+        self.expect("=").map_err(|e| e.with_help(Some(help)))?;
+        Ok(StmtKind::Assign { targets, value: self.expr()? })
+    }
+
+    fn at_line_end(&self) -> bool {
+        matches!(self.tok(), Tok::Newline | Tok::End | Tok::Punct("}"))
+    }
+
+    fn outputs(&mut self) -> Result<Vec<Output>> {
+        let mut outputs = Vec::new();
+        while !self.at_line_end() {
+            let name = if self.tok() == Tok::Word && self.peek(1) == Tok::Punct("=") {
+                let name = self.new_name("the name of an output")?;
+                self.next();
+                Some(name)
+            } else {
+                None
+            };
+            outputs.push(Output { name, value: self.expr()? });
+            if !self.eat(",") {
+                break;
+            }
+        }
+        Ok(outputs)
+    }
+
+    fn expr_list(&mut self) -> Result<Vec<ExprId>> {
+        let mut values = vec![self.expr()?];
+        while self.eat(",") && !self.at_line_end() {
+            values.push(self.expr()?);
+        }
+        Ok(values)
+    }
+
+    // ---- expressions ----
+
+    fn push(&mut self, kind: ExprKind, span: Span) -> ExprId {
+        self.exprs.push(Expr { kind, span });
+        ExprId(self.exprs.len() as u32 - 1)
+    }
+
+    fn span(&self, id: ExprId) -> Span {
+        self.exprs[id.0 as usize].span
+    }
+
+    fn expr(&mut self) -> Result<ExprId> {
+        self.climb(0)
+    }
+
+    /// Precedence climbing: an operand, then operators that bind at least as tightly as `least`.
+    fn climb(&mut self, least: u8) -> Result<ExprId> {
+        self.nested(|p| {
+            let mut left = p.prefix()?;
+            let mut compared = false;
+            loop {
+                let Tok::Punct(symbol) = p.tok() else { return Ok(left) };
+                let Some(op) = BinaryOp::from_symbol(symbol) else { return Ok(left) };
+                let precedence = op.precedence();
+                if precedence < least {
+                    return Ok(left);
+                }
+                if precedence == 1 {
+                    if compared {
+                        let error = p.error_here("comparisons do not chain");
+                        return Err(error.with_help(Some("write `(a < b) & (b < c)`")));
+                    }
+                    compared = true;
+                }
+                p.next();
+                // `a ** b ** c` is `a ** (b ** c)`; every other operator groups to the left.
+                let right = p.climb(if op == BinaryOp::Pow { UNARY_PRECEDENCE } else { precedence + 1 })?;
+                let span = p.span(left).to(p.span(right));
+                left = p.push(ExprKind::Binary(op, left, right), span);
+            }
+        })
+    }
+
+    fn prefix(&mut self) -> Result<ExprId> {
+        let start = self.token().span;
+        let op = match self.tok() {
+            Tok::Punct("-") => UnaryOp::Neg,
+            Tok::Punct("~") => UnaryOp::Not,
+            _ => return self.postfix(),
+        };
+        self.next();
+        let operand = self.climb(UNARY_PRECEDENCE)?;
+        let span = start.to(self.span(operand));
+        Ok(self.push(ExprKind::Unary(op, operand), span))
+    }
+
+    fn postfix(&mut self) -> Result<ExprId> {
+        let mut base = self.primary()?;
+        while self.is("[") {
+            let open = self.next().span;
+            let items = self.list("]", Self::index_item)?;
+            if items.is_empty() {
+                return Err(self.source.error(open.to(self.last_span()), "expected an index between `[` and `]`"));
+            }
+            let span = self.span(base).to(self.last_span());
+            base = self.push(ExprKind::Index { base, items }, span);
+        }
+        Ok(base)
+    }
+
+    fn index_item(&mut self) -> Result<IndexItem> {
+        if self.eat("...") {
+            return Ok(IndexItem::Ellipsis);
+        }
+        if self.eat_word("None") {
+            return Ok(IndexItem::NewAxis);
+        }
+        let ends = |p: &Self| matches!(p.tok(), Tok::Punct("," | "]" | ":" | "::"));
+        let start = if ends(self) { None } else { Some(self.expr()?) };
+        if !self.is(":") && !self.is("::") {
+            return match start {
+                Some(at) => Ok(IndexItem::At(at)),
+                None => Err(self.expected("an index")),
+            };
+        }
+        // The lexer reads the two colons of `[a::c]` as one token.
+        let double = self.next().tok == Tok::Punct("::");
+        let stop = if double || ends(self) { None } else { Some(self.expr()?) };
+        let step = if (double || self.eat(":")) && !ends(self) { Some(self.expr()?) } else { None };
+        Ok(IndexItem::Slice { start, stop, step })
+    }
+
+    fn primary(&mut self) -> Result<ExprId> {
+        let Token { tok, span } = self.token();
+        let kind = match tok {
+            Tok::Word => return self.word(),
+            Tok::Int => ExprKind::Int(self.int(span)?),
+            Tok::Float => ExprKind::Float(self.float(span)),
+            Tok::Imaginary => ExprKind::Imaginary(self.float(Span { end: span.end - 1, ..span })),
+            Tok::Str => ExprKind::Str(unescape(&self.source, span)?),
+            Tok::AttrVar => ExprKind::AttrVar(Name { span: Span { start: span.start + 1, ..span } }),
+            Tok::Punct("(") => {
+                self.next();
+                let inner = self.expr()?;
+                if self.is(",") {
+                    let error = self.expected("`)`");
+                    return Err(error.with_help(Some("there are no tuples: lists stand in `[ ]`")));
+                }
+                self.expect(")")?;
+                return Ok(inner);
+            }
+            Tok::Punct("[") => {
+                self.next();
+                let values = self.list("]", Self::expr)?;
+                let span = span.to(self.last_span());
+                return Ok(self.push(ExprKind::List(values), span));
+            }
+            _ => return Err(self.expected("an expression")),
+        };
+        self.next();
+        Ok(self.push(kind, span))
+    }
+
+    fn word(&mut self) -> Result<ExprId> {
+        let Token { span, .. } = self.token();
+        let name = Name { span };
+        let kind = match self.text() {
+            "true" => ExprKind::Bool(true),
+            "false" => ExprKind::Bool(false),
+            "inf" => ExprKind::Float(f64::INFINITY),
+            "nan" => ExprKind::Float(f64::NAN),
+            "None" => ExprKind::None,
+            "scan" => return self.scan(),
+            "if" => return self.conditional(),
+            word if DTYPES.contains(&word) => {
+                if self.peek(1) == Tok::Punct("(") {
+                    self.at += 2;
+                    let value = self.expr()?;
+                    self.eat(",");
+                    self.expect(")")?;
+                    let span = span.to(self.last_span());
+                    return Ok(self.push(ExprKind::Typed { dtype: name, value }, span));
+                }
+                ExprKind::Dtype(name)
+            }
+            word if is_reserved(word) => return Err(self.expected("an expression")),
+            _ if matches!(self.peek(1), Tok::Punct("(" | "::")) => return self.call(),
+            _ => ExprKind::Name(name),
+        };
+        self.next();
+        Ok(self.push(kind, span))
+    }
+
+    fn call(&mut self) -> Result<ExprId> {
+        let start = self.token().span;
+        let mut name = Name { span: self.next().span };
+        let mut plugin = None;
+        // In `x[a::2]` the colons belong to the slice.
+        if self.is("::") {
+            if self.peek(1) != Tok::Word || self.peek(2) != Tok::Punct("(") {
+                return Ok(self.push(ExprKind::Name(name), name.span));
+            }
+            self.next();
+            plugin = Some(name);
+            name = self.any_name("the name of an op")?;
+        }
+        self.expect("(")?;
+        let mut keywords = false;
+        let args = self.list(")", |p| {
+            let name = if p.tok() == Tok::Word && p.peek(1) == Tok::Punct("=") {
+                let name = p.any_name("a keyword")?;
+                p.next();
+                keywords = true;
+                Some(name)
+            } else if keywords {
+                return Err(p.expected("a keyword argument, as all after the first one"));
+            } else {
+                None
+            };
+            Ok(Arg { name, value: p.expr()? })
+        })?;
+        Ok(self.push(ExprKind::Call { plugin, name, args }, start.to(self.last_span())))
+    }
+
+    fn scan(&mut self) -> Result<ExprId> {
+        let start = self.next().span;
+        let open = self.expect("(")?.span;
+        let (mut sequences, mut steps) = (Vec::new(), None);
+        self.list(")", |p| {
+            if p.is_word("steps") && p.peek(1) == Tok::Punct("=") {
+                if steps.is_some() {
+                    return Err(p.error_here("`steps` stands twice"));
+                }
+                p.at += 2;
+                steps = Some(p.expr()?);
+                return Ok(());
+            }
+            let name = p.new_name("`x_t in x` or `steps = n`")?;
+            if !p.eat_word("in") {
+                return Err(p.expected("`in`"));
+            }
+            sequences.push((name, p.expr()?));
+            Ok(())
+        })?;
+        if sequences.is_empty() && steps.is_none() {
+            return Err(self.source.error(open, "a scan has a sequence, as in `x_t in x`, or `steps = n`"));
+        }
+        let body = self.body(Place::Scan)?.0;
+        let scan = Scan { sequences, steps, body };
+        Ok(self.push(ExprKind::Scan(Box::new(scan)), start.to(self.last_span())))
+    }
+
+    fn conditional(&mut self) -> Result<ExprId> {
+        let start = self.next().span;
+        let cond = self.expr()?;
+        let (stmts, results) = self.body(Place::Branch)?;
+        let then = Block { stmts, results };
+        self.continue_line(|p| p.is_word("else"));
+        if !self.eat_word("else") {
+            return Err(self.expected("`else`").with_help(Some("an `if` is a value, so it needs both branches")));
+        }
+        let otherwise = if self.is_word("if") {
+            Block { stmts: Vec::new(), results: vec![self.nested(Self::conditional)?] }
+        } else {
+            let (stmts, results) = self.body(Place::Branch)?;
+            Block { stmts, results }
+        };
+        let kind = ExprKind::If(Box::new(If { cond, then, otherwise }));
+        Ok(self.push(kind, start.to(self.last_span())))
+    }
+
+    // ---- numbers ----
+
+    fn int(&self, span: Span) -> Result<u64> {
+        let text = self.source.slice(span);
+        let parsed = if text.contains('_') { text.replace('_', "").parse() } else { text.parse() };
+        parsed.map_err(|_| {
+            let error = self.source.error(span, format!("`{text}` does not fit into 64 bits"));
+            error.with_help(Some("with a point or an exponent it is a floating-point number"))
+        })
+    }
+
+    /// The lexer has seen to the form, so every text parses.
+    fn float(&self, span: Span) -> f64 {
+        self.source.slice(span).replace('_', "").parse().unwrap_or(f64::NAN)
+    }
+}

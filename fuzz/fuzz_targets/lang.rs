@@ -1,0 +1,12 @@
+//! `cargo +nightly fuzz run lang`: no text makes the parser or the formatter panic, and formatting
+//! twice is formatting once.
+#![no_main]
+
+use arignote_core::lang::{Source, format};
+
+libfuzzer_sys::fuzz_target!(|text: &str| {
+    match format(&Source::new("fuzz", text)) {
+        Ok(once) => assert_eq!(format(&Source::new("fuzz", once.as_str())).ok().as_ref(), Some(&once)),
+        Err(error) => drop(error.to_string()),
+    }
+});
