@@ -2,7 +2,7 @@
 //!
 //! None of these structs ever changes; what a later version has to add travels in `extra`.
 
-use crate::{DataType, EventBox, KernelBox, ROption, RString, RVec, TensorDescriptor};
+use crate::{DataType, DeviceType, EventBox, KernelBox, ROption, RString, RVec, TensorDescriptor};
 use abi_stable::StableAbi;
 
 /// A key and its value.
@@ -40,12 +40,14 @@ pub struct PluginInfo {
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct PluginOp {
-    /// Its name, without the plugin's.
+    /// Its name, `plugin::op`.
     pub name: RString,
     /// Counts up when its meaning changes.
     pub revision: u32,
-    /// Its declaration, and its decomposition if it has one, in the language.
-    pub declaration: RString,
+    /// Its definition in the language.
+    pub definition: RString,
+    /// Its documentation.
+    pub doc: RString,
     /// Its native kernel.
     pub kernel: ROption<KernelBox>,
     /// More, by name.
@@ -65,15 +67,13 @@ pub struct RuleText {
 /// An option of a backend.
 #[repr(C)]
 #[derive(StableAbi, Clone, Debug)]
-pub struct OptionSpec {
+pub struct BackendOption {
     /// Its key in `[backend.NAME]`.
     pub name: RString,
-    /// What its values are: `integer`, `string`, …
-    pub kind: RString,
-    /// Its default, as in a config.
-    pub default: RString,
-    /// One line about it.
-    pub description: RString,
+    /// Its default, which also gives its kind.
+    pub default: Attribute,
+    /// Its documentation.
+    pub doc: RString,
     /// More, by name.
     pub extra: RVec<Pair>,
 }
@@ -198,18 +198,40 @@ pub struct Support {
 #[repr(C)]
 #[derive(StableAbi, Clone, Debug)]
 pub struct DeviceInfo {
-    /// The facts about it, by name.
-    pub facts: RVec<Pair>,
+    /// Its name: `cpu`, `cuda0`.
+    pub name: RString,
+    /// One line for people.
+    pub description: RString,
+    /// The kind of its memory.
+    pub memory: DeviceType,
+    /// How much memory it has; 0 where that is not known.
+    pub memory_bytes: u64,
+    /// More, by name.
+    pub extra: RVec<Pair>,
 }
 
-/// A constant of a program.
+/// Counters of a device.
 #[repr(C)]
 #[derive(StableAbi, Clone, Debug)]
-pub struct Constant {
-    /// Its name in the text.
-    pub name: RString,
-    /// Its value, in host memory.
-    pub tensor: TensorDescriptor,
+pub struct DeviceStats {
+    /// Allocations made.
+    pub allocations: u64,
+    /// Bytes in use.
+    pub live_bytes: u64,
+    /// The most bytes that were in use at once.
+    pub peak_bytes: u64,
+    /// More, by name.
+    pub extra: RVec<Pair>,
+}
+
+/// What may be done about one statement of a program.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug)]
+pub struct StatementNote {
+    /// Results to be written over operands.
+    pub overwrites: RVec<Overwrite>,
+    /// Operands that no later statement reads.
+    pub last_uses: RVec<u32>,
 }
 
 /// A program to compile.
@@ -220,8 +242,10 @@ pub struct Program {
     pub format: RString,
     /// The program in the language.
     pub text: RString,
-    /// Its constants.
-    pub constants: RVec<Constant>,
+    /// The constants that the text names by number, in host memory.
+    pub constants: RVec<TensorDescriptor>,
+    /// What each statement may do, in order.
+    pub notes: RVec<StatementNote>,
     /// More, by name.
     pub extra: RVec<Pair>,
 }
@@ -230,30 +254,10 @@ pub struct Program {
 #[repr(C)]
 #[derive(StableAbi, Clone, Debug)]
 pub struct CompileOptions {
-    /// The options by name.
-    pub options: RVec<Pair>,
-}
-
-/// A value that a program takes or gives.
-#[repr(C)]
-#[derive(StableAbi, Clone, Debug)]
-pub struct Port {
-    /// Its name; may be empty.
-    pub name: RString,
-    /// Its type.
-    pub ty: ValueType,
-}
-
-/// What a program takes and gives.
-#[repr(C)]
-#[derive(StableAbi, Clone, Debug)]
-pub struct ProgramIo {
-    /// What it takes.
-    pub inputs: RVec<Port>,
-    /// What it gives.
-    pub outputs: RVec<Port>,
-    /// Inputs that, when donated, become which outputs.
-    pub aliases: RVec<Overwrite>,
+    /// Keep time per statement.
+    pub profile: bool,
+    /// Which arguments the caller may donate.
+    pub donatable: RVec<bool>,
     /// More, by name.
     pub extra: RVec<Pair>,
 }
@@ -278,18 +282,18 @@ pub struct RunResult {
     pub done: EventBox,
 }
 
-/// What one part of an executable cost.
+/// What one statement cost, summed over all runs.
 #[repr(C)]
 #[derive(StableAbi, Clone, Debug)]
 pub struct ProfileEntry {
-    /// What ran.
-    pub name: RString,
-    /// How often.
+    /// Number of the statement.
+    pub statement: u64,
+    /// How often it ran.
     pub calls: u64,
-    /// How long, in nanoseconds.
-    pub nanoseconds: u64,
-    /// Which node of the program, if it was one.
-    pub node: ROption<u64>,
+    /// How long it took.
+    pub seconds: f64,
+    /// The bytes that it allocated.
+    pub bytes: u64,
     /// More, by name.
     pub extra: RVec<Pair>,
 }

@@ -5,7 +5,7 @@
 //! default body, which a newer host runs for an older plugin and the other way round.
 
 use crate::data::*;
-use crate::{Outcome, RBox, ROption, RSlice, RStr, RString, RVec, TensorDescriptor};
+use crate::{Dims, Outcome, RBox, ROption, RSlice, RStr, RString, RVec, TensorDescriptor};
 use abi_stable::sabi_trait;
 use abi_stable::sabi_trait::prelude::TD_Opaque;
 use std::ffi::c_void;
@@ -82,7 +82,7 @@ pub trait HostObject: Send + Sync {
     /// Writes one line of log.
     fn log(&self, level: LogLevel, message: RStr<'_>);
     /// Calls the body for each index below `count`, on the host's threads, and waits for all.
-    fn parallel_for(&self, count: u64, body: ParallelBody);
+    fn parallel_for(&self, count: u64, body: ParallelBody) -> Outcome<()>;
     /// Threads that `parallel_for` uses.
     fn threads(&self) -> u64;
     /// Whether the user wants the current work to stop.
@@ -119,14 +119,16 @@ pub type PluginBox = PluginObject_TO<'static, RBox<()>>;
 pub trait KernelObject: Send + Sync {
     /// Which operands may be overwritten by which results.
     fn overwrites(&self) -> Outcome<RVec<Overwrite>>;
-    /// Computes the results.
+    /// Computes the results into memory that the caller lends for the call: nobody may keep a
+    /// descriptor of `results`. All tensors are contiguous. Where a result overwrites an operand,
+    /// that operand is absent and the result holds its elements.
     #[sabi(last_prefix_field)]
     fn run(
         &self,
-        operands: RVec<TensorDescriptor>,
         attributes: RSlice<'_, NamedAttribute>,
-        host: ROption<HostBox>,
-    ) -> Outcome<RVec<TensorDescriptor>>;
+        operands: RVec<ROption<TensorDescriptor>>,
+        results: RVec<TensorDescriptor>,
+    ) -> Outcome<()>;
 }
 
 /// An owned [`KernelObject`].
@@ -141,11 +143,13 @@ pub trait BackendObject: Send + Sync {
     fn device_count(&self) -> Outcome<u64>;
     /// Why there are no devices.
     fn unavailable_reason(&self) -> Outcome<ROption<RString>>;
+    /// How gladly an automatic choice takes this backend; the highest wins.
+    fn priority(&self) -> Outcome<i32>;
     /// The options that `open` takes.
-    fn options(&self) -> Outcome<RVec<OptionSpec>>;
+    fn options(&self) -> Outcome<RVec<BackendOption>>;
     /// Opens a device.
     #[sabi(last_prefix_field)]
-    fn open(&self, ordinal: u64, options: RSlice<'_, Pair>, host: HostBox) -> Outcome<DeviceBox>;
+    fn open(&self, ordinal: u64, options: RSlice<'_, NamedAttribute>, host: HostBox) -> Outcome<DeviceBox>;
 }
 
 /// An owned [`BackendObject`].
@@ -166,9 +170,9 @@ pub trait DeviceObject: Send + Sync {
     fn compile(&self, program: &Program, options: &CompileOptions) -> Outcome<ExecutableBox>;
     /// Waits for all work and gives the first error of it.
     fn synchronize(&self) -> Outcome<()>;
-    /// Memory in use, counts of launches and the like.
+    /// Counters since it was opened.
     #[sabi(last_prefix_field)]
-    fn stats(&self) -> Outcome<RVec<Pair>>;
+    fn stats(&self) -> Outcome<DeviceStats>;
 }
 
 /// An owned [`DeviceObject`].
@@ -177,14 +181,14 @@ pub type DeviceBox = DeviceObject_TO<'static, RBox<()>>;
 /// A compiled program.
 #[sabi_trait]
 pub trait ExecutableObject: Send + Sync {
-    /// What it takes and gives.
-    fn io(&self) -> Outcome<ProgramIo>;
     /// Starts a run once every event of `wait` is done.
     ///
     /// The results may be handed on to the same device at once; anyone else waits for `done`, which
     /// also gives an error that came late. An error returned here came before any work: no argument
     /// was overwritten.
     fn run(&self, arguments: RVec<Argument>, wait: RVec<EventBox>) -> Outcome<RunResult>;
+    /// Bytes that a run with arguments of these shapes needs beside arguments and results.
+    fn workspace(&self, shapes: RVec<Dims>) -> Outcome<ROption<u64>>;
     /// Kernel sources, assembly, plan: whatever helps to debug.
     fn debug_text(&self) -> Outcome<RString>;
     /// What the runs cost, as far as the backend knows.
