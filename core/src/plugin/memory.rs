@@ -7,7 +7,6 @@
 
 use std::any::Any;
 use std::ffi::c_void;
-use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 
@@ -46,7 +45,8 @@ unsafe extern "C" fn release(object: *const c_void) {
     // SAFETY: as in `retain`; this takes the caller's reference. A panic in the owner's destructor
     // must not cross: it ends here, with what it was about to free leaked.
     let owner = unsafe { Arc::from_raw(object.cast::<AnyOwner>()) };
-    drop(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(owner))).map_err(std::mem::forget));
+    let dropping = std::panic::AssertUnwindSafe(|| drop(owner));
+    let _ = std::panic::catch_unwind(dropping).map_err(std::mem::forget);
 }
 
 fn owner_out(owner: AnyOwner) -> Owner {
@@ -181,14 +181,12 @@ impl Borrowed {
         if tensor.shape() != shape.as_slice() || dtype_out(tensor.dtype()) != self.descriptor.dtype {
             return Err(malformed(format_args!("{} where {shape:?} was asked for", tensor.ty())));
         }
-        let bytes = ManuallyDrop::new(tensor.clone());
-        let source = ManuallyDrop::into_inner(bytes);
-        if source.byte_len() > 0 {
+        if tensor.byte_len() > 0 {
             // SAFETY: the lender promises contiguous memory of this dtype and shape, just compared,
             // which nobody else uses until the call returns.
             unsafe {
                 let target = self.descriptor.data.cast::<u8>().add(self.descriptor.byte_offset as usize);
-                std::ptr::copy_nonoverlapping(source.as_ptr(), target, source.byte_len());
+                std::ptr::copy_nonoverlapping(tensor.as_ptr(), target, tensor.byte_len());
             }
         }
         Ok(())

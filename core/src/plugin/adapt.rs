@@ -1,0 +1,275 @@
+//! The caller's side: the objects that crossed, behind the safe traits again.
+//!
+//! What a safe trait cannot answer with an error (a name, a priority) is asked once, when the object
+//! arrives, and an error then fails the arrival.
+
+use std::any::Any;
+use std::ffi::c_void;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arignote_abi as abi;
+use arignote_abi::{ROption, RResult, RSlice, RStr, RVec, TensorDescriptor};
+
+use super::convert::*;
+use super::export;
+use super::memory::*;
+use super::traits::*;
+use crate::error::Result;
+use crate::ops::Attributes;
+use crate::tensor::{DeviceTensor, Shape, Tensor};
+
+/// Everything that a plugin says about itself, asked in the order that the contract gives.
+pub(super) struct Contents {
+    pub(super) info: PluginInfo,
+    pub(super) backends: Vec<Arc<dyn Backend>>,
+    pub(super) ops: Vec<PluginOp>,
+    pub(super) rules: Vec<RuleText>,
+}
+
+/// Starts a plugin and takes its contents.
+pub(super) fn contents(plugin: &abi::PluginBox, host: Arc<dyn Host>) -> Result<Contents> {
+    let info = info_in(&outcome(plugin.info())?);
+    outcome(plugin.init(export::host(host)))?;
+    let backends = outcome(plugin.backends())?.into_iter().map(backend).collect::<Result<_>>()?;
+    let ops = outcome(plugin.ops())?.into_iter().map(|op| {
+        Ok(PluginOp {
+            name: op.name.to_string(),
+            revision: op.revision,
+            definition: op.definition.to_string(),
+            doc: op.doc.to_string(),
+            kernel: op.kernel.into_option().map(kernel).transpose()?,
+        })
+    });
+    let ops = ops.collect::<Result<_>>()?;
+    let rules = outcome(plugin.rules())?.into_iter();
+    let rules = rules.map(|rules| RuleText { file: rules.file.to_string(), text: rules.text.to_string() });
+    Ok(Contents { info, backends, ops, rules: rules.collect() })
+}
+
+struct ImportedBackend {
+    inner: abi::BackendBox,
+    name: String,
+    priority: i32,
+    options: Vec<BackendOption>,
+}
+
+fn backend(inner: abi::BackendBox) -> Result<Arc<dyn Backend>> {
+    let name = outcome(inner.name())?.to_string();
+    let priority = outcome(inner.priority())?;
+    let options = outcome(inner.options())?.into_iter().map(|option| {
+        Ok(BackendOption {
+            name: option.name.to_string(),
+            default: attribute_in(&option.default)?,
+            doc: option.doc.to_string(),
+        })
+    });
+    let options = options.collect::<Result<_>>()?;
+    Ok(Arc::new(ImportedBackend { inner, name, priority, options }))
+}
+
+impl Backend for ImportedBackend {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn device_count(&self) -> usize {
+        // Why there are none then is what `unavailable_reason` meets and tells.
+        outcome(self.inner.device_count()).map_or(0, |count| count as usize)
+    }
+
+    fn unavailable_reason(&self) -> Option<String> {
+        match outcome(self.inner.unavailable_reason()) {
+            Ok(reason) => reason.into_option().map(|reason| reason.to_string()),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    fn priority(&self) -> i32 {
+        self.priority
+    }
+
+    fn options(&self) -> Vec<BackendOption> {
+        self.options.clone()
+    }
+
+    fn open(&self, ordinal: usize, options: &Attributes, host: Arc<dyn Host>) -> Result<Arc<dyn Device>> {
+        let options = attributes_out(options);
+        let host = export::host(host);
+        let inner = outcome(self.inner.open(ordinal as u64, RSlice::from_slice(&options), host))?;
+        let info = device_info_in(&outcome(inner.info())?);
+        Ok(Arc::new(ImportedDevice { inner, info }))
+    }
+}
+
+struct ImportedDevice {
+    inner: abi::DeviceBox,
+    info: DeviceInfo,
+}
+
+impl Device for ImportedDevice {
+    fn info(&self) -> DeviceInfo {
+        self.info.clone()
+    }
+
+    fn supports(&self, node: &NodeQuery<'_>) -> Support {
+        let description = abi::NodeDescription {
+            op: string(node.op),
+            revision: node.revision,
+            attributes: attributes_out(node.attributes),
+            operands: list(node.operands, type_out),
+            results: list(node.results, type_out),
+            extra: RVec::new(),
+        };
+        match outcome(self.inner.supports(&description)) {
+            Ok(support) => support_in(&support),
+            Err(error) => Support::No(error.to_string()),
+        }
+    }
+
+    fn upload(&self, tensor: &Tensor) -> Result<DeviceTensor> {
+        device_tensor_in(outcome(self.inner.upload(tensor_out(tensor)))?)
+    }
+
+    fn download(&self, tensor: &DeviceTensor) -> Result<Tensor> {
+        tensor_in(outcome(self.inner.download(device_tensor_out(tensor.clone())))?)
+    }
+
+    fn compile(&self, program: &Program, options: &CompileOptions) -> Result<Arc<dyn Executable>> {
+        let program = abi::Program {
+            format: string(&program.format),
+            text: string(&program.text),
+            constants: list(&program.constants, tensor_out),
+            notes: list(&program.notes, note_out),
+            extra: RVec::new(),
+        };
+        let inner = outcome(self.inner.compile(&program, &options_out(options)))?;
+        Ok(Arc::new(ImportedExecutable { inner }))
+    }
+
+    fn synchronize(&self) -> Result<()> {
+        outcome(self.inner.synchronize())
+    }
+
+    fn stats(&self) -> DeviceStats {
+        outcome(self.inner.stats()).map_or_else(|_| DeviceStats::default(), |stats| stats_in(&stats))
+    }
+}
+
+struct ImportedExecutable {
+    inner: abi::ExecutableBox,
+}
+
+impl Executable for ImportedExecutable {
+    fn run(&self, arguments: Vec<Argument>) -> Result<Vec<DeviceTensor>> {
+        let arguments = list(arguments, |argument| abi::Argument {
+            tensor: device_tensor_out(argument.tensor),
+            donated: argument.donated,
+        });
+        let result = outcome(self.inner.run(arguments, RVec::new()))?;
+        if !result.done.is_done() {
+            outcome(result.done.wait())?;
+        }
+        result.results.into_iter().map(device_tensor_in).collect()
+    }
+
+    fn workspace(&self, shapes: &[Shape]) -> Option<u64> {
+        let shapes = list(shapes, |shape| shape_out(shape));
+        outcome(self.inner.workspace(shapes)).ok()?.into_option()
+    }
+
+    fn debug_text(&self) -> String {
+        outcome(self.inner.debug_text()).map_or_else(|error| error.to_string(), |text| text.to_string())
+    }
+
+    fn profile(&self) -> Vec<ProfileEntry> {
+        let entries = outcome(self.inner.profile());
+        entries.map_or_else(|_| Vec::new(), |entries| entries.iter().map(profile_in).collect())
+    }
+}
+
+struct ImportedKernel {
+    inner: abi::KernelBox,
+    overwrites: Vec<(usize, usize)>,
+}
+
+pub(super) fn kernel(inner: abi::KernelBox) -> Result<Arc<dyn HostKernel>> {
+    let overwrites = pairs_in(&outcome(inner.overwrites())?);
+    Ok(Arc::new(ImportedKernel { inner, overwrites }))
+}
+
+impl HostKernel for ImportedKernel {
+    fn overwrites(&self) -> Vec<(usize, usize)> {
+        self.overwrites.clone()
+    }
+
+    fn run(&self, attributes: &Attributes, operands: &[Option<&Tensor>], results: &mut [Tensor]) -> Result<()> {
+        let attributes = attributes_out(attributes);
+        let operands = list(operands, |operand| operand.map(tensor_out).into());
+        // SAFETY: `results` stays borrowed until the call below has returned.
+        let lent = results.iter_mut().map(|result| unsafe { lend(result) });
+        let lent: RVec<TensorDescriptor> = lent.collect::<Result<Vec<_>>>()?.into();
+        outcome(self.inner.run(RSlice::from_slice(&attributes), operands, lent))
+    }
+}
+
+/// The host as a plugin sees it.
+pub(super) struct ImportedHost {
+    inner: abi::HostBox,
+}
+
+impl ImportedHost {
+    pub(super) fn new(inner: abi::HostBox) -> ImportedHost {
+        ImportedHost { inner }
+    }
+}
+
+/// A body of parallel work, and the first panic in it.
+struct Work<'a> {
+    body: &'a (dyn Fn(usize) + Sync),
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+unsafe extern "C" fn run_work(context: *const c_void, index: u64) {
+    // SAFETY: `parallel_for` below made the context of a `Work` that lives until it returns.
+    let work = unsafe { &*context.cast::<Work<'_>>() };
+    let run = std::panic::AssertUnwindSafe(|| (work.body)(index as usize));
+    if let Err(panic) = std::panic::catch_unwind(run) {
+        work.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(panic);
+    }
+}
+
+impl Host for ImportedHost {
+    fn log(&self, level: LogLevel, message: &str) {
+        self.inner.log(abi::LogLevel(level as u32), RStr::from_str(message));
+    }
+
+    fn parallel_for(&self, count: usize, body: &(dyn Fn(usize) + Sync)) {
+        let work = Work { body, panic: Mutex::new(None) };
+        // SAFETY: `run_work` is sound on any thread as the body is `Sync`, it does not unwind, and
+        // `work` lives until the call below returns.
+        let call = unsafe { abi::ParallelBody::new((&raw const work).cast(), abi::ParallelCall(run_work)) };
+        let done = self.inner.parallel_for(count as u64, call);
+        if let Some(panic) = work.panic.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            std::panic::resume_unwind(panic);
+        }
+        // The trait has no error to return; the guard around the plugin's body turns this into one.
+        if let RResult::RErr(error) = done {
+            std::panic::resume_unwind(Box::new(error_in(error).to_string()));
+        }
+    }
+
+    fn threads(&self) -> usize {
+        self.inner.threads() as usize
+    }
+
+    fn cancelled(&self) -> bool {
+        self.inner.cancelled()
+    }
+
+    fn kernel(&self, op: &str) -> Option<Arc<dyn HostKernel>> {
+        match self.inner.kernel(RStr::from_str(op)) {
+            ROption::RSome(inner) => kernel(inner).ok(),
+            ROption::RNone => None,
+        }
+    }
+}
