@@ -3,7 +3,6 @@
 //! What a safe trait cannot answer with an error (a name, a priority) is asked once, when the object
 //! arrives, and an error then fails the arrival.
 
-use std::any::Any;
 use std::ffi::c_void;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,6 +11,7 @@ use arignote_abi::{ROption, RResult, RSlice, RStr, RVec, TensorDescriptor};
 
 use super::convert::*;
 use super::export;
+use super::guard::{Caught, catch};
 use super::memory::*;
 use super::traits::*;
 use crate::error::Result;
@@ -226,14 +226,13 @@ impl ImportedHost {
 /// A body of parallel work, and the first panic in it.
 struct Work<'a> {
     body: &'a (dyn Fn(usize) + Sync),
-    panic: Mutex<Option<Box<dyn Any + Send>>>,
+    panic: Mutex<Option<Caught>>,
 }
 
 unsafe extern "C" fn run_work(context: *const c_void, index: u64) {
     // SAFETY: `parallel_for` below made the context of a `Work` that lives until it returns.
     let work = unsafe { &*context.cast::<Work<'_>>() };
-    let run = std::panic::AssertUnwindSafe(|| (work.body)(index as usize));
-    if let Err(panic) = std::panic::catch_unwind(run) {
+    if let Err(panic) = catch(|| (work.body)(index as usize)) {
         work.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(panic);
     }
 }
@@ -250,7 +249,7 @@ impl Host for ImportedHost {
         let call = unsafe { abi::ParallelBody::new((&raw const work).cast(), abi::ParallelCall(run_work)) };
         let done = self.inner.parallel_for(count as u64, call);
         if let Some(panic) = work.panic.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            std::panic::resume_unwind(panic);
+            panic.resume();
         }
         // The trait has no error to return; the guard around the plugin's body turns this into one.
         if let RResult::RErr(error) = done {

@@ -49,7 +49,9 @@ pub(super) fn error_in(error: abi::Error) -> Error {
         out = out.note(note.as_str());
     }
     if !error.backtrace.is_empty() {
-        out = out.note(error.backtrace.as_str());
+        // A screen holds no more, and the frames near the panic come first.
+        let lines: Vec<_> = error.backtrace.lines().take(14).collect();
+        out = out.note(format!("backtrace:\n{}", lines.join("\n")));
     }
     out
 }
