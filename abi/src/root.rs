@@ -79,10 +79,10 @@ pub fn check_layout(header: &'static Header) -> Result<PluginRootRef, LayoutErro
     use abi_stable::StableAbi;
     let found = header.layout().ok_or(LayoutError::Unchecked)?;
     let expected = <PluginRootRef as StableAbi>::LAYOUT;
-    if let Err(error) = check_layout_compatibility(expected, found) {
-        if check_layout_compatibility(found, expected).is_err() {
-            return Err(LayoutError::Incompatible(shortened(&error.to_string())));
-        }
+    if let Err(error) = check_layout_compatibility(expected, found)
+        && check_layout_compatibility(found, expected).is_err()
+    {
+        return Err(LayoutError::Incompatible(shortened(&error.to_string())));
     }
     // SAFETY: the layouts have just been compared.
     unsafe { header.unchecked_layout::<PluginRootRef>() }
