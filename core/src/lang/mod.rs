@@ -1,7 +1,9 @@
 //! The text form of graphs: the `.arig` language.
 //!
-//! [`parse`] turns text into a syntax tree whose every part knows its place in the file,
-//! [`format()`] lays text out in the one standard way. The grammar stands in `docs/language.md`.
+//! [`parse`] turns text into a syntax tree whose every part knows its place in the file, [`lower`]
+//! turns a function of it into a graph, [`print()`] turns a graph into text that gives an equal graph
+//! back, and [`format()`] lays text out in the one standard way. The grammar stands in
+//! `docs/language.md`.
 //!
 //! Two things keep large machine-written files safe: expressions live in one flat arena
 //! ([`File::exprs`]), so dropping a tree never recurses, and nesting is limited to
@@ -11,14 +13,20 @@
 mod ast;
 mod format;
 mod lexer;
+mod lower;
 mod parser;
+mod print;
 mod source;
 
+#[cfg(test)]
+mod graph_tests;
 #[cfg(test)]
 mod tests;
 
 pub use ast::*;
 pub use format::format;
 pub use lexer::{DTYPES, KEYWORDS, is_reserved};
+pub use lower::{Lowered, inline, lower, lower_program};
 pub use parser::{MAX_NESTING, parse};
+pub use print::{Printed, print, print_graph};
 pub use source::{Diagnostic, Source, Span};

@@ -189,10 +189,18 @@ fn a_million_statements_parse() {
 }
 
 /// SplitMix64: enough for mutations, and the seed reproduces a failure.
-struct Random(u64);
+pub(super) struct Random(pub u64);
 
 impl Random {
-    fn below(&mut self, n: usize) -> usize {
+    pub fn seeded() -> Random {
+        let seed = std::env::var("ARIGNOTE_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| {
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64)
+        });
+        println!("reproduce with ARIGNOTE_SEED={seed}");
+        Random(seed)
+    }
+
+    pub fn below(&mut self, n: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -203,11 +211,7 @@ impl Random {
 
 #[test]
 fn mutations_never_panic_and_layout_keeps_the_tokens() {
-    let seed = std::env::var("ARIGNOTE_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| {
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64)
-    });
-    println!("reproduce with ARIGNOTE_SEED={seed}");
-    let mut random = Random(seed);
+    let mut random = Random::seeded();
     let pieces = [
         "(", ")", "[", "]", "{", "}", ",", ":", "::", "=", "<-", "=>", "-", "**", "...", "None", "if ", "else ", "scan ",
         "state ", "return ", "yield ", "\n", "#", "\"", "\\", "$a", "1", "2.5", "1e", "j", "f32", "?", "λ", "é", "\u{0}",
@@ -245,6 +249,11 @@ fn mutations_never_panic_and_layout_keeps_the_tokens() {
             }
         };
         parsed += 1;
+        if let Ok(file) = parse(source.clone()) {
+            for function in file.functions() {
+                drop(lower(&file, Some(file.name(function.name))));
+            }
+        }
         let again = Source::new("fuzz", laid_out.as_str());
         let tokens = |s: &Source| -> Vec<String> {
             let tokens = lexer::tokenize(s, false).unwrap_or_else(|e| panic!("{e}"));

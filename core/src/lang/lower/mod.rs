@@ -1,0 +1,440 @@
+//! Syntax tree to graph.
+
+mod call;
+mod expr;
+mod value;
+
+pub(super) use self::expr::{binary_op_name, unary_op_name};
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use self::value::Value;
+use super::ast::{self, ExprId, File, Function, Name, StmtKind};
+use super::source::Span;
+use crate::error::{Error, ErrorKind, Result, nearest};
+use crate::graph::{FunctionGraph, Location, NodeKind, State, StateValue, Update, Var, inputs_of};
+use crate::ops::Attributes;
+use crate::tensor::{DType, Dim, Tensor, Type};
+
+/// How deep calls of functions may nest; they are inlined.
+const MAX_CALL_DEPTH: usize = 128;
+
+/// How many statements inlining may give: a stop for files whose functions call each other twice
+/// on each of many levels.
+const MAX_STATEMENTS: usize = 50_000_000;
+
+/// A function as a graph, and which statement made which values.
+#[derive(Clone, Debug)]
+pub struct Lowered {
+    /// The function.
+    pub function: FunctionGraph,
+    /// For each assignment of the function's own body, in order, the values that it binds.
+    pub statements: Vec<Vec<Var>>,
+}
+
+/// The graph of a function of a parsed file: the one called `name`, or the only one.
+///
+/// # Errors
+/// A name that does not exist or is bound twice, arguments that do not fit, an ill-typed
+/// expression: each with its place in the text.
+pub fn lower(file: &File, name: Option<&str>) -> Result<FunctionGraph> {
+    Ok(lower_program(file, name, &[])?.function)
+}
+
+/// As [`lower`], with the table of constants that `const(0)`, `const(1)`, ... stand for.
+///
+/// # Errors
+/// As [`lower`].
+pub fn lower_program(file: &File, name: Option<&str>, constants: &[Tensor]) -> Result<Lowered> {
+    let mut lowerer = Lowerer::new(file, constants)?;
+    let function = lowerer.find(name)?;
+    lowerer.entry(function)
+}
+
+/// The results of a function of the file for given arguments: how an op that is defined by text is
+/// put into a graph.
+///
+/// # Errors
+/// As [`lower`], or where an argument does not fit its parameter.
+pub fn inline(file: &File, name: &str, args: &[Var]) -> Result<Vec<Var>> {
+    let mut lowerer = Lowerer::new(file, &[])?;
+    let function = lowerer.find(Some(name))?;
+    let args = args.iter().map(|var| (None, Value::Vars(vec![var.clone()]), function.name.span)).collect();
+    let values = lowerer.inline(function, args, function.name.span)?;
+    Ok(values)
+}
+
+struct Lowerer<'a> {
+    file: &'a File,
+    name: Arc<str>,
+    constants: &'a [Tensor],
+    functions: HashMap<&'a str, &'a Function>,
+    /// The functions being inlined, outermost first.
+    calls: Vec<&'a str>,
+    statements: usize,
+}
+
+/// The names of one function.
+#[derive(Default)]
+struct Scope<'a> {
+    names: FxHashMap<&'a str, Bound<'a>>,
+    /// Dim names of parameters: which value, which axis.
+    dims: FxHashMap<&'a str, (Var, usize)>,
+}
+
+struct Bound<'a> {
+    value: Value<'a>,
+    span: Span,
+    state: Option<usize>,
+}
+
+impl<'a> Lowerer<'a> {
+    fn new(file: &'a File, constants: &'a [Tensor]) -> Result<Self> {
+        let name = file.source.name().into();
+        let mut lowerer =
+            Self { file, name, constants, functions: HashMap::new(), calls: Vec::new(), statements: 0 };
+        for function in file.functions() {
+            if let Some(first) = lowerer.functions.insert(file.name(function.name), function) {
+                return Err(lowerer.twice(function.name, first.name.span));
+            }
+        }
+        Ok(lowerer)
+    }
+
+    fn find(&self, name: Option<&str>) -> Result<&'a Function> {
+        let all = || self.file.functions().map(|f| self.file.name(f.name));
+        let list = || all().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+        match name {
+            Some(name) => self.functions.get(name).copied().ok_or_else(|| {
+                let error = Error::new(ErrorKind::Syntax, format!("{} has no function `{name}`", self.name));
+                match nearest(name, all()) {
+                    Some(near) => error.note(format!("did you mean `{near}`?")),
+                    None => error.note(format!("it has {}", list())),
+                }
+            }),
+            None => match self.file.functions().collect::<Vec<_>>()[..] {
+                [only] => Ok(only),
+                [] => Err(Error::new(ErrorKind::Syntax, format!("{} has no function", self.name))),
+                _ => {
+                    let message = format!("{} has several functions; choose one of {}", self.name, list());
+                    Err(Error::new(ErrorKind::Syntax, message))
+                }
+            },
+        }
+    }
+
+    // ---- errors ----
+
+    fn error(&self, span: Span, message: impl Into<String>) -> Error {
+        self.file.source.error(span, message).into()
+    }
+
+    fn unsupported(&self, span: Span, message: &str) -> Error {
+        let error = self.file.source.error(span, message);
+        Error::new(ErrorKind::Unsupported, message).at(&self.location(span)).note(error.pointer())
+    }
+
+    /// An error of an op, with the text that it is about.
+    fn pointed(&self, error: Error, span: Span) -> Error {
+        let shown = error.location().is_some_and(|l| l.file == self.name);
+        let error = error.at(&self.location(span));
+        // An error that comes from another text, such as an op's own decomposition, keeps its place.
+        if shown || error.location() == Some(&self.location(span)) {
+            error.note(self.file.source.error(span, "").pointer())
+        } else {
+            error
+        }
+    }
+
+    fn twice(&self, name: Name, first: Span) -> Error {
+        let (line, column) = self.file.source.position(first.start);
+        let text = self.file.name(name);
+        let error = self.error(name.span, format!("`{text}` is bound already, at {line}:{column}"));
+        error.note("names are bound once; choose another")
+    }
+
+    fn location(&self, span: Span) -> Location {
+        let (line, column) = self.file.source.position(span.start);
+        Location { file: self.name.clone(), line, column }
+    }
+
+    // ---- functions ----
+
+    fn entry(&mut self, function: &'a Function) -> Result<Lowered> {
+        let mut graph = FunctionGraph { name: self.file.name(function.name).to_owned(), ..Default::default() };
+        let mut scope = Scope::default();
+        for param in &function.params {
+            let ty = self.ty(&param.ty)?;
+            let default = match param.default {
+                Some(id) => Some(self.constant_of(id, &ty)?),
+                None => None,
+            };
+            let var = Var::input_at(self.file.name(param.name), ty, self.location(param.name.span));
+            self.bind_param(&mut scope, param, var.clone())?;
+            graph.inputs.push(var);
+            graph.defaults.push(default);
+        }
+        self.calls.push(self.file.name(function.name));
+        let mut statements = Vec::new();
+        self.body(function, &mut scope, &mut graph, Some(&mut statements))?;
+        Ok(Lowered { function: graph, statements })
+    }
+
+    /// A call of a function of the file.
+    fn inline(
+        &mut self, function: &'a Function, args: Vec<(Option<&'a str>, Value<'a>, Span)>, span: Span,
+    ) -> Result<Vec<Var>> {
+        let name = self.file.name(function.name);
+        if self.calls.contains(&name) {
+            let path = self.calls.iter().chain([&name]).map(|n| format!("`{n}`")).collect::<Vec<_>>();
+            let error = self.error(span, format!("`{name}` calls itself: {}", path.join(" calls ")));
+            return Err(error.note("calls are inlined; a loop is written with `scan`"));
+        }
+        if self.calls.len() >= MAX_CALL_DEPTH {
+            return Err(self.error(span, format!("calls nest more than {MAX_CALL_DEPTH} levels deep")));
+        }
+        let mut given: Vec<Option<(Value<'a>, Span)>> = function.params.iter().map(|_| None).collect();
+        for (position, (keyword, value, at)) in args.into_iter().enumerate() {
+            let index = match keyword {
+                None => position,
+                Some(k) => {
+                    let names = || function.params.iter().map(|p| self.file.name(p.name));
+                    names().position(|n| n == k).ok_or_else(|| {
+                        let error = self.error(at, format!("`{name}` has no parameter `{k}`"));
+                        match nearest(k, names()) {
+                            Some(near) => error.note(format!("did you mean `{near}`?")),
+                            None => error,
+                        }
+                    })?
+                }
+            };
+            let count = function.params.len();
+            let Some(slot) = given.get_mut(index) else {
+                return Err(self.error(at, format!("`{name}` takes {count} arguments")));
+            };
+            if slot.replace((value, at)).is_some() {
+                return Err(self.error(at, "this argument is given twice"));
+            }
+        }
+        let mut scope = Scope::default();
+        for (param, given) in function.params.iter().zip(given) {
+            let ty = self.ty(&param.ty)?;
+            let var = match (given, param.default) {
+                (Some((value, at)), _) => {
+                    let var = self.var(value, at)?;
+                    self.fit(var, &ty, at, "the parameter")?
+                }
+                (None, Some(id)) => {
+                    let value = self.constant_of(id, &ty)?;
+                    Var::constant_at(crate::graph::Constant { value, weak: false }, self.location(span))
+                }
+                (None, None) => {
+                    let message = format!("`{name}` needs an argument `{}`", self.file.name(param.name));
+                    return Err(self.error(span, message));
+                }
+            };
+            self.bind_param(&mut scope, param, var)?;
+        }
+        let mut graph = FunctionGraph::default();
+        self.calls.push(name);
+        let done = self.body(function, &mut scope, &mut graph, None);
+        self.calls.pop();
+        done?;
+        if !graph.states.is_empty() {
+            let message = format!("`{name}` has state; such a function cannot be called by another one yet");
+            return Err(self.unsupported(span, &message));
+        }
+        Ok(graph.outputs.into_iter().map(|(_, var)| var).collect())
+    }
+
+    fn bind_param(&self, scope: &mut Scope<'a>, param: &'a ast::Param, var: Var) -> Result<()> {
+        for (axis, dim) in param.ty.dims.iter().enumerate() {
+            let ast::Dim::Named(dim) = dim else { continue };
+            let found = scope.dims.entry(self.file.name(*dim)).or_insert_with(|| (var.clone(), axis)).clone();
+            let (first, here) = (&found.0.ty()?.dims[found.1], &var.ty()?.dims[axis]);
+            if !first.compatible(here) {
+                let message = format!("`{}` is {first} and {here}", self.file.name(*dim));
+                return Err(self.error(dim.span, message));
+            }
+        }
+        self.bind(scope, param.name, Value::Vars(vec![var]), None)
+    }
+
+    fn bind(&self, scope: &mut Scope<'a>, name: Name, value: Value<'a>, state: Option<usize>) -> Result<()> {
+        let bound = Bound { value, span: name.span, state };
+        match scope.names.insert(self.file.name(name), bound) {
+            Some(first) => Err(self.twice(name, first.span)),
+            None => Ok(()),
+        }
+    }
+
+    fn ty(&self, ty: &ast::Type) -> Result<Type> {
+        let dtype = self.dtype(ty.dtype)?;
+        let dims = ty.dims.iter().map(|dim| {
+            Ok(match dim {
+                ast::Dim::Known(n) => Dim::Known(
+                    usize::try_from(*n).map_err(|_| self.error(ty.span, format!("{n} is too large for a dim")))?,
+                ),
+                ast::Dim::Named(name) => Dim::from(self.file.name(*name)),
+                ast::Dim::Unknown => Dim::Unknown,
+            })
+        });
+        Ok(Type::new(dtype, dims.collect::<Result<Vec<_>>>()?))
+    }
+
+    fn dtype(&self, name: Name) -> Result<DType> {
+        let word = self.file.name(name);
+        word.parse().map_err(|_| self.unsupported(name.span, &format!("the dtype `{word}` is not supported yet")))
+    }
+
+    /// A literal as a tensor of a type: the default of a parameter.
+    fn constant_of(&mut self, id: ExprId, ty: &Type) -> Result<Tensor> {
+        let span = self.file.expr(id).span;
+        let value = self.eval(id, &Scope::default())?;
+        let var = self.var(value, span)?;
+        let var = self.fit(var, ty, span, "the default")?;
+        match var.node().kind() {
+            NodeKind::Constant(constant) => Ok(constant.value.clone()),
+            _ => Err(self.error(span, "a default is a literal")),
+        }
+    }
+
+    /// Checks that a value has a declared type; a value without a dtype of its own takes the declared
+    /// one.
+    fn fit(&self, var: Var, ty: &Type, span: Span, what: &str) -> Result<Var> {
+        let own = var.ty()?.clone();
+        let dims_fit = own.rank() == ty.rank() && own.dims.iter().zip(&ty.dims).all(|(a, b)| a.compatible(b));
+        if !dims_fit || !(own.weak || own.dtype == ty.dtype) {
+            return Err(self.error(span, format!("{what} has the type {ty}, but this is {own}")));
+        }
+        if own.dtype == ty.dtype && !own.weak {
+            return Ok(var);
+        }
+        let location = self.location(span);
+        if let NodeKind::Constant(constant) = var.node().kind() {
+            let value = constant.value.cast(ty.dtype);
+            return Ok(Var::constant_at(crate::graph::Constant { value, weak: false }, location));
+        }
+        let cast = Var::apply_at("cast", &[var], Attributes::new().with("dtype", ty.dtype), location);
+        cast.ty().map_err(|e| self.pointed(e, span))?;
+        Ok(cast)
+    }
+
+    // ---- statements ----
+
+    fn body(
+        &mut self, function: &'a Function, scope: &mut Scope<'a>, graph: &mut FunctionGraph,
+        mut record: Option<&mut Vec<Vec<Var>>>,
+    ) -> Result<()> {
+        let mut returned = false;
+        for stmt in &function.body {
+            self.statements += 1;
+            if self.statements > MAX_STATEMENTS {
+                return Err(self.error(stmt.span, format!("more than {MAX_STATEMENTS} statements after inlining")));
+            }
+            if returned {
+                return Err(self.error(stmt.span, "nothing stands after `return`"));
+            }
+            match &stmt.kind {
+                StmtKind::State { name, ty, init } => self.state(scope, graph, *name, ty, *init)?,
+                StmtKind::Update { name, value } => self.update(scope, graph, *name, *value)?,
+                StmtKind::Assign { targets, value } => {
+                    let span = self.file.expr(*value).span;
+                    let value = self.eval(*value, scope)?;
+                    let vars = self.assign(scope, targets, value, span)?;
+                    if let Some(record) = &mut record {
+                        record.push(vars);
+                    }
+                }
+                StmtKind::Return(outputs) => {
+                    returned = true;
+                    for output in outputs {
+                        let span = self.file.expr(output.value).span;
+                        let value = self.eval(output.value, scope)?;
+                        let vars = self.vars(value, span)?;
+                        let name = output.name.map(|n| self.file.name(n).to_owned());
+                        if name.is_some() && vars.len() != 1 {
+                            return Err(self.error(span, format!("one name for {} results", vars.len())));
+                        }
+                        graph.outputs.extend(vars.into_iter().map(|var| (name.clone(), var)));
+                    }
+                }
+                StmtKind::Yield(_) | StmtKind::Until(_) => {
+                    return Err(self.error(stmt.span, "this stands only in a `scan`"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn assign(
+        &mut self, scope: &mut Scope<'a>, targets: &'a [Name], value: Value<'a>, span: Span,
+    ) -> Result<Vec<Var>> {
+        if let ([name], Value::List(parts)) = (targets, &value)
+            && !parts.iter().any(|part| matches!(part, Value::List(_)))
+        {
+            // A list keeps its parts apart, so that `concatenate(parts)` works. Nested ones do not: lists
+            // of lists of lists through names could nest without limit.
+            self.bind(scope, *name, value, None)?;
+            return Ok(Vec::new());
+        }
+        let vars = self.vars(value, span)?;
+        if vars.len() != targets.len() {
+            let (found, names) = (vars.len(), targets.len());
+            return Err(self.error(span, format!("{names} names for a value of {found} results")));
+        }
+        for (name, var) in targets.iter().zip(&vars) {
+            self.bind(scope, *name, Value::Vars(vec![var.clone()]), None)?;
+        }
+        Ok(vars)
+    }
+
+    fn state(
+        &mut self, scope: &mut Scope<'a>, graph: &mut FunctionGraph, name: Name, ty: &ast::Type, init: ExprId,
+    ) -> Result<()> {
+        let ty = self.ty(ty)?;
+        let span = self.file.expr(init).span;
+        let value = self.eval(init, scope)?;
+        let var = self.var(value, span)?;
+        let var = self.fit(var, &ty, span, "the state")?;
+        if !inputs_of(std::slice::from_ref(&var)).is_empty() {
+            return Err(self.error(span, "the initial value of a state cannot depend on inputs or other states"));
+        }
+        let value = match var.node().kind() {
+            NodeKind::Constant(constant) => StateValue::Host(constant.value.clone()),
+            _ => StateValue::Unset(var),
+        };
+        let state = State::with_type(self.file.name(name), ty, value);
+        let var = Var::state_at(&state, self.location(name.span));
+        self.bind(scope, name, Value::Vars(vec![var]), Some(graph.states.len()))?;
+        graph.states.push(state);
+        Ok(())
+    }
+
+    fn update(
+        &mut self, scope: &mut Scope<'a>, graph: &mut FunctionGraph, name: Name, value: ExprId,
+    ) -> Result<()> {
+        let text = self.file.name(name);
+        let Some(index) = scope.names.get(text).and_then(|bound| bound.state) else {
+            let states: Vec<&str> = graph.states.iter().map(State::name).collect();
+            let error = self.error(name.span, format!("there is no state `{text}`"));
+            return Err(match nearest(text, states) {
+                Some(near) => error.note(format!("did you mean `{near}`?")),
+                None => error.note("`<-` updates what `state` declares; `=` binds a new name"),
+            });
+        };
+        let state = graph.states[index].clone();
+        if graph.updates.iter().any(|update| update.state.is(&state)) {
+            return Err(self.error(name.span, format!("`{text}` is updated already")));
+        }
+        let span = self.file.expr(value).span;
+        let value = self.eval(value, scope)?;
+        let var = self.var(value, span)?;
+        let value = self.fit(var, state.ty(), span, "the state")?;
+        graph.updates.push(Update { state, value });
+        Ok(())
+    }
+}
