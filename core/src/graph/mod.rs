@@ -3,6 +3,7 @@
 //!
 //! Nothing here knows any op by name; what an op means is asked through [`Op`](crate::ops::Op).
 
+mod expand;
 mod expression;
 mod location;
 mod owned;
@@ -10,6 +11,7 @@ mod state;
 mod traverse;
 mod var;
 
+pub use expand::expand_nodes;
 pub use expression::{FunctionGraph, Update};
 pub use location::Location;
 pub use owned::{Graph, NodeId, NodeView, ValueId, ValueKind};

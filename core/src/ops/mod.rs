@@ -135,6 +135,11 @@ pub trait Op: Send + Sync + 'static {
         None
     }
 
+    /// Whether [`Op::decompose`] gives something.
+    fn has_decomposition(&self) -> bool {
+        false
+    }
+
     /// Pairs (operand, result) such that a kernel may write the result over the operand, if dtype
     /// and shape agree.
     fn may_overwrite(&self) -> &[(usize, usize)] {

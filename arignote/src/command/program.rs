@@ -1,0 +1,181 @@
+//! Subcommands on a program: run, explain, graph, fmt.
+
+use std::path::PathBuf;
+
+use arignote::graph::FunctionGraph;
+use arignote::runtime::{Function, FunctionBuilder, Session, load_state, read_npy, save_state, write_npy};
+use arignote::tensor::{DType, Tensor, Type};
+use arignote::{Error, ErrorKind, Result, inspect, lang};
+use clap::Args;
+
+use super::{Common, print};
+
+#[derive(Args)]
+pub struct Source {
+    /// The program.
+    file: PathBuf,
+    /// Which of its functions; may be left out if there is one.
+    #[arg(long = "fn", value_name = "NAME")]
+    function: Option<String>,
+}
+
+#[derive(Args)]
+pub struct Run {
+    #[command(flatten)]
+    source: Source,
+    /// An input: a path to an .npy file, a number, or a nested list.
+    #[arg(long = "in", value_name = "NAME=VALUE")]
+    inputs: Vec<String>,
+    /// Write each result to DIR/0.npy, DIR/1.npy, ...
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Call the function this many times; the last results are printed.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    repeat: usize,
+    /// Set the function's states from a safetensors file first.
+    #[arg(long, value_name = "F")]
+    load_state: Option<PathBuf>,
+    /// Save the function's states to a safetensors file afterwards.
+    #[arg(long, value_name = "F")]
+    save_state: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct GraphArgs {
+    #[command(flatten)]
+    source: Source,
+    /// Draw an SVG picture instead of DOT.
+    #[arg(long)]
+    svg: bool,
+    /// Draw the graph as stated, not as compiled.
+    #[arg(long)]
+    stated: bool,
+}
+
+#[derive(Args)]
+pub struct Fmt {
+    /// The programs.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Change nothing; fail if a file is laid out otherwise.
+    #[arg(long)]
+    check: bool,
+}
+
+fn read(path: &PathBuf) -> Result<lang::Source> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Error::new(ErrorKind::Io, format!("{}: cannot read: {error}", path.display())))?;
+    Ok(lang::Source::new(path.display().to_string(), text))
+}
+
+impl Source {
+    fn graph(&self) -> Result<FunctionGraph> {
+        lang::load(read(&self.file)?)?.function(self.function.as_deref())
+    }
+
+    fn compile(&self, common: &Common) -> Result<(Session, Function)> {
+        let session = arignote::session_with(common.config()?)?;
+        let function = FunctionBuilder::from_graph(self.graph()?).build(&session)?;
+        Ok((session, function))
+    }
+
+    pub fn explain(&self, common: &Common) -> Result<()> {
+        let (session, function) = self.compile(common)?;
+        print(&format!("{}\n\n{}", session.selection(), inspect::explain(&function)))
+    }
+}
+
+impl Run {
+    pub fn execute(&self, common: &Common) -> Result<()> {
+        let (session, function) = self.source.compile(common)?;
+        if common.config()?.device().is_auto() {
+            eprintln!("{}", session.selection());
+        }
+        let mut arguments = Vec::new();
+        for given in &self.inputs {
+            let Some((name, value)) = given.split_once('=') else {
+                let message = format!("--in takes NAME=VALUE, not `{given}`");
+                return Err(Error::new(ErrorKind::Runtime, message));
+            };
+            let position = function.input_names().iter().position(|known| *known == name);
+            let ty = position.and_then(|at| function.graph().inputs[at].ty().ok().cloned());
+            arguments.push((name, argument(&session, name, value, ty.as_ref())?));
+        }
+        if let Some(path) = &self.load_state {
+            load_state(path, &session, function.states())?;
+        }
+        let mut results = Vec::new();
+        for _ in 0..self.repeat {
+            results = function.call_named(&arguments)?;
+        }
+        for (position, (name, result)) in function.output_names().iter().zip(&results).enumerate() {
+            let name = name.map_or_else(|| position.to_string(), str::to_owned);
+            print(&format!("{name}: {} = {result}", result.ty()))?;
+        }
+        if let Some(folder) = &self.out {
+            std::fs::create_dir_all(folder)
+                .map_err(|error| Error::new(ErrorKind::Io, format!("{}: {error}", folder.display())))?;
+            for (position, result) in results.iter().enumerate() {
+                write_npy(&folder.join(format!("{position}.npy")), result)?;
+            }
+        }
+        if let Some(path) = &self.save_state {
+            save_state(path, &session, function.states())?;
+        }
+        if let Some(path) = &common.profile {
+            let profile = serde_json::to_string_pretty(&function.compiled().profile_rows())
+                .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
+            std::fs::write(path, profile)
+                .map_err(|error| Error::new(ErrorKind::Io, format!("{}: {error}", path.display())))?;
+        }
+        Ok(())
+    }
+}
+
+/// An argument from the command line, with the dtype of its input.
+fn argument(session: &Session, name: &str, text: &str, ty: Option<&Type>) -> Result<Tensor> {
+    if text.ends_with(".npy") {
+        return read_npy(text.as_ref());
+    }
+    let source = lang::Source::new(format!("--in {name}"), format!("fn value() {{ return {text} }}"));
+    let mut graph = lang::load(source)?.function(None)?;
+    let dtype = ty.map_or(DType::F64, |ty| ty.dtype);
+    for (_, value) in &mut graph.outputs {
+        *value = value.cast(dtype);
+    }
+    let results = FunctionBuilder::from_graph(graph).build(session)?.call(&[])?;
+    results.into_iter().next().ok_or_else(|| Error::new(ErrorKind::Runtime, format!("`{text}` is not a value")))
+}
+
+impl GraphArgs {
+    pub fn execute(&self, common: &Common) -> Result<()> {
+        let (_session, function) = self.source.compile(common)?;
+        let compiled = function.compiled();
+        let graph = if self.stated { compiled.stated_graph() } else { compiled.graph() };
+        print(&if self.svg { inspect::to_svg(graph) } else { inspect::to_dot(graph) })
+    }
+}
+
+impl Fmt {
+    pub fn execute(&self) -> Result<()> {
+        let mut crooked = Vec::new();
+        for path in &self.files {
+            let source = read(path)?;
+            let text = lang::format(&source)?;
+            if text == source.text() {
+                continue;
+            }
+            if self.check {
+                crooked.push(path.display().to_string());
+            } else {
+                std::fs::write(path, text)
+                    .map_err(|error| Error::new(ErrorKind::Io, format!("{}: {error}", path.display())))?;
+            }
+        }
+        if crooked.is_empty() {
+            return Ok(());
+        }
+        let message = format!("not laid out in the standard way: {}", crooked.join(", "));
+        Err(Error::new(ErrorKind::Syntax, message).note("`arignote fmt` without --check mends them"))
+    }
+}

@@ -1,0 +1,155 @@
+//! A call: a transaction over states.
+
+use super::compile::{Step, check_arguments};
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::{State, StateValue};
+use crate::plugin::{Argument, Device};
+use crate::runtime::{Compiled, Session};
+use crate::tensor::{DeviceTensor, Tensor};
+
+/// A value during a call: on the host, on devices, or both.
+#[derive(Clone, Default)]
+struct Resident {
+    host: Option<Tensor>,
+    devices: Vec<(usize, DeviceTensor)>,
+}
+
+impl Resident {
+    fn on_host(&mut self, devices: &[(String, std::sync::Arc<dyn Device>)]) -> Result<Tensor> {
+        if let Some(tensor) = &self.host {
+            return Ok(tensor.clone());
+        }
+        let Some((device, tensor)) = self.devices.first() else {
+            return Err(Error::new(ErrorKind::Internal, "a value was used before it was computed"));
+        };
+        let tensor = devices[*device].1.download(tensor)?;
+        self.host = Some(tensor.clone());
+        Ok(tensor)
+    }
+
+    fn on_device(
+        &mut self, device: usize, devices: &[(String, std::sync::Arc<dyn Device>)],
+    ) -> Result<DeviceTensor> {
+        if let Some((_, tensor)) = self.devices.iter().find(|(at, _)| *at == device) {
+            return Ok(tensor.clone());
+        }
+        let host = self.on_host(devices)?;
+        let tensor = devices[device].1.upload(&host)?;
+        self.devices.push((device, tensor.clone()));
+        Ok(tensor)
+    }
+}
+
+/// Whether nobody but the state itself, the call's table of values and the argument in hand holds the
+/// memory of a state's value: only then may a step overwrite it.
+fn is_sole(tensor: &DeviceTensor) -> bool {
+    let shared_inside = tensor.owner.downcast_ref::<Tensor>().is_some_and(|tensor| !tensor.is_unique());
+    std::sync::Arc::strong_count(&tensor.owner) <= 3 && !shared_inside
+}
+
+impl Compiled {
+    pub(super) fn call(&self, session: &Session, states: &[State], arguments: &[Tensor]) -> Result<Vec<Tensor>> {
+        check_arguments(&self.inputs, arguments)?;
+        let mut values: Vec<Resident> = vec![Resident::default(); self.slots];
+        for (value, argument) in values.iter_mut().zip(arguments) {
+            value.host = Some(argument.clone());
+        }
+        for (slot, constant) in &self.constants {
+            values[*slot].host = Some(constant.clone());
+        }
+        // Locks are taken in one order by every call, so that two calls cannot wait for each other.
+        let mut order: Vec<usize> = (0..states.len()).collect();
+        order.sort_by_key(|&state| states[state].address());
+        let mut guards: Vec<Option<std::sync::MutexGuard<'_, StateValue>>> = states.iter().map(|_| None).collect();
+        for (i, &state) in order.iter().enumerate() {
+            let twin = order[..i].iter().any(|&other| states[other].is(&states[state]));
+            if twin {
+                let message = format!("the state `{}` stands for two states of the function", states[state].name());
+                return Err(Error::new(ErrorKind::Runtime, message));
+            }
+            guards[state] = Some(states[state].lock());
+        }
+        for (state, guard) in guards.iter_mut().enumerate() {
+            let slot = self.inputs.len() + state;
+            let Some(guard) = guard else { continue };
+            match &**guard {
+                StateValue::Host(tensor) => match values.get_mut(slot) {
+                    Some(value) if self.reads_state(state) => value.host = Some(tensor.clone()),
+                    _ => {}
+                },
+                StateValue::Device(tensor) if self.reads_state(state) => {
+                    let device = session.device_of(tensor)?;
+                    values[slot].devices.push((device, tensor.clone()));
+                }
+                StateValue::Device(_) => {}
+                StateValue::Unset(_) => {
+                    let message = format!("the state `{}` has no value", states[state].name());
+                    return Err(Error::new(ErrorKind::Internal, message));
+                }
+            }
+        }
+        for step in &self.steps {
+            self.run(step, &mut values)?;
+        }
+        let outputs =
+            self.outputs.iter().map(|&slot| values[slot].on_host(&self.devices)).collect::<Result<Vec<_>>>()?;
+        let mut new_values = Vec::with_capacity(self.updates.len());
+        for (state, slot) in &self.updates {
+            let value = match values[*slot].devices.first() {
+                Some((_, tensor)) => StateValue::Device(tensor.clone()),
+                None => StateValue::Host(values[*slot].on_host(&self.devices)?),
+            };
+            self.check_update(&states[*state], &value)?;
+            new_values.push((*state, value));
+        }
+        for (state, value) in new_values {
+            if let Some(guard) = &mut guards[state] {
+                **guard = value;
+            }
+        }
+        Ok(outputs)
+    }
+
+    /// Whether the state has a slot of its own: those that are only written have none.
+    fn reads_state(&self, state: usize) -> bool {
+        state < self.read_states
+    }
+
+    fn check_update(&self, state: &State, value: &StateValue) -> Result<()> {
+        let (dtype, shape) = match value {
+            StateValue::Host(tensor) => (tensor.dtype(), tensor.shape().to_vec()),
+            StateValue::Device(tensor) => (tensor.dtype, tensor.shape.to_vec()),
+            StateValue::Unset(_) => return Ok(()),
+        };
+        if state.ty().admits(dtype, &shape) {
+            return Ok(());
+        }
+        let message = format!("the state `{}` is {}, its new value is {dtype}{shape:?}", state.name(), state.ty());
+        Err(Error::new(ErrorKind::Runtime, message))
+    }
+
+    fn run(&self, step: &Step, values: &mut [Resident]) -> Result<()> {
+        let mut arguments = Vec::with_capacity(step.arguments.len());
+        for (&slot, &donate) in step.arguments.iter().zip(&step.donate) {
+            let tensor = values[slot].on_device(step.device, &self.devices)?;
+            let donated = donate && is_sole(&tensor);
+            arguments.push(Argument { tensor, donated });
+        }
+        let results = step.executable.run(arguments).map_err(|error| {
+            match error.node().and_then(|node| step.locations.get(node)) {
+                Some(location) => error.at(location),
+                None => error,
+            }
+        })?;
+        if results.len() != step.results.len() {
+            let device = &self.devices[step.device].0;
+            let message =
+                format!("{device} gave {} results where {} were due", results.len(), step.results.len());
+            return Err(Error::new(ErrorKind::Internal, message));
+        }
+        for (&slot, tensor) in step.results.iter().zip(results) {
+            values[slot].devices.push((step.device, tensor));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,386 @@
+//! Compilation: from a function's expressions to programs on devices.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::placement::{self, Group, Place};
+use crate::autodiff;
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::{FunctionGraph, Graph, Location, NodeId, NodeKind, State, ValueId, Var};
+use crate::plugin::{CompileOptions, Executable, Program, StatementNote};
+use crate::rewrite::{Firing, Phase};
+use crate::runtime::Session;
+use crate::tensor::{DType, Dim, Tensor, Type};
+
+/// A compiled function: the steps of a call, and a record of how they came about.
+pub struct Compiled {
+    pub(super) inputs: Vec<(String, Type)>,
+    pub(super) states: Vec<State>,
+    /// How many of the states, from the first, are read.
+    pub(super) read_states: usize,
+    /// Where each value of a call is kept: inputs, then states, then constants, then results of steps.
+    pub(super) slots: usize,
+    pub(super) constants: Vec<(usize, Tensor)>,
+    pub(super) steps: Vec<Step>,
+    pub(super) outputs: Vec<usize>,
+    /// For each updated state: its index among the states and the slot of its new value.
+    pub(super) updates: Vec<(usize, usize)>,
+    pub(super) devices: Vec<(String, Arc<dyn crate::plugin::Device>)>,
+    before: String,
+    after: String,
+    firings: Vec<Firing>,
+    nodes: Vec<NodeReport>,
+    programs: Vec<(String, Program)>,
+}
+
+/// One program on one device.
+pub(super) struct Step {
+    pub device: usize,
+    pub executable: Arc<dyn Executable>,
+    pub arguments: Vec<usize>,
+    /// For each argument, whether the step may overwrite it if the call owns it alone.
+    pub donate: Vec<bool>,
+    pub results: Vec<usize>,
+    pub locations: Vec<Location>,
+}
+
+/// What became of one node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodeReport {
+    /// The op's name.
+    pub op: String,
+    /// The results' types.
+    pub types: Vec<Type>,
+    /// The device that runs it.
+    pub device: String,
+    /// Why the devices before that one in the order of preference do not.
+    pub reasons: Vec<String>,
+    /// Which operand the result is written over.
+    pub in_place: Vec<(u32, u32)>,
+    /// The line of the user's code.
+    pub location: Location,
+}
+
+impl Compiled {
+    /// Compiles a finished function (see [`FunctionBuilder::finish`](super::FunctionBuilder::finish)).
+    ///
+    /// # Errors
+    /// If a gradient does not exist, or no device runs an op.
+    pub fn new(session: &Session, function: &FunctionGraph) -> Result<Compiled> {
+        let outputs: Vec<Var> = function
+            .outputs
+            .iter()
+            .map(|(_, value)| value.clone())
+            .chain(function.updates.iter().map(|update| update.value.clone()))
+            .collect();
+        let before = crate::lang::print_function(&Graph::from_vars(&function.inputs, &outputs)?, &function.name);
+        let mut firings = Vec::new();
+        let graph = optimize(session, &function.inputs, &outputs, &mut firings)?;
+        let graph = decompose_unsupported(session, graph, &mut firings)?;
+        let after = crate::lang::print_function(&graph, &function.name);
+        Builder::new(session, graph)?.finish(function, before, after, firings)
+    }
+
+    /// The states that the function reads or updates, in the order of first use.
+    pub fn states(&self) -> &[State] {
+        &self.states
+    }
+
+    /// The graph as stated, in the language.
+    pub fn before(&self) -> &str {
+        &self.before
+    }
+
+    /// The graph as compiled, in the language.
+    pub fn after(&self) -> &str {
+        &self.after
+    }
+
+    /// The rewrites that fired, in order.
+    pub fn firings(&self) -> &[Firing] {
+        &self.firings
+    }
+
+    /// What became of each node of the compiled graph.
+    pub fn nodes(&self) -> &[NodeReport] {
+        &self.nodes
+    }
+
+    /// The programs, each with its device's name.
+    pub fn programs(&self) -> &[(String, Program)] {
+        &self.programs
+    }
+
+    /// What the devices say of their programs: plans, kernels.
+    pub fn debug_text(&self) -> String {
+        self.steps.iter().map(|step| step.executable.debug_text()).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Stabilizes, expands gradients (innermost first, stabilizing in between) and rewrites.
+fn optimize(session: &Session, inputs: &[Var], outputs: &[Var], firings: &mut Vec<Firing>) -> Result<Graph> {
+    let protected = autodiff::protect_targets(outputs)?;
+    let mut graph = Graph::from_vars(inputs, &protected)?;
+    loop {
+        session.rewrite(&mut graph, Phase::Stabilize, firings)?;
+        let symbolic = |graph: &Graph| {
+            graph.topological_order().iter().any(|&id| graph.node(id).apply().is_some_and(|(op, _)| op.is_symbolic()))
+        };
+        if !symbolic(&graph) {
+            break;
+        }
+        graph = autodiff::expand_symbolic(&graph)?;
+    }
+    let mut graph = autodiff::remove_barriers(graph)?;
+    session.rewrite(&mut graph, Phase::Specialize, firings)?;
+    graph.compact();
+    Ok(graph)
+}
+
+/// Replaces ops that no device runs by their decompositions, where they have one.
+fn decompose_unsupported(session: &Session, mut graph: Graph, firings: &mut Vec<Firing>) -> Result<Graph> {
+    loop {
+        let mut unsupported = Vec::new();
+        for id in graph.topological_order() {
+            let Some((op, _)) = graph.node(id).apply() else { continue };
+            if op.has_decomposition() && placement::place(&graph, id, session.devices()).is_err() {
+                unsupported.push(id);
+            }
+        }
+        if unsupported.is_empty() {
+            return Ok(graph);
+        }
+        graph = crate::graph::expand_nodes(&graph, &unsupported, |op, operands, attributes| {
+            op.decompose(operands, attributes).unwrap_or_else(|| {
+                Err(Error::new(ErrorKind::Internal, format!("`{}` has no decomposition", op.name())))
+            })
+        })?;
+        session.rewrite(&mut graph, Phase::Specialize, firings)?;
+        graph.compact();
+    }
+}
+
+struct Builder<'a> {
+    session: &'a Session,
+    graph: Graph,
+    order: Vec<NodeId>,
+    places: Vec<Option<Place>>,
+    slots: FxHashMap<ValueId, usize>,
+    states: Vec<State>,
+    constants: Vec<(usize, Tensor)>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(session: &'a Session, graph: Graph) -> Result<Builder<'a>> {
+        let order = graph.topological_order();
+        let mut builder = Builder {
+            session, places: vec![None; order.len() + graph.inputs().len()], order, slots: FxHashMap::default(),
+            states: Vec::new(), constants: Vec::new(), graph,
+        };
+        for &input in builder.graph.inputs() {
+            let slot = builder.slots.len();
+            builder.slots.insert(input.output(0), slot);
+        }
+        for &id in &builder.order {
+            if let NodeKind::State(state) = builder.graph.node(id).kind {
+                let slot = builder.slots.len();
+                builder.slots.insert(id.output(0), slot);
+                builder.states.push(state.clone());
+            }
+        }
+        for &id in &builder.order {
+            if placement::is_computed(builder.graph.node(id).kind) {
+                let place = placement::place(&builder.graph, id, session.devices())?;
+                builder.places[id.0 as usize] = Some(place);
+            }
+        }
+        Ok(builder)
+    }
+
+    fn finish(
+        mut self, function: &FunctionGraph, before: String, after: String, firings: Vec<Firing>,
+    ) -> Result<Compiled> {
+        let groups = placement::groups(&self.graph, &self.order, &self.places);
+        let mut group_of: FxHashMap<NodeId, usize> = FxHashMap::default();
+        for (number, group) in groups.iter().enumerate() {
+            group_of.extend(group.nodes.iter().map(|&id| (id, number)));
+        }
+        let updated: Vec<State> = function.updates.iter().map(|update| update.state.clone()).collect();
+        let (mut steps, mut nodes, mut programs) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, group) in groups.iter().enumerate() {
+            let last = number + 1 == groups.len();
+            let (step, program) = self.step(group, number, &group_of, &updated, last)?;
+            let device = self.session.devices()[group.device].0.clone();
+            for (&id, note) in group.nodes.iter().zip(&program.notes) {
+                let view = self.graph.node(id);
+                let reasons = self.places[id.0 as usize].as_ref().map_or(Vec::new(), |place| place.reasons.clone());
+                nodes.push(NodeReport {
+                    op: view.op_name().to_owned(),
+                    types: view.results.iter().map(|result| result.ty.clone()).collect(),
+                    device: device.clone(),
+                    reasons,
+                    in_place: note.overwrites.clone(),
+                    location: view.location.clone(),
+                });
+            }
+            steps.push(step);
+            programs.push((device, program));
+        }
+        let values = self.graph.outputs().to_vec();
+        let mut slots = Vec::new();
+        for value in values {
+            slots.push(self.slot(value));
+        }
+        let update_slots = slots.split_off(function.outputs.len());
+        let read_states = self.states.len();
+        // States that are updated without being read have no node of their own.
+        let mut updates = Vec::new();
+        for (update, slot) in function.updates.iter().zip(update_slots) {
+            let position = self.states.iter().position(|state| state.is(&update.state)).unwrap_or_else(|| {
+                self.states.push(update.state.clone());
+                self.states.len() - 1
+            });
+            updates.push((position, slot));
+        }
+        let inputs = self
+            .graph
+            .inputs()
+            .iter()
+            .map(|&id| match self.graph.node(id).kind {
+                NodeKind::Input(name) => (name.to_string(), self.graph.ty(id.output(0)).clone()),
+                _ => (String::new(), self.graph.ty(id.output(0)).clone()),
+            })
+            .collect();
+        Ok(Compiled {
+            inputs, states: self.states, read_states, slots: self.slots.len(), constants: self.constants, steps, outputs: slots,
+            updates, devices: self.session.devices().to_vec(), before, after, firings, nodes, programs,
+        })
+    }
+
+    /// The slot of a value; a constant gets one on demand.
+    fn slot(&mut self, value: ValueId) -> usize {
+        if let Some(&slot) = self.slots.get(&value) {
+            return slot;
+        }
+        let slot = self.slots.len();
+        self.slots.insert(value, slot);
+        if let Some(constant) = self.graph.node(value.node).constant() {
+            self.constants.push((slot, constant.value.clone()));
+        }
+        slot
+    }
+
+    fn step(
+        &mut self, group: &Group, number: usize, group_of: &FxHashMap<NodeId, usize>, updated: &[State], last: bool,
+    ) -> Result<(Step, Program)> {
+        let mut part = Graph::new();
+        let mut map: FxHashMap<ValueId, ValueId> = FxHashMap::default();
+        let mut arguments: Vec<ValueId> = Vec::new();
+        // Inputs come first, so that the program's parameters are its first nodes.
+        for &id in &group.nodes {
+            for &operand in self.graph.node(id).operands {
+                let view = self.graph.node(operand.node);
+                let outside = group_of.get(&operand.node) != Some(&number);
+                if outside && view.constant().is_none() && !map.contains_key(&operand) {
+                    let name = format!("p{}", arguments.len());
+                    let ty = self.graph.ty(operand).clone();
+                    map.insert(operand, part.add_input(&name, ty, view.location.clone()));
+                    arguments.push(operand);
+                }
+            }
+        }
+        let mut statements = Vec::new();
+        for &id in &group.nodes {
+            let view = self.graph.node(id);
+            for &operand in view.operands {
+                if let Some(constant) = self.graph.node(operand.node).constant()
+                    && !map.contains_key(&operand)
+                {
+                    map.insert(operand, part.add_constant(constant.clone(), view.location.clone()));
+                }
+            }
+            let Some((op, attributes)) = view.apply() else { continue };
+            let operands: Vec<ValueId> = view.operands.iter().map(|operand| map[operand]).collect();
+            let new = part.apply(op.clone(), &operands, attributes.clone(), view.location.clone())?;
+            for output in 0..view.results.len() {
+                map.insert(id.output(output), new.output(output));
+            }
+            statements.push(new);
+        }
+        let inside: Vec<NodeId> = group.nodes.clone();
+        let mut results: Vec<ValueId> = Vec::new();
+        for &id in &inside {
+            let users_outside = self.graph.users(id).iter().any(|user| group_of.get(user) != Some(&number));
+            for output in 0..self.graph.node(id).results.len() {
+                let value = id.output(output);
+                let used = users_outside
+                    && self.graph.users(id).iter().any(|&user| {
+                        group_of.get(&user) != Some(&number) && self.graph.node(user).operands.contains(&value)
+                    });
+                if used || self.graph.outputs().contains(&value) {
+                    results.push(value);
+                }
+            }
+        }
+        part.set_outputs(results.iter().map(|value| map[value]).collect());
+        // A state's old value may be overwritten by the last step of a call that gives it a new one,
+        // unless the old value is also a result.
+        let donate: Vec<bool> = arguments
+            .iter()
+            .map(|value| match self.graph.node(value.node).kind {
+                NodeKind::State(state) => {
+                    last && updated.iter().any(|s| s.is(state)) && !self.graph.outputs().contains(value)
+                }
+                _ => false,
+            })
+            .collect();
+        let overwrites: Vec<Vec<(usize, usize)>> = group
+            .nodes
+            .iter()
+            .map(|id| self.places[id.0 as usize].as_ref().map_or(Vec::new(), |place| place.overwrites.clone()))
+            .collect();
+        let notes: Vec<StatementNote> = self.session.plan_in_place(&part, &statements, &overwrites, &donate)?;
+        let program = Program::emit(&part, &statements, notes)?;
+        let options = CompileOptions { profile: self.session.profiles(), donatable: donate.clone() };
+        let device = &self.session.devices()[group.device].1;
+        let executable = device.compile(&program, &options)?;
+        let locations = inside.iter().map(|&id| self.graph.node(id).location.clone()).collect();
+        let arguments = arguments.into_iter().map(|value| self.slot(value)).collect();
+        let results = results.into_iter().map(|value| self.slot(value)).collect();
+        Ok((Step { device: group.device, executable, arguments, donate, results, locations }, program))
+    }
+}
+
+/// Checks arguments against the inputs' types, named dims included.
+///
+/// # Errors
+/// If a dtype, rank or dim does not fit; the error names the input.
+pub(super) fn check_arguments(inputs: &[(String, Type)], arguments: &[Tensor]) -> Result<()> {
+    let mut named: Vec<(&str, usize, &str)> = Vec::new();
+    for ((name, ty), value) in inputs.iter().zip(arguments) {
+        let found = || format!("{}{:?}", value.dtype(), value.shape());
+        if !ty.admits(value.dtype(), value.shape()) {
+            let error = Error::new(ErrorKind::Runtime, format!("the input `{name}` is {ty}, {} was given", found()));
+            return Err(match (value.dtype(), ty.dtype) {
+                (DType::F64, DType::F32) => error.note("convert it with `Tensor::cast(DType::F32)`"),
+                _ => error,
+            });
+        }
+        for (dim, &length) in ty.dims.iter().zip(value.shape()) {
+            let Dim::Named(dim) = dim else { continue };
+            match named.iter().find(|(known, ..)| *known == &**dim) {
+                Some((_, expected, first)) if *expected != length => {
+                    let message = format!(
+                        "the dim `{dim}` is {expected} in the input `{first}` and {length} in `{name}` ({})",
+                        found()
+                    );
+                    return Err(Error::new(ErrorKind::Runtime, message));
+                }
+                Some(_) => {}
+                None => named.push((dim, length, name)),
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,18 @@
+//! From a function's expressions to something that can be called: sessions, compilation, placement
+//! with transfers, state and calls.
+
+mod builder;
+mod call;
+mod compile;
+mod function;
+mod host;
+mod io;
+mod placement;
+mod session;
+
+pub use builder::FunctionBuilder;
+pub use compile::{Compiled, NodeReport};
+pub use function::Function;
+pub use host::HostServices;
+pub use io::{load_state, read_npy, save_state, write_npy};
+pub use session::{DeviceRow, PluginRow, Session, SessionBuilder};

@@ -1,0 +1,468 @@
+//! [`Session`]: the plugins, devices and rewrites that a config chooses.
+
+use std::sync::{Arc, Mutex};
+
+use super::HostServices;
+use crate::config::{Config, Mode, OptionSpec};
+use crate::error::{Error, ErrorKind, Result, nearest};
+use crate::graph::{FunctionGraph, Graph, NodeId, State, StateValue};
+use crate::plugin::boundary::PluginRootRef;
+use crate::plugin::{
+    Backend, Device, Host, HostKernel, LoadedPlugin, Loader, LogLevel, Origin, StatementNote, standard_folders,
+};
+use crate::rewrite::{Algebra, Firing, Phase, RewriteOptions, Rules};
+use crate::runtime::Function;
+use crate::tensor::{DeviceTensor, Tensor};
+
+/// The plugins, devices and rewrites that a config chooses. Clones are the same session.
+#[derive(Clone)]
+pub struct Session {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: Config,
+    plugins: Vec<PluginRow>,
+    backends: Vec<(Arc<dyn Backend>, Origin)>,
+    devices: Vec<(String, Arc<dyn Device>)>,
+    selection: String,
+    rules: Rules,
+    rewrites: RewriteOptions,
+    /// Folding and initial values run here; opening is put off until something needs it.
+    host: Arc<HostServices>,
+    folding: Mutex<()>,
+}
+
+/// A line of `arignote plugins`.
+#[derive(Clone, Debug, serde::Serialize)]
+#[allow(missing_docs)]
+pub struct PluginRow {
+    pub name: String,
+    pub version: String,
+    pub license: String,
+    pub description: String,
+    pub origin: String,
+    pub interface: String,
+    pub compiler: String,
+    pub backends: Vec<String>,
+    pub ops: Vec<String>,
+    pub rules: Vec<String>,
+    /// Why it could not be loaded.
+    pub error: Option<String>,
+    /// Whether another plugin of the same name is used instead.
+    pub hidden: bool,
+}
+
+/// A line of `arignote devices`.
+#[derive(Clone, Debug, serde::Serialize)]
+#[allow(missing_docs)]
+pub struct DeviceRow {
+    pub name: String,
+    pub description: String,
+    pub origin: String,
+    pub unavailable: Option<String>,
+}
+
+/// Makes a [`Session`].
+pub struct SessionBuilder {
+    config: Config,
+    linked: Vec<PluginRootRef>,
+    open: bool,
+}
+
+impl SessionBuilder {
+    /// A session as the config says.
+    pub fn new(config: Config) -> SessionBuilder {
+        SessionBuilder { config, linked: Vec::new(), open: true }
+    }
+
+    /// Offers a plugin that is linked into the program; one of the same name that is found as a file
+    /// wins over it.
+    pub fn link(mut self, root: PluginRootRef) -> SessionBuilder {
+        self.linked.push(root);
+        self
+    }
+
+    /// Loads plugins without opening a device, for listings.
+    pub fn without_device(mut self) -> SessionBuilder {
+        self.open = false;
+        self
+    }
+
+    /// Loads the plugins and opens the devices.
+    ///
+    /// # Errors
+    /// If a plugin that the config names cannot be loaded, a rule file is wrong, or the device is not
+    /// there.
+    pub fn build(self) -> Result<Session> {
+        let config = self.config;
+        crate::ops::set_default_float(config.float().dtype());
+        let host = HostServices::new();
+        let mut loader = Loader::new(host.clone()).folders(standard_folders(&config.plugins_path()));
+        let mut plugins = Vec::new();
+        let mut loaded: Vec<LoadedPlugin> = Vec::new();
+        for candidate in loader.find() {
+            if let Some(sha256) = config.plugin_sha256(&candidate.name) {
+                loader = loader.pin(&candidate.name, sha256);
+            }
+        }
+        match config.plugins_load() {
+            Some(names) => {
+                for name in names {
+                    let linked = self.linked.iter().any(|root| loader.link(*root).is_ok_and(|p| p.info.name == *name));
+                    match loader.load(name) {
+                        Ok(plugin) => loaded.push(plugin),
+                        Err(error) if linked && !loader.find().iter().any(|c| c.name == *name) => {
+                            host.log(LogLevel::Debug, &format!("{name}: the linked one is used: {error}"));
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+            None => {
+                for (candidate, result) in loader.load_all() {
+                    match result {
+                        Ok(plugin) => loaded.push(plugin),
+                        Err(error) => {
+                            host.log(LogLevel::Warn, &format!("{}: {error}", candidate.name));
+                            plugins.push(PluginRow::failed(&candidate.name, &candidate.path.display().to_string(), &error));
+                        }
+                    }
+                }
+            }
+        }
+        for root in self.linked {
+            let plugin = loader.link(root)?;
+            let hidden = loaded.iter().any(|other| other.info.name == plugin.info.name);
+            if hidden {
+                plugins.push(PluginRow::new(&plugin, true));
+            } else {
+                loaded.push(plugin);
+            }
+        }
+        let mut rules = Rules::core()?;
+        let mut backends = Vec::new();
+        for plugin in loaded {
+            plugins.push(PluginRow::new(&plugin, false));
+            crate::plugin::register_ops(&plugin.ops)?;
+            for op in &plugin.ops {
+                if let Some(kernel) = &op.kernel {
+                    host.add_kernel(&op.name, kernel.clone());
+                }
+            }
+            for text in &plugin.rules {
+                rules.add_text(&text.file, &text.text, &format!("plugin {}", plugin.info.name))?;
+            }
+            backends.extend(plugin.backends.iter().map(|backend| (backend.clone(), plugin.origin.clone())));
+        }
+        for path in config.rewrite_rules() {
+            let text = std::fs::read_to_string(&path).map_err(|error| {
+                Error::from(config.error_at("rewrite.rules", &format!("cannot read {}: {error}", path.display()), &[]))
+            })?;
+            rules.add_text(&path.display().to_string(), &text, "config")?;
+        }
+        let rewrites = rewrite_options(&config, &rules)?;
+        plugins.sort_by(|a, b| a.name.cmp(&b.name));
+        let (devices, selection) =
+            if self.open { open_devices(&config, &backends, &host)? } else { Default::default() };
+        let inner =
+            Inner { config, plugins, backends, devices, selection, rules, rewrites, host, folding: Mutex::new(()) };
+        Ok(Session { inner: Arc::new(inner) })
+    }
+}
+
+fn rewrite_options(config: &Config, rules: &Rules) -> Result<RewriteOptions> {
+    let options = RewriteOptions {
+        include: config.rewrite_include().to_vec(),
+        exclude: config.rewrite_exclude().to_vec(),
+        algebra: match config.rewrite_algebra() {
+            crate::config::Algebra::Real => Algebra::Real,
+            crate::config::Algebra::Ieee => Algebra::Ieee,
+        },
+        ..RewriteOptions::default()
+    };
+    for (key, names) in [("rewrite.include", &options.include), ("rewrite.exclude", &options.exclude)] {
+        for name in names {
+            if !rules.knows(name) {
+                let known = rules.names_and_tags();
+                let known: Vec<&str> = known.iter().map(String::as_str).collect();
+                let message = format!("there is no rewrite and no tag `{name}`");
+                let error = Error::from(config.error_at(key, &message, &known));
+                return Err(match nearest(name, known.iter().copied()) {
+                    Some(near) => error.note(format!("did you mean `{near}`?")),
+                    None => error.note("`arignote rules` lists them"),
+                });
+            }
+        }
+    }
+    Ok(options)
+}
+
+type Devices = Vec<(String, Arc<dyn Device>)>;
+
+fn open_devices(
+    config: &Config, backends: &[(Arc<dyn Backend>, Origin)], host: &Arc<HostServices>,
+) -> Result<(Devices, String)> {
+    let wanted = config.device();
+    let mut devices: Devices = Vec::new();
+    let selection;
+    if wanted.is_auto() {
+        let mut order: Vec<_> = backends.iter().collect();
+        order.sort_by_key(|(backend, _)| (-backend.priority(), backend.name().to_owned()));
+        let mut passed = Vec::new();
+        let mut chosen = None;
+        for (backend, _) in order {
+            match open(config, backend, 0, host) {
+                Ok(device) => {
+                    chosen = Some((backend.name().to_owned(), device));
+                    break;
+                }
+                Err(error) => passed.push(format!("not {}: {}", backend.name(), error.message())),
+            }
+        }
+        let Some((name, device)) = chosen else {
+            let message = "device = \"auto\", and no backend offers a device";
+            return Err(passed.into_iter().fold(Error::new(ErrorKind::Device, message), Error::note));
+        };
+        let why = if passed.is_empty() { String::new() } else { format!(" ({})", passed.join("; ")) };
+        selection = format!("device auto: {name}{why}");
+        devices.push((name, device));
+    } else {
+        let name = wanted.to_string();
+        let names: Vec<&str> = backends.iter().map(|(backend, _)| backend.name()).collect();
+        let Some((backend, _)) = backends.iter().find(|(backend, _)| backend.name() == wanted.backend()) else {
+            let message = format!("there is no backend `{}` for the device `{name}`", wanted.backend());
+            return Err(Error::from(config.error_at("device", &message, &names)));
+        };
+        let device = open(config, backend, wanted.index() as usize, host).map_err(|error| {
+            let message = format!("the device `{name}` is unavailable: {}", error.message());
+            let told = Error::from(config.error_at("device", &message, &[]));
+            let told = error.notes().iter().fold(told, |told, note| told.note(note.clone()));
+            told.note("choose another device, or \"auto\" for the best that is there; `arignote devices` lists them")
+        })?;
+        selection = format!("device {name}: {}", device.info().description);
+        devices.push((name, device));
+    }
+    for fallback in config.fallback() {
+        let name = fallback.to_string();
+        let same = |known: &str| known == name || format!("{known}0") == name || known == format!("{name}0");
+        if devices.iter().any(|(known, _)| same(known)) {
+            continue;
+        }
+        let found = backends.iter().find(|(backend, _)| backend.name() == fallback.backend());
+        match found.map(|(backend, _)| open(config, backend, fallback.index() as usize, host)) {
+            Some(Ok(device)) => devices.push((name, device)),
+            Some(Err(error)) => host.log(LogLevel::Info, &format!("fallback `{name}` is left out: {error}")),
+            None => host.log(LogLevel::Info, &format!("fallback `{name}` is left out: there is no such backend")),
+        }
+    }
+    Ok((devices, selection))
+}
+
+fn open(
+    config: &Config, backend: &Arc<dyn Backend>, ordinal: usize, host: &Arc<HostServices>,
+) -> Result<Arc<dyn Device>> {
+    let count = backend.device_count();
+    if ordinal >= count {
+        let reason = backend.unavailable_reason().unwrap_or_else(|| match count {
+            0 => format!("the backend `{}` has no device", backend.name()),
+            _ => format!("the backend `{}` has {count} device(s), counted from 0", backend.name()),
+        });
+        return Err(Error::new(ErrorKind::Device, reason));
+    }
+    let declared: Vec<OptionSpec> = backend
+        .options()
+        .iter()
+        .map(|option| {
+            let default = crate::config::Value::from_attribute(&option.default);
+            let kind = default.as_ref().map_or(crate::config::Kind::Text, crate::config::Kind::of);
+            OptionSpec::new(&option.name, kind, default, &option.doc)
+        })
+        .collect();
+    let mut options = crate::ops::Attributes::new();
+    for (name, value) in config.backend_options(backend.name(), &declared)? {
+        options.set(&name, crate::ops::Attribute::from(value));
+    }
+    backend.open(ordinal, &options, host.clone())
+}
+
+impl PluginRow {
+    fn new(plugin: &LoadedPlugin, hidden: bool) -> PluginRow {
+        PluginRow {
+            name: plugin.info.name.clone(),
+            version: plugin.info.version.clone(),
+            license: plugin.info.license.clone(),
+            description: plugin.info.description.clone(),
+            origin: plugin.origin.to_string(),
+            interface: format!("{}.{}", plugin.interface.0, plugin.interface.1),
+            compiler: plugin.compiler.clone(),
+            backends: plugin.backends.iter().map(|backend| backend.name().to_owned()).collect(),
+            ops: plugin.ops.iter().map(|op| op.name.clone()).collect(),
+            rules: plugin.rules.iter().map(|rules| rules.file.clone()).collect(),
+            error: None,
+            hidden,
+        }
+    }
+
+    fn failed(name: &str, path: &str, error: &Error) -> PluginRow {
+        PluginRow {
+            name: name.to_owned(), version: String::new(), license: String::new(), description: String::new(),
+            origin: path.to_owned(), interface: String::new(), compiler: String::new(), backends: Vec::new(),
+            ops: Vec::new(), rules: Vec::new(), error: Some(error.to_string()), hidden: false,
+        }
+    }
+}
+
+impl Session {
+    /// The config.
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    /// The devices in the order of preference: the chosen one, then the fallbacks.
+    pub fn devices(&self) -> &[(String, Arc<dyn Device>)] {
+        &self.inner.devices
+    }
+
+    /// One line: the chosen device, and for `auto` why not a better one.
+    pub fn selection(&self) -> &str {
+        &self.inner.selection
+    }
+
+    /// The rewrite rules and passes.
+    pub fn rules(&self) -> &Rules {
+        &self.inner.rules
+    }
+
+    /// The rewrite options of the config.
+    pub fn rewrite_options(&self) -> &RewriteOptions {
+        &self.inner.rewrites
+    }
+
+    /// The plugins, those that failed or are hidden included.
+    pub fn plugins(&self) -> &[PluginRow] {
+        &self.inner.plugins
+    }
+
+    /// Every device of every backend, available or not.
+    pub fn all_devices(&self) -> Vec<DeviceRow> {
+        let mut rows = Vec::new();
+        for (backend, origin) in &self.inner.backends {
+            let count = backend.device_count();
+            let row = |name: String, description: String, unavailable| DeviceRow {
+                name, description, origin: origin.to_string(), unavailable,
+            };
+            if count == 0 {
+                let reason = backend.unavailable_reason().unwrap_or_else(|| "it has no device".to_owned());
+                rows.push(row(backend.name().to_owned(), String::new(), Some(reason)));
+            }
+            for ordinal in 0..count {
+                match open(&self.inner.config, backend, ordinal, &self.inner.host) {
+                    Ok(device) => rows.push(row(device.info().name, device.info().description, None)),
+                    Err(error) => {
+                        rows.push(row(format!("{}{ordinal}", backend.name()), String::new(), Some(error.to_string())));
+                    }
+                }
+            }
+        }
+        rows
+    }
+
+    /// Whether programs keep time per statement.
+    pub fn profiles(&self) -> bool {
+        self.inner.config.mode() == Mode::Profile
+    }
+
+    pub(super) fn device_of(&self, tensor: &DeviceTensor) -> Result<usize> {
+        self.devices()
+            .iter()
+            .position(|(_, device)| device.info().memory == tensor.memory)
+            .ok_or_else(|| Error::new(ErrorKind::Device, "no device of this session holds the state's value"))
+    }
+
+    pub(super) fn rewrite(&self, graph: &mut Graph, phase: Phase, firings: &mut Vec<Firing>) -> Result<()> {
+        let fold = |graph: &Graph| self.evaluate(graph);
+        firings.extend(self.inner.rules.run(graph, phase, &self.inner.rewrites, &fold)?);
+        Ok(())
+    }
+
+    /// Values of a graph of constants, computed on the last device: the most faithful fallback.
+    fn evaluate(&self, graph: &Graph) -> Result<Vec<Tensor>> {
+        let _one_at_a_time = self.inner.folding.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let order: Vec<NodeId> =
+            graph.topological_order().into_iter().filter(|&id| graph.node(id).apply().is_some()).collect();
+        let notes = vec![StatementNote::default(); order.len()];
+        let program = crate::plugin::Program::emit(graph, &order, notes)?;
+        let Some((_, device)) = self.devices().last() else {
+            return Err(Error::new(ErrorKind::Device, "the session has no device"));
+        };
+        let results = device.compile(&program, &Default::default())?.run(Vec::new())?;
+        results.iter().map(|tensor| device.download(tensor)).collect()
+    }
+
+    pub(super) fn plan_in_place(
+        &self, graph: &Graph, statements: &[NodeId], overwrites: &[Vec<(usize, usize)>], donate: &[bool],
+    ) -> Result<Vec<StatementNote>> {
+        let enabled = self.inner.rules.is_enabled("inplace", &self.inner.rewrites);
+        crate::rewrite::plan_in_place(graph, statements, overwrites, donate, enabled)
+    }
+
+    /// The value of a state, on the host.
+    ///
+    /// # Errors
+    /// If its device fails, or its initial value cannot be computed.
+    pub fn get(&self, state: &State) -> Result<Tensor> {
+        self.initialize(state)?;
+        match &*state.lock() {
+            StateValue::Host(tensor) => Ok(tensor.clone()),
+            StateValue::Device(tensor) => self.devices()[self.device_of(tensor)?].1.download(tensor),
+            StateValue::Unset(_) => Err(Error::new(ErrorKind::Internal, "the state has no value")),
+        }
+    }
+
+    /// Sets the value of a state.
+    ///
+    /// # Errors
+    /// If the value is not of the state's type; the state then keeps its value.
+    pub fn set(&self, state: &State, value: Tensor) -> Result<()> {
+        if !state.ty().admits(value.dtype(), value.shape()) {
+            let message = format!("the state `{}` is {}, not {}", state.name(), state.ty(), value.ty());
+            return Err(Error::new(ErrorKind::Runtime, message));
+        }
+        *state.lock() = StateValue::Host(value);
+        Ok(())
+    }
+
+    /// Computes the initial value of a state that has none yet.
+    ///
+    /// # Errors
+    /// If the expression does not compile or fails, or gives another type than the state's.
+    pub fn initialize(&self, state: &State) -> Result<()> {
+        let initial = match &*state.lock() {
+            StateValue::Unset(initial) => initial.clone(),
+            _ => return Ok(()),
+        };
+        let ty = initial.ty()?;
+        let value = if ty.weak && ty.dtype != state.ty().dtype { initial.cast(state.ty().dtype) } else { initial };
+        let name = format!("initial value of {}", state.name());
+        let graph = FunctionGraph { name, outputs: vec![(None, value.clone())], ..FunctionGraph::default() };
+        let results = Function::compile(self, graph)?.call(&[])?;
+        let Some(result) = results.into_iter().next() else {
+            return Err(Error::new(ErrorKind::Internal, "the initial value has no result"));
+        };
+        if !state.ty().admits(result.dtype(), result.shape()) {
+            let message = format!("the state `{}` is {}, its initial value is {}", state.name(), state.ty(), result.ty());
+            return Err(Error::new(ErrorKind::Type, message).at(value.node().location()));
+        }
+        let mut slot = state.lock();
+        if matches!(&*slot, StateValue::Unset(_)) {
+            *slot = StateValue::Host(result);
+        }
+        Ok(())
+    }
+
+    /// The kernel that a plugin gives for an op.
+    pub fn kernel(&self, op: &str) -> Option<Arc<dyn HostKernel>> {
+        self.inner.host.kernel(op)
+    }
+}
