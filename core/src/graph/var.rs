@@ -136,7 +136,9 @@ impl Var {
 
     /// As [`Var::apply`], built at a given place.
     pub fn apply_at(op: &str, operands: &[Var], attributes: Attributes, location: Location) -> Var {
-        match crate::ops::registry().get(op) {
+        // The lock is released before the op's rules run: a plugin op's rules take it again.
+        let found = crate::ops::registry().get(op);
+        match found {
             Ok(op) => Var::apply_op(op, operands, attributes, location),
             Err(error) => Var::error(error, location),
         }

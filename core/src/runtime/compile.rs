@@ -29,6 +29,8 @@ pub struct Compiled {
     pub(super) devices: Vec<(String, Arc<dyn crate::plugin::Device>)>,
     before: String,
     after: String,
+    stated: Graph,
+    graph: Graph,
     firings: Vec<Firing>,
     nodes: Vec<NodeReport>,
     programs: Vec<(String, Program)>,
@@ -43,6 +45,19 @@ pub(super) struct Step {
     pub donate: Vec<bool>,
     pub results: Vec<usize>,
     pub locations: Vec<Location>,
+    pub ops: Vec<String>,
+}
+
+/// Time and memory of one op, summed over all calls.
+#[derive(Clone, Debug, serde::Serialize)]
+#[allow(missing_docs)]
+pub struct ProfileRow {
+    pub op: String,
+    pub device: String,
+    pub location: String,
+    pub calls: u64,
+    pub seconds: f64,
+    pub bytes: u64,
 }
 
 /// What became of one node.
@@ -74,12 +89,13 @@ impl Compiled {
             .map(|(_, value)| value.clone())
             .chain(function.updates.iter().map(|update| update.value.clone()))
             .collect();
-        let before = crate::lang::print_function(&Graph::from_vars(&function.inputs, &outputs)?, &function.name);
+        let stated = Graph::from_vars(&function.inputs, &outputs)?;
+        let before = crate::lang::print_function(&stated, &function.name);
         let mut firings = Vec::new();
         let graph = optimize(session, &function.inputs, &outputs, &mut firings)?;
         let graph = decompose_unsupported(session, graph, &mut firings)?;
         let after = crate::lang::print_function(&graph, &function.name);
-        Builder::new(session, graph)?.finish(function, before, after, firings)
+        Builder::new(session, graph)?.finish(function, stated, before, after, firings)
     }
 
     /// The states that the function reads or updates, in the order of first use.
@@ -95,6 +111,30 @@ impl Compiled {
     /// The graph as compiled, in the language.
     pub fn after(&self) -> &str {
         &self.after
+    }
+
+    /// The graph as stated.
+    pub fn stated_graph(&self) -> &Graph {
+        &self.stated
+    }
+
+    /// The graph as compiled.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Calls and time of each op so far, if the session's mode is `profile`.
+    pub fn profile_rows(&self) -> Vec<ProfileRow> {
+        let mut rows = Vec::new();
+        for step in &self.steps {
+            for entry in step.executable.profile() {
+                let location = step.locations.get(entry.statement).map_or(String::new(), ToString::to_string);
+                let op = step.ops.get(entry.statement).cloned().unwrap_or_default();
+                let device = self.devices[step.device].0.clone();
+                rows.push(ProfileRow { op, device, location, calls: entry.calls, seconds: entry.seconds, bytes: entry.bytes });
+            }
+        }
+        rows
     }
 
     /// The rewrites that fired, in order.
@@ -199,7 +239,7 @@ impl<'a> Builder<'a> {
     }
 
     fn finish(
-        mut self, function: &FunctionGraph, before: String, after: String, firings: Vec<Firing>,
+        mut self, function: &FunctionGraph, stated: Graph, before: String, after: String, firings: Vec<Firing>,
     ) -> Result<Compiled> {
         let groups = placement::groups(&self.graph, &self.order, &self.places);
         let mut group_of: FxHashMap<NodeId, usize> = FxHashMap::default();
@@ -210,20 +250,8 @@ impl<'a> Builder<'a> {
         let (mut steps, mut nodes, mut programs) = (Vec::new(), Vec::new(), Vec::new());
         for (number, group) in groups.iter().enumerate() {
             let last = number + 1 == groups.len();
-            let (step, program) = self.step(group, number, &group_of, &updated, last)?;
+            let (step, program) = self.step(group, number, &group_of, &updated, last, &mut nodes)?;
             let device = self.session.devices()[group.device].0.clone();
-            for (&id, note) in group.nodes.iter().zip(&program.notes) {
-                let view = self.graph.node(id);
-                let reasons = self.places[id.0 as usize].as_ref().map_or(Vec::new(), |place| place.reasons.clone());
-                nodes.push(NodeReport {
-                    op: view.op_name().to_owned(),
-                    types: view.results.iter().map(|result| result.ty.clone()).collect(),
-                    device: device.clone(),
-                    reasons,
-                    in_place: note.overwrites.clone(),
-                    location: view.location.clone(),
-                });
-            }
             steps.push(step);
             programs.push((device, program));
         }
@@ -254,7 +282,8 @@ impl<'a> Builder<'a> {
             .collect();
         Ok(Compiled {
             inputs, states: self.states, read_states, slots: self.slots.len(), constants: self.constants, steps, outputs: slots,
-            updates, devices: self.session.devices().to_vec(), before, after, firings, nodes, programs,
+            updates, devices: self.session.devices().to_vec(), before, after, stated,
+            graph: self.graph, firings, nodes, programs,
         })
     }
 
@@ -273,6 +302,7 @@ impl<'a> Builder<'a> {
 
     fn step(
         &mut self, group: &Group, number: usize, group_of: &FxHashMap<NodeId, usize>, updated: &[State], last: bool,
+        reports: &mut Vec<NodeReport>,
     ) -> Result<(Step, Program)> {
         let mut part = Graph::new();
         let mut map: FxHashMap<ValueId, ValueId> = FxHashMap::default();
@@ -290,7 +320,7 @@ impl<'a> Builder<'a> {
                 }
             }
         }
-        let mut statements = Vec::new();
+        let mut originals: FxHashMap<NodeId, NodeId> = FxHashMap::default();
         for &id in &group.nodes {
             let view = self.graph.node(id);
             for &operand in view.operands {
@@ -306,7 +336,7 @@ impl<'a> Builder<'a> {
             for output in 0..view.results.len() {
                 map.insert(id.output(output), new.output(output));
             }
-            statements.push(new);
+            originals.insert(new, id);
         }
         let inside: Vec<NodeId> = group.nodes.clone();
         let mut results: Vec<ValueId> = Vec::new();
@@ -335,20 +365,38 @@ impl<'a> Builder<'a> {
                 _ => false,
             })
             .collect();
-        let overwrites: Vec<Vec<(usize, usize)>> = group
-            .nodes
+        let statements: Vec<NodeId> =
+            part.topological_order().into_iter().filter(|id| originals.contains_key(id)).collect();
+        let overwrites: Vec<Vec<(usize, usize)>> = statements
             .iter()
-            .map(|id| self.places[id.0 as usize].as_ref().map_or(Vec::new(), |place| place.overwrites.clone()))
+            .map(|id| {
+                let place = self.places[originals[id].0 as usize].as_ref();
+                place.map_or(Vec::new(), |place| place.overwrites.clone())
+            })
             .collect();
         let notes: Vec<StatementNote> = self.session.plan_in_place(&part, &statements, &overwrites, &donate)?;
         let program = Program::emit(&part, &statements, notes)?;
         let options = CompileOptions { profile: self.session.profiles(), donatable: donate.clone() };
         let device = &self.session.devices()[group.device].1;
         let executable = device.compile(&program, &options)?;
-        let locations = inside.iter().map(|&id| self.graph.node(id).location.clone()).collect();
+        let locations = statements.iter().map(|&id| part.node(id).location.clone()).collect();
+        let ops = statements.iter().map(|&id| part.node(id).op_name().to_owned()).collect();
+        let device_name = self.session.devices()[group.device].0.clone();
+        for (&id, note) in statements.iter().zip(&program.notes) {
+            let view = part.node(id);
+            let place = self.places[originals[&id].0 as usize].as_ref();
+            reports.push(NodeReport {
+                op: view.op_name().to_owned(),
+                types: view.results.iter().map(|result| result.ty.clone()).collect(),
+                device: device_name.clone(),
+                reasons: place.map_or(Vec::new(), |place| place.reasons.clone()),
+                in_place: note.overwrites.clone(),
+                location: view.location.clone(),
+            });
+        }
         let arguments = arguments.into_iter().map(|value| self.slot(value)).collect();
         let results = results.into_iter().map(|value| self.slot(value)).collect();
-        Ok((Step { device: group.device, executable, arguments, donate, results, locations }, program))
+        Ok((Step { device: group.device, executable, arguments, donate, results, locations, ops }, program))
     }
 }
 

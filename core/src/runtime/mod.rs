@@ -11,7 +11,7 @@ mod placement;
 mod session;
 
 pub use builder::FunctionBuilder;
-pub use compile::{Compiled, NodeReport};
+pub use compile::{Compiled, NodeReport, ProfileRow};
 pub use function::Function;
 pub use host::HostServices;
 pub use io::{load_state, read_npy, save_state, write_npy};
