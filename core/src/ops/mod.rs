@@ -6,6 +6,7 @@
 //! everything else finds ops by name in the [`Registry`] and asks through the trait.
 
 mod attributes;
+pub mod elementwise;
 mod infer;
 mod registry;
 
@@ -20,7 +21,9 @@ use crate::graph::Var;
 use crate::tensor::{DType, Shape};
 
 /// The `register` function of each op family, in the order in which `arignote ops` lists them.
-pub const FAMILIES: &[fn(&mut Registry)] = &[];
+pub const FAMILIES: &[fn(&mut Registry)] = &[
+    elementwise::register,
+];
 
 /// How an op takes one of its arguments, in the order in which they may be given by position.
 #[derive(Clone, Debug, PartialEq)]

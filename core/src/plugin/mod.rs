@@ -18,19 +18,15 @@
 
 mod adapt;
 mod convert;
-mod defined;
 mod elf;
 mod export;
 mod faults;
 mod guard;
 mod load;
 mod memory;
-mod program;
 mod sidecar;
 mod traits;
 
-pub use defined::register_ops;
 pub use export::boundary;
 pub use load::{Candidate, LoadedPlugin, Loader, Origin, standard_folders};
-pub use program::ParsedProgram;
 pub use traits::*;

@@ -1,0 +1,129 @@
+//! Methods and operators of [`Var`] for the family. Expression code does not fail: an ill-typed value
+//! carries its error until the function is compiled.
+
+use std::ops;
+
+use crate::graph::Var;
+use crate::ops::Attributes;
+use crate::tensor::DType;
+
+macro_rules! methods {
+    (unary: $($unary:ident)*; binary: $($binary:ident)*) => {
+        impl Var {
+            $(
+                #[doc = concat!("The op `", stringify!($unary), "`, element by element; see `arignote ops`.")]
+                #[track_caller]
+                pub fn $unary(&self) -> Var {
+                    Var::apply(stringify!($unary), std::slice::from_ref(self), Attributes::new())
+                }
+            )*
+            $(
+                #[doc = concat!("The op `", stringify!($binary), "`, element by element, broadcasting; see `arignote ops`.")]
+                #[track_caller]
+                pub fn $binary(&self, other: &Var) -> Var {
+                    Var::apply(stringify!($binary), &[self.clone(), other.clone()], Attributes::new())
+                }
+            )*
+        }
+    };
+}
+methods!(
+    unary: abs sign square relu floor ceil round trunc reciprocal sqrt exp exp2 expm1 log log2 log10 log1p sin cos
+        tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh erf erfc erfinv gamma lgamma digamma sigmoid
+        log_sigmoid softplus log1mexp silu gelu isnan isinf isfinite logical_not stop_gradient;
+    binary: floor_div pow maximum minimum arctan2 logaddexp hypot xlogy eq ne lt le gt ge logical_and logical_or
+        logical_xor
+);
+
+impl Var {
+    /// The value converted to another dtype.
+    #[track_caller]
+    pub fn cast(&self, dtype: DType) -> Var {
+        Var::apply("cast", std::slice::from_ref(self), Attributes::new().with("dtype", dtype))
+    }
+
+    /// The value kept between two bounds.
+    #[track_caller]
+    pub fn clip(&self, lo: &Var, hi: &Var) -> Var {
+        Var::apply("clip", &[self.clone(), lo.clone(), hi.clone()], Attributes::new())
+    }
+}
+
+/// `x` where the condition holds, else `y`.
+#[track_caller]
+pub fn where_(condition: &Var, x: &Var, y: &Var) -> Var {
+    Var::apply("where", &[condition.clone(), x.clone(), y.clone()], Attributes::new())
+}
+
+macro_rules! operators {
+    ($($trait:ident $method:ident $op:literal),*) => {$(
+        impl ops::$trait<&Var> for &Var {
+            type Output = Var;
+            #[track_caller]
+            fn $method(self, other: &Var) -> Var {
+                Var::apply($op, &[self.clone(), other.clone()], Attributes::new())
+            }
+        }
+        impl ops::$trait<Var> for &Var {
+            type Output = Var;
+            #[track_caller]
+            fn $method(self, other: Var) -> Var { ops::$trait::$method(self, &other) }
+        }
+        impl ops::$trait<&Var> for Var {
+            type Output = Var;
+            #[track_caller]
+            fn $method(self, other: &Var) -> Var { ops::$trait::$method(&self, other) }
+        }
+        impl ops::$trait<Var> for Var {
+            type Output = Var;
+            #[track_caller]
+            fn $method(self, other: Var) -> Var { ops::$trait::$method(&self, &other) }
+        }
+        operators!(@number $trait $method f64);
+        operators!(@number $trait $method i64);
+    )*};
+    (@number $trait:ident $method:ident $number:ty) => {
+        impl ops::$trait<$number> for &Var {
+            type Output = Var;
+            #[track_caller]
+            fn $method(self, other: $number) -> Var { ops::$trait::$method(self, &Var::weak(other)) }
+        }
+        impl ops::$trait<$number> for Var {
+            type Output = Var;
+            #[track_caller]
+            fn $method(self, other: $number) -> Var { ops::$trait::$method(&self, &Var::weak(other)) }
+        }
+        impl ops::$trait<&Var> for $number {
+            type Output = Var;
+            #[track_caller]
+            fn $method(self, other: &Var) -> Var { ops::$trait::$method(&Var::weak(self), other) }
+        }
+        impl ops::$trait<Var> for $number {
+            type Output = Var;
+            #[track_caller]
+            fn $method(self, other: Var) -> Var { ops::$trait::$method(&Var::weak(self), &other) }
+        }
+    };
+}
+operators!(
+    Add add "add", Sub sub "sub", Mul mul "mul", Div div "div", Rem rem "mod", BitAnd bitand "bitwise_and",
+    BitOr bitor "bitwise_or", BitXor bitxor "bitwise_xor", Shl shl "shift_left", Shr shr "shift_right"
+);
+
+macro_rules! prefix {
+    ($($trait:ident $method:ident $op:literal),*) => {$(
+        impl ops::$trait for &Var {
+            type Output = Var;
+            #[track_caller]
+            fn $method(self) -> Var {
+                Var::apply($op, std::slice::from_ref(self), Attributes::new())
+            }
+        }
+        impl ops::$trait for Var {
+            type Output = Var;
+            #[track_caller]
+            fn $method(self) -> Var { ops::$trait::$method(&self) }
+        }
+    )*};
+}
+prefix!(Neg neg "neg", Not not "bitwise_not");

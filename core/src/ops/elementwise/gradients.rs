@@ -1,0 +1,116 @@
+//! Partial derivatives of the elementary functions. Each gives `g` times the derivative in operand `i`.
+
+use super::Partials;
+use crate::graph::Var;
+
+type Out = Option<Var>;
+type P<'a> = Partials<'a>;
+
+fn apply(op: &str, operands: &[&Var]) -> Var {
+    let operands: Vec<Var> = operands.iter().map(|&operand| operand.clone()).collect();
+    Var::apply(op, &operands, crate::ops::Attributes::new())
+}
+
+/// Zero where the mask does not hold, without multiplying.
+fn masked(mask: &Var, g: &Var) -> Var {
+    apply("where", &[mask, g, &Var::weak(0.0)])
+}
+
+/// `g` where a holds, half of it where b holds, else zero.
+fn split(whole: &Var, half: &Var, g: &Var) -> Var {
+    apply("where", &[whole, g, &masked(half, &(g * 0.5))])
+}
+
+pub(super) fn identity(_: &P<'_>, _: usize, g: &Var) -> Out { Some(g.clone()) }
+/// Constant almost everywhere, or held constant: no gradient flows.
+pub(super) fn zero(_: &P<'_>, _: usize, _: &Var) -> Out { None }
+pub(super) fn add(_: &P<'_>, _: usize, g: &Var) -> Out { Some(g.clone()) }
+pub(super) fn sub(_: &P<'_>, i: usize, g: &Var) -> Out { Some(if i == 0 { g.clone() } else { -g }) }
+pub(super) fn mul(p: &P<'_>, i: usize, g: &Var) -> Out { Some(g * &p.x[1 - i]) }
+pub(super) fn div(p: &P<'_>, i: usize, g: &Var) -> Out {
+    Some(if i == 0 { g / &p.x[1] } else { -(g * p.y / &p.x[1]) })
+}
+pub(super) fn modulo(p: &P<'_>, i: usize, g: &Var) -> Out {
+    Some(if i == 0 { g.clone() } else { -(g * p.x[0].floor_div(&p.x[1])) })
+}
+/// In x: `y * x**(y-1)`; in y: `x**y * log(x)`, which is 0 where x is 0.
+pub(super) fn pow(p: &P<'_>, i: usize, g: &Var) -> Out {
+    let (x, y) = (&p.x[0], &p.x[1]);
+    Some(if i == 0 {
+        // Where y is 0 the derivative is 0, also at x = 0, where x**-1 is infinite.
+        let slope = y * x.pow(&(y - 1.0));
+        g * apply("where", &[&y.eq(&Var::weak(0.0)), &Var::weak(0.0), &slope])
+    } else {
+        let safe = apply("where", &[&x.gt(&Var::weak(0.0)), x, &Var::weak(1.0)]);
+        g * p.y * safe.log()
+    })
+}
+pub(super) fn maximum(p: &P<'_>, i: usize, g: &Var) -> Out {
+    Some(split(&p.x[i].gt(&p.x[1 - i]), &p.x[i].eq(&p.x[1 - i]), g))
+}
+pub(super) fn minimum(p: &P<'_>, i: usize, g: &Var) -> Out {
+    Some(split(&p.x[i].lt(&p.x[1 - i]), &p.x[i].eq(&p.x[1 - i]), g))
+}
+pub(super) fn arctan2(p: &P<'_>, i: usize, g: &Var) -> Out {
+    let radius = p.x[0].square() + p.x[1].square();
+    Some(if i == 0 { g * &p.x[1] / radius } else { -(g * &p.x[0] / radius) })
+}
+/// The softmax weight of the operand: `exp(x_i - y)`, which is at most 1.
+pub(super) fn logaddexp(p: &P<'_>, i: usize, g: &Var) -> Out {
+    Some(g * (&p.x[i] - &p.x[1 - i]).sigmoid())
+}
+pub(super) fn hypot(p: &P<'_>, i: usize, g: &Var) -> Out {
+    let slope = &p.x[i] / p.y;
+    Some(g * apply("where", &[&p.y.eq(&Var::weak(0.0)), &Var::weak(0.0), &slope]))
+}
+pub(super) fn xlogy(p: &P<'_>, i: usize, g: &Var) -> Out {
+    Some(if i == 0 { g * p.x[1].log() } else { g * &p.x[0] / &p.x[1] })
+}
+pub(super) fn neg(_: &P<'_>, _: usize, g: &Var) -> Out { Some(-g) }
+pub(super) fn abs(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * p.x[0].sign()) }
+pub(super) fn square(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * (2.0 * &p.x[0])) }
+pub(super) fn relu(p: &P<'_>, _: usize, g: &Var) -> Out { Some(masked(&p.x[0].gt(&Var::weak(0.0)), g)) }
+pub(super) fn reciprocal(p: &P<'_>, _: usize, g: &Var) -> Out { Some(-(g * p.y.square())) }
+pub(super) fn sqrt(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * 0.5 / p.y) }
+pub(super) fn exp(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * p.y) }
+pub(super) fn exp2(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * (p.y * std::f64::consts::LN_2)) }
+pub(super) fn expm1(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * p.x[0].exp()) }
+pub(super) fn log(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g / &p.x[0]) }
+pub(super) fn log2(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g / (&p.x[0] * std::f64::consts::LN_2)) }
+pub(super) fn log10(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g / (&p.x[0] * std::f64::consts::LN_10)) }
+pub(super) fn log1p(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g / (&p.x[0] + 1.0)) }
+pub(super) fn sin(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * p.x[0].cos()) }
+pub(super) fn cos(p: &P<'_>, _: usize, g: &Var) -> Out { Some(-(g * p.x[0].sin())) }
+pub(super) fn tan(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * (p.y.square() + 1.0)) }
+/// `1 - x**2` as a product, exact near 1.
+fn one_minus_square(x: &Var) -> Var { (1.0 - x) * (1.0 + x) }
+pub(super) fn arcsin(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g / one_minus_square(&p.x[0]).sqrt()) }
+pub(super) fn arccos(p: &P<'_>, _: usize, g: &Var) -> Out { Some(-(g / one_minus_square(&p.x[0]).sqrt())) }
+pub(super) fn arctan(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g / (p.x[0].square() + 1.0)) }
+pub(super) fn sinh(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * p.x[0].cosh()) }
+pub(super) fn cosh(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * p.x[0].sinh()) }
+/// `1 - tanh(x)**2 = 4 sigmoid(2x) sigmoid(-2x)`, which does not cancel where tanh is near 1.
+pub(super) fn tanh(p: &P<'_>, _: usize, g: &Var) -> Out {
+    let twice = 2.0 * &p.x[0];
+    Some(g * (4.0 * (twice.sigmoid() * (-&twice).sigmoid())))
+}
+pub(super) fn arcsinh(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g / p.x[0].hypot(&Var::weak(1.0))) }
+pub(super) fn arccosh(p: &P<'_>, _: usize, g: &Var) -> Out {
+    Some(g / ((&p.x[0] - 1.0).sqrt() * (&p.x[0] + 1.0).sqrt()))
+}
+pub(super) fn arctanh(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g / one_minus_square(&p.x[0])) }
+pub(super) fn clip(p: &P<'_>, i: usize, g: &Var) -> Out {
+    let (x, lo, hi) = (&p.x[0], &p.x[1], &p.x[2]);
+    Some(match i {
+        0 => masked(&(x.ge(lo) & x.le(hi)), g),
+        1 => masked(&(x.lt(lo) & lo.le(hi)), g),
+        _ => masked(&(x.gt(hi) | lo.gt(hi)), g),
+    })
+}
+pub(super) fn select(p: &P<'_>, i: usize, g: &Var) -> Out {
+    match i {
+        1 => Some(masked(&p.x[0], g)),
+        2 => Some(apply("where", &[&p.x[0], &Var::weak(0.0), g])),
+        _ => None,
+    }
+}

@@ -1,0 +1,119 @@
+//! The rows of the family.
+
+use super::gradients as d;
+use super::special as s;
+use super::{Elementwise, Partial, Typing, attribute, operand};
+use crate::ops::{Attribute, AttributeKind};
+
+/// All elementwise ops.
+pub(super) fn ops() -> Vec<Elementwise> {
+    let mut ops = Vec::new();
+    let mut add = |name, operands: &[&'static str], typing, partial: Option<Partial>, doc| {
+        let commutative = matches!(
+            name,
+            "add" | "mul" | "maximum" | "minimum" | "logaddexp" | "hypot" | "eq" | "ne" | "logical_and" | "logical_or"
+                | "logical_xor" | "bitwise_and" | "bitwise_or" | "bitwise_xor"
+        );
+        let params = operands.iter().map(|name| operand(name)).collect();
+        ops.push(Elementwise { name, params, typing, doc, partial, commutative });
+    };
+    let (one, two) = (&["x"][..], &["x", "y"][..]);
+    use Typing::*;
+
+    add("add", two, Same, Some(d::add), "The sum `x + y`. Bools: logical or.");
+    add("sub", two, Number, Some(d::sub), "The difference `x - y`.");
+    add("mul", two, Same, Some(d::mul), "The product `x * y`. Bools: logical and.");
+    add("div", two, Float, Some(d::div), "The quotient `x / y`; integers give floats.");
+    add("floor_div", two, Number, None, "The quotient rounded toward minus infinity, `x // y`; an integer divided by 0 gives 0.");
+    add("mod", two, Number, Some(d::modulo), "The remainder of `x // y`, with the sign of `y`; an integer modulo 0 gives 0.");
+    add("pow", two, Number, Some(d::pow), "`x` to the power `y`, `x ** y`.");
+    add("maximum", two, Same, Some(d::maximum), "The larger of the two; NaN if either is. At ties the gradient is split evenly.");
+    add("minimum", two, Same, Some(d::minimum), "The smaller of the two; NaN if either is. At ties the gradient is split evenly.");
+    add("arctan2", two, Float, Some(d::arctan2), "The angle of the point (y, x): `arctan2(x, y)` takes the ordinate first, as NumPy.");
+    add("logaddexp", two, Float, Some(d::logaddexp), "`log(exp(x) + exp(y))` without overflow.");
+    add("hypot", two, Float, Some(d::hypot), "`sqrt(x**2 + y**2)` without overflow.");
+    add("xlogy", two, Float, Some(d::xlogy), "`x * log(y)`, and 0 where x is 0.");
+
+    add("neg", one, Number, Some(d::neg), "`-x`.");
+    add("abs", one, Number, Some(d::abs), "The absolute value; its gradient at 0 is 0.");
+    add("sign", one, Number, Some(d::zero), "-1, 0 or 1, by the sign.");
+    add("square", one, Number, Some(d::square), "`x * x`.");
+    add("relu", one, Number, Some(d::relu), "`maximum(x, 0)`, with gradient 0 at 0.");
+    add("floor", one, Number, Some(d::zero), "Rounded toward minus infinity.");
+    add("ceil", one, Number, Some(d::zero), "Rounded toward infinity.");
+    add("round", one, Number, Some(d::zero), "Rounded to the nearest whole number, halves to even.");
+    add("trunc", one, Number, Some(d::zero), "Rounded toward zero.");
+    add("reciprocal", one, Float, Some(d::reciprocal), "`1 / x`.");
+    add("sqrt", one, Float, Some(d::sqrt), "The square root; NaN for negative numbers.");
+    add("exp", one, Float, Some(d::exp), "e to the power x.");
+    add("exp2", one, Float, Some(d::exp2), "2 to the power x.");
+    add("expm1", one, Float, Some(d::expm1), "`exp(x) - 1`, exact near 0.");
+    add("log", one, Float, Some(d::log), "The natural logarithm.");
+    add("log2", one, Float, Some(d::log2), "The logarithm to base 2.");
+    add("log10", one, Float, Some(d::log10), "The logarithm to base 10.");
+    add("log1p", one, Float, Some(d::log1p), "`log(1 + x)`, exact near 0.");
+    add("sin", one, Float, Some(d::sin), "The sine; x in radians.");
+    add("cos", one, Float, Some(d::cos), "The cosine; x in radians.");
+    add("tan", one, Float, Some(d::tan), "The tangent; x in radians.");
+    add("arcsin", one, Float, Some(d::arcsin), "The inverse sine, in radians.");
+    add("arccos", one, Float, Some(d::arccos), "The inverse cosine, in radians.");
+    add("arctan", one, Float, Some(d::arctan), "The inverse tangent, in radians.");
+    add("sinh", one, Float, Some(d::sinh), "The hyperbolic sine.");
+    add("cosh", one, Float, Some(d::cosh), "The hyperbolic cosine.");
+    add("tanh", one, Float, Some(d::tanh), "The hyperbolic tangent.");
+    add("arcsinh", one, Float, Some(d::arcsinh), "The inverse hyperbolic sine.");
+    add("arccosh", one, Float, Some(d::arccosh), "The inverse hyperbolic cosine.");
+    add("arctanh", one, Float, Some(d::arctanh), "The inverse hyperbolic tangent.");
+
+    add("erf", one, Float, Some(s::erf), "The error function (DLMF 7.2.1).");
+    add("erfc", one, Float, Some(s::erfc), "`1 - erf(x)`, exact where that is small (DLMF 7.2.2).");
+    add("erfinv", one, Float, Some(s::erfinv), "The inverse of `erf`.");
+    add("gamma", one, Float, Some(s::gamma), "The gamma function (DLMF 5.2.1).");
+    add("lgamma", one, Float, Some(s::lgamma), "The logarithm of the absolute value of the gamma function.");
+    add("digamma", one, Float, None, "The derivative of `lgamma` (DLMF 5.2.2). Its own derivative is not there yet.");
+    add("sigmoid", one, Float, Some(s::sigmoid), "The logistic function `1 / (1 + exp(-x))`.");
+    add("log_sigmoid", one, Float, Some(s::log_sigmoid), "`log(sigmoid(x))` without cancellation.");
+    add("softplus", one, Float, Some(s::softplus), "`log(1 + exp(x))` without overflow.");
+    add("log1mexp", one, Float, Some(s::log1mexp), "`log(1 - exp(x))` for negative x without cancellation (Maechler 2012).");
+    add("silu", one, Float, Some(s::silu), "`x * sigmoid(x)`.");
+
+    add("eq", two, Compare, None, "`x == y`.");
+    add("ne", two, Compare, None, "`x != y`.");
+    add("lt", two, Compare, None, "`x < y`.");
+    add("le", two, Compare, None, "`x <= y`.");
+    add("gt", two, Compare, None, "`x > y`.");
+    add("ge", two, Compare, None, "`x >= y`.");
+    add("isnan", one, Logical, None, "Whether x is not a number.");
+    add("isinf", one, Logical, None, "Whether x is infinite.");
+    add("isfinite", one, Logical, None, "Whether x is neither infinite nor NaN.");
+    add("logical_and", two, Logical, None, "Whether both are non-zero.");
+    add("logical_or", two, Logical, None, "Whether either is non-zero.");
+    add("logical_xor", two, Logical, None, "Whether just one is non-zero.");
+    add("logical_not", one, Logical, None, "Whether x is zero.");
+    add("bitwise_and", two, Bits, None, "Bits set in both, `x & y`.");
+    add("bitwise_or", two, Bits, None, "Bits set in either, `x | y`.");
+    add("bitwise_xor", two, Bits, None, "Bits set in just one, `x ^ y`.");
+    add("bitwise_not", one, Bits, None, "All bits flipped, `~x`; bools are negated.");
+    add("shift_left", two, Bits, None, "`x << y`; a shift by the width or more gives 0.");
+    add("shift_right", two, Bits, None, "`x >> y`; a shift by the width or more gives 0, or -1 for negative x.");
+
+    add("clip", &["x", "lo", "hi"], Same, Some(d::clip), "`minimum(maximum(x, lo), hi)`; the gradient in x is 1 within the bounds, ends included.");
+    add("where", &["condition", "x", "y"], Where, Some(d::select), "x where the condition holds, else y. Gradients are selected likewise, never multiplied by 0.");
+    add("stop_gradient", one, Same, Some(d::zero), "x, as a constant for gradients.");
+    add("grad_barrier", one, Same, Some(d::identity), "x, out of reach of rewrites until gradients with respect to it are expanded.");
+
+    let dtype = attribute("dtype", AttributeKind::DType, None, "the dtype to convert to");
+    ops.push(Elementwise {
+        name: "cast", params: vec![operand("x"), dtype], typing: Typing::Cast, partial: Some(d::identity),
+        doc: "x converted to `dtype`: integers wrap, floats to integers truncate, to bool asks whether non-zero.",
+        commutative: false,
+    });
+    let approximate = attribute(
+        "approximate", AttributeKind::Str, Some(Attribute::Str("none".into())), "\"none\" for erf, \"tanh\" for the tanh form",
+    );
+    ops.push(Elementwise {
+        name: "gelu", params: vec![operand("x"), approximate], typing: Typing::Float, partial: Some(s::gelu),
+        doc: "`x * (1 + erf(x / sqrt(2))) / 2` (Hendrycks and Gimpel, arXiv 1606.08415).", commutative: false,
+    });
+    ops
+}
