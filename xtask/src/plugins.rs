@@ -1,0 +1,63 @@
+//! Builds the backends and the example plugins as libraries of their own.
+
+use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::{Outcome, cargo, root, run};
+
+const BACKENDS: [&str; 3] = ["arignote-backend-reference", "arignote-backend-cpu", "arignote-backend-cuda"];
+
+/// Where the libraries end up.
+pub fn folder() -> PathBuf {
+    root().join("target/plugins")
+}
+
+/// Builds every plugin and copies the libraries to [`folder`]. Returns their paths.
+pub fn build() -> Outcome<Vec<PathBuf>> {
+    let mut packages: Vec<String> = BACKENDS.map(str::to_owned).into();
+    packages.extend(examples()?);
+    // A target folder of its own: the same crates are also linked into `arignote`, without their
+    // feature `plugin`, and Cargo gives both builds of a library one file name.
+    let mut command = cargo(["build", "--release", "--target-dir", "target/plugin-build"]);
+    for package in &packages {
+        command.arg("--package").arg(package).arg("--features").arg(format!("{package}/plugin"));
+    }
+    run(&mut command)?;
+    let folder = folder();
+    fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+    let mut libraries = Vec::new();
+    for package in &packages {
+        let name = format!("{DLL_PREFIX}{}{DLL_SUFFIX}", package.replace('-', "_"));
+        let to = folder.join(&name);
+        replace(&root().join("target/plugin-build/release").join(&name), &to)?;
+        libraries.push(to);
+    }
+    Ok(libraries)
+}
+
+/// The packages in `plugins/`.
+fn examples() -> Outcome<Vec<String>> {
+    let plugins = root().join("plugins");
+    let entries = fs::read_dir(&plugins).map_err(|error| format!("cannot read {}: {error}", plugins.display()))?;
+    let mut manifests: Vec<PathBuf> = entries.flatten().map(|entry| entry.path().join("Cargo.toml")).collect();
+    manifests.sort();
+    manifests.iter().filter(|manifest| manifest.is_file()).map(|manifest| package_name(manifest)).collect()
+}
+
+fn package_name(manifest: &Path) -> Outcome<String> {
+    let text = fs::read_to_string(manifest).map_err(|error| format!("cannot read {}: {error}", manifest.display()))?;
+    let name = text.lines().find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
+    name.map(str::to_owned).ok_or_else(|| format!("{} has no `name`", manifest.display()))
+}
+
+/// Puts a copy at `to`, whole or not at all: a program may be running with the file that is there.
+fn replace(from: &Path, to: &Path) -> Outcome {
+    let fail = |error: std::io::Error| format!("cannot copy {} to {}: {error}", from.display(), to.display());
+    let new = fs::read(from).map_err(fail)?;
+    if fs::read(to).is_ok_and(|old| old == new) {
+        return Ok(());
+    }
+    let partial = to.with_extension("partial");
+    fs::write(&partial, &new).and_then(|()| fs::rename(&partial, to)).map_err(fail)
+}

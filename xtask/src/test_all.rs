@@ -1,0 +1,98 @@
+//! Every test and check, on whatever devices and tools there are, and a list of what was left out.
+
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use crate::{Outcome, cargo, plugins, root, run};
+
+/// The checks that ran, and what was left out.
+#[derive(Default)]
+struct Report {
+    ran: Vec<(&'static str, Outcome, f64)>,
+    left_out: Vec<String>,
+}
+
+impl Report {
+    fn check(&mut self, name: &'static str, check: impl FnOnce() -> Outcome) {
+        eprintln!("\n== {name}");
+        let start = Instant::now();
+        let outcome = check();
+        self.ran.push((name, outcome, start.elapsed().as_secs_f64()));
+    }
+
+    fn left_out(&mut self, what: impl Into<String>) {
+        self.left_out.push(what.into());
+    }
+}
+
+/// Runs everything; fails if anything fails, but only after all of it ran.
+pub fn test_all() -> Outcome {
+    let mut report = Report::default();
+    report.check("build the plugins", || plugins::build().map(drop));
+    report.check("tests", || run(&mut cargo(["test", "--workspace", "--no-fail-fast"])));
+    report.check("demo, shortened", || {
+        run(&mut cargo([
+            "run", "--package", "arignote", "--example", "demo", "--", "--epochs", "2", "--out", "target/demo-smoke",
+        ]))
+    });
+    report.check("clippy", || {
+        run(&mut cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+    });
+    report.check("documentation", || {
+        run(cargo(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
+    });
+    fuzz(&mut report);
+    devices(&mut report);
+
+    eprintln!("\n== summary");
+    for (name, outcome, seconds) in &report.ran {
+        let verdict = match outcome {
+            Ok(()) => "ok",
+            Err(_) => "FAILED",
+        };
+        eprintln!("{verdict:>8}  {name} ({seconds:.0} s)");
+    }
+    for what in &report.left_out {
+        eprintln!("LEFT OUT  {what}");
+    }
+    match report.ran.iter().filter(|(_, outcome, _)| outcome.is_err()).count() {
+        0 => Ok(()),
+        count => Err(format!("{count} of {} checks failed", report.ran.len())),
+    }
+}
+
+/// The parser under cargo-fuzz, for a short time. The tests mutate programs at random in any case.
+fn fuzz(report: &mut Report) {
+    let nightly = works(Command::new("rustc").args(["+nightly", "--version"]));
+    if !nightly {
+        report.left_out("a plugin built by another compiler: no nightly toolchain");
+    }
+    if !nightly || !works(Command::new("cargo").args(["+nightly", "fuzz", "--version"])) {
+        return report.left_out("fuzzing with coverage: it needs a nightly toolchain and cargo-fuzz");
+    }
+    report.check("fuzz the language", || {
+        let mut command = Command::new("cargo");
+        command.args(["+nightly", "fuzz", "run", "lang", "--", "-max_total_time=30"]);
+        run(command.current_dir(root()))
+    });
+}
+
+/// Says which devices are not there.
+fn devices(report: &mut Report) {
+    let output = match cargo(["run", "--quiet", "--package", "arignote", "--", "devices"]).output() {
+        Ok(output) => output,
+        Err(error) => return report.left_out(format!("every device: cannot start Cargo: {error}")),
+    };
+    if !output.status.success() {
+        let error = String::from_utf8_lossy(&output.stderr);
+        return report.left_out(format!("every device: `arignote devices` failed: {}", error.trim()));
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    for line in text.lines().filter(|line| line.contains("unavailable")) {
+        report.left_out(format!("device {line}"));
+    }
+}
+
+fn works(command: &mut Command) -> bool {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
