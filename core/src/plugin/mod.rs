@@ -24,9 +24,11 @@ mod faults;
 mod guard;
 mod load;
 mod memory;
+mod program;
 mod sidecar;
 mod traits;
 
 pub use export::boundary;
 pub use load::{Candidate, LoadedPlugin, Loader, Origin, standard_folders};
+pub use program::ParsedProgram;
 pub use traits::*;

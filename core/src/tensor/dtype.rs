@@ -143,6 +143,17 @@ pub trait Element: sealed::Sealed + Copy + Default + PartialEq + fmt::Debug + Se
     fn from_i64(value: i64) -> Self;
 }
 
+/// Rounded to `f32` such that rounding once more, to fewer bits, gives what rounding `value` at once
+/// would: an inexact result has an odd last bit. (`half` itself drops the low bits of an `f64`.)
+fn to_odd(value: f64) -> f32 {
+    let near = value as f32;
+    if f64::from(near) == value || value.is_nan() || near.is_infinite() || near.to_bits() & 1 == 1 {
+        return near;
+    }
+    // The neighbour on the other side of the value is odd, as neighbours alternate.
+    f32::from_bits(if f64::from(near).abs() < value.abs() { near.to_bits() + 1 } else { near.to_bits() - 1 })
+}
+
 macro_rules! element {
     ($($T:ty, $dtype:ident, $value:ident => $to_f64:expr, $to_i64:expr, $from_f64:expr, $from_i64:expr);* $(;)?) => {$(
         impl sealed::Sealed for $T {}
@@ -162,8 +173,8 @@ macro_rules! primitive {
 }
 primitive!(i8, I8; i16, I16; i32, I32; i64, I64; u8, U8; u16, U16; u32, U32; u64, U64; f32, F32; f64, F64);
 element!(
-    f16, F16, v => f16::to_f64(v), f16::to_f64(v) as i64, f16::from_f64(v), f16::from_f64(v as f64);
-    bf16, BF16, v => bf16::to_f64(v), bf16::to_f64(v) as i64, bf16::from_f64(v), bf16::from_f64(v as f64);
+    f16, F16, v => f16::to_f64(v), f16::to_f64(v) as i64, f16::from_f32(to_odd(v)), f16::from_f32(to_odd(v as f64));
+    bf16, BF16, v => bf16::to_f64(v), bf16::to_f64(v) as i64, bf16::from_f32(to_odd(v)), bf16::from_f32(to_odd(v as f64));
     bool, Bool, v => f64::from(u8::from(v)), i64::from(v), v != 0.0, v != 0;
 );
 

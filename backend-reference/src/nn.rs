@@ -1,0 +1,76 @@
+//! Softmax and its relatives, stable by construction: everything is relative to the largest element.
+
+use arignote_core::Result;
+use arignote_core::tensor::Tensor;
+
+use crate::kernel::KernelCall;
+use crate::values::{allocate, fail, filled, floats, for_each_index, from_floats, integers, strides};
+
+/// The kernel of a neural-network op.
+pub fn kernel(op: &str) -> Option<fn(&KernelCall<'_>) -> Result<Vec<Tensor>>> {
+    Some(match op {
+        "softmax" => |call| along(call, |shifted, sum| libm::exp(shifted) / sum),
+        "log_softmax" => |call| along(call, |shifted, sum| shifted - libm::log(sum)),
+        "cross_entropy" => cross_entropy,
+        _ => return None,
+    })
+}
+
+/// The largest element; NaN if there is one.
+fn largest(list: &[f64]) -> f64 {
+    list.iter().fold(f64::NEG_INFINITY, |max, &x| if x > max || x.is_nan() { x } else { max })
+}
+
+/// Each element less the largest, and the sum of their exponentials.
+fn shifted(list: &[f64]) -> (Vec<f64>, f64) {
+    let max = largest(list);
+    let shifted: Vec<f64> = list.iter().map(|x| x - max).collect();
+    let sum = shifted.iter().map(|&x| libm::exp(x)).sum();
+    (shifted, sum)
+}
+
+/// Applies `f` (element less the largest, sum of exponentials) along the attribute's axis.
+fn along(call: &KernelCall<'_>, f: fn(f64, f64) -> f64) -> Result<Vec<Tensor>> {
+    let x = call.as_result(0)?;
+    let axis = call.attributes.axis("axis", x.rank())?;
+    let values = floats(&x);
+    let step = strides(x.shape())[axis];
+    let length = x.shape()[axis];
+    let mut results = filled(x.shape(), 0.0)?;
+    let mut starts = x.shape().to_vec();
+    starts[axis] = 1;
+    let steps = strides(x.shape());
+    for_each_index(&starts, |index| {
+        let start: usize = index.iter().zip(&steps).map(|(i, step)| i * step).sum();
+        let list: Vec<f64> = (0..length).map(|i| values[start + i * step]).collect();
+        let (shifted, sum) = shifted(&list);
+        for i in 0..length {
+            results[start + i * step] = f(shifted[i], sum);
+        }
+    });
+    Ok(vec![from_floats(x.dtype(), results, x.shape())?])
+}
+
+/// `logsumexp(logits) - logits[label]` along the last axis.
+fn cross_entropy(call: &KernelCall<'_>) -> Result<Vec<Tensor>> {
+    let (logits, labels) = (call.as_result(0)?, call.operand(1)?);
+    let Some((&classes, leading)) = logits.shape().split_last() else {
+        return Err(fail("logits need an axis of classes"));
+    };
+    if leading != labels.shape() || !labels.dtype().is_integer() {
+        let message = format!(
+            "labels must be whole numbers of shape {leading:?}, not {}{:?}", labels.dtype(), labels.shape()
+        );
+        return Err(fail(message));
+    }
+    let values = floats(&logits);
+    let mut losses = allocate(leading)?;
+    for (row, label) in integers(labels).into_iter().enumerate() {
+        if !(0..classes as i128).contains(&label) {
+            return Err(fail(format!("label {label} is out of range for {classes} classes")));
+        }
+        let (shifted, sum) = shifted(&values[row * classes..(row + 1) * classes]);
+        losses.push(libm::log(sum) - shifted[label as usize]);
+    }
+    Ok(vec![from_floats(logits.dtype(), losses, leading)?])
+}
