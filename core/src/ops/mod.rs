@@ -8,6 +8,10 @@
 mod attributes;
 pub mod elementwise;
 mod infer;
+pub mod matmul;
+pub mod nn;
+pub mod reduce;
+pub mod shape;
 mod registry;
 
 pub use attributes::{Attribute, Attributes, IndexBound, IndexItem, normalize_axis};
@@ -23,6 +27,10 @@ use crate::tensor::{DType, Shape};
 /// The `register` function of each op family, in the order in which `arignote ops` lists them.
 pub const FAMILIES: &[fn(&mut Registry)] = &[
     elementwise::register,
+    reduce::register,
+    matmul::register,
+    shape::register,
+    nn::register,
 ];
 
 /// How an op takes one of its arguments, in the order in which they may be given by position.

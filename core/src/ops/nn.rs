@@ -1,0 +1,155 @@
+//! The softmax family, stable by construction.
+
+use super::{
+    Attribute, AttributeKind, Attributes, Inferred, Jvp, Op, Operand, Param, ParamKind, Registry, ShapeOperand, Vjp,
+    default_float, normalize_axis,
+};
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::Var;
+use crate::tensor::{DType, Shape, Type};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Softmax,
+    LogSoftmax,
+    CrossEntropy,
+}
+
+struct Nn {
+    kind: Kind,
+    name: &'static str,
+    params: Vec<Param>,
+    doc: &'static str,
+}
+
+/// Registers the family.
+pub fn register(registry: &mut Registry) {
+    let operand = |name, doc| Param { name, kind: ParamKind::Operand, doc };
+    let axis = || Param {
+        name: "axis",
+        kind: ParamKind::Attribute(AttributeKind::Int, Some(Attribute::Int(-1))),
+        doc: "the axis along which the results sum to 1",
+    };
+    let x = || operand("x", "scores");
+    registry.add(Nn {
+        kind: Kind::Softmax, name: "softmax", params: vec![x(), axis()],
+        doc: "`exp(x) / sum(exp(x))` along an axis, computed from `x - max(x)`.",
+    });
+    registry.add(Nn {
+        kind: Kind::LogSoftmax, name: "log_softmax", params: vec![x(), axis()],
+        doc: "`x - logsumexp(x)` along an axis.",
+    });
+    registry.add(Nn {
+        kind: Kind::CrossEntropy, name: "cross_entropy",
+        params: vec![operand("logits", "scores, classes last"), operand("labels", "class numbers")],
+        doc: "`-log_softmax(logits)[..., label]` for each label: classes are the last axis of `logits`, the axes \
+              before it are those of `labels`. A label out of range is an error of the call.",
+    });
+}
+
+impl Op for Nn {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn params(&self) -> &[Param] {
+        &self.params
+    }
+
+    fn doc(&self) -> &str {
+        self.doc
+    }
+
+    fn infer(&self, operands: &[Operand<'_>], attributes: &Attributes) -> Result<Vec<Inferred>> {
+        let x = operands[0].ty;
+        let dtype = if x.dtype.is_float() { x.dtype } else { default_float() };
+        if self.kind != Kind::CrossEntropy {
+            normalize_axis(attributes.int("axis")?, x.rank())?;
+            return Ok(vec![Type { dtype, weak: x.weak, dims: x.dims.clone() }.into()]);
+        }
+        let labels = operands[1].ty;
+        if !labels.dtype.is_integer() {
+            let message = format!("labels are class numbers, integers, not {}", labels.dtype);
+            return Err(Error::new(ErrorKind::Type, message));
+        }
+        let fits = x.rank() == labels.rank() + 1
+            && x.dims.iter().zip(&labels.dims).all(|(logit, label)| logit.compatible(label));
+        if !fits {
+            let message = "labels have the axes of the logits without the last, the classes";
+            return Err(Error::new(ErrorKind::Type, message));
+        }
+        let dims = labels.dims.iter().zip(&x.dims).map(|(a, b)| if a.known().is_some() { a } else { b });
+        Ok(vec![Type { dtype, weak: x.weak, dims: dims.cloned().collect() }.into()])
+    }
+
+    fn shapes(&self, operands: &[ShapeOperand<'_>], attributes: &Attributes) -> Result<Vec<Shape>> {
+        let x = operands[0].shape;
+        if self.kind != Kind::CrossEntropy {
+            normalize_axis(attributes.int("axis")?, x.len())?;
+            return Ok(vec![x.into()]);
+        }
+        let labels = operands[1].shape;
+        if x.len() != labels.len() + 1 || x[..labels.len()] != *labels {
+            let message = format!("`cross_entropy`: labels of shape {labels:?} do not fit logits of shape {x:?}");
+            return Err(Error::new(ErrorKind::Runtime, message));
+        }
+        Ok(vec![labels.into()])
+    }
+
+    fn vjp(&self, context: &Vjp<'_>) -> Result<Vec<Option<Var>>> {
+        let (x, y) = (&context.operands[0], &context.results[0]);
+        let Some(g) = &context.cotangents[0] else { return Ok(vec![None; context.operands.len()]) };
+        let axis = [context.attributes.int("axis").unwrap_or(-1)];
+        Ok(match self.kind {
+            Kind::Softmax => vec![Some(y * (g - (g * y).reduce_axes("sum", Some(&axis), true)))],
+            Kind::LogSoftmax => vec![Some(g - x.softmax(axis[0]) * g.reduce_axes("sum", Some(&axis), true))],
+            Kind::CrossEntropy => vec![Some(self.logit_slope(x, &context.operands[1])? * g.expand_dims(-1)), None],
+        })
+    }
+
+    fn jvp(&self, context: &Jvp<'_>) -> Result<Vec<Option<Var>>> {
+        let (x, y) = (&context.operands[0], &context.results[0]);
+        let Some(t) = &context.tangents[0] else { return Ok(vec![None]) };
+        let axis = [context.attributes.int("axis").unwrap_or(-1)];
+        Ok(vec![Some(match self.kind {
+            Kind::Softmax => y * (t - (t * y).reduce_axes("sum", Some(&axis), true)),
+            Kind::LogSoftmax => t - (x.softmax(axis[0]) * t).reduce_axes("sum", Some(&axis), true),
+            Kind::CrossEntropy => (self.logit_slope(x, &context.operands[1])? * t).reduce_axes("sum", Some(&[-1]), false),
+        })])
+    }
+
+    fn can_fail(&self) -> bool {
+        self.kind == Kind::CrossEntropy
+    }
+}
+
+impl Nn {
+    /// The derivative of the cross entropy in the logits: `softmax(x) - one_hot(labels)`.
+    fn logit_slope(&self, x: &Var, labels: &Var) -> Result<Var> {
+        let ty = x.ty()?;
+        let classes = x.shape().at(-1);
+        let numbers = Var::apply("arange", &[classes], Attributes::new()).cast(DType::I64);
+        let hit = labels.cast(DType::I64).expand_dims(-1).eq(&numbers).cast(ty.dtype);
+        Ok(x.softmax(-1) - hit)
+    }
+}
+
+impl Var {
+    /// `exp(x) / sum(exp(x))` along an axis.
+    #[track_caller]
+    pub fn softmax(&self, axis: i64) -> Var {
+        Var::apply("softmax", std::slice::from_ref(self), Attributes::new().with("axis", axis))
+    }
+
+    /// `x - logsumexp(x)` along an axis.
+    #[track_caller]
+    pub fn log_softmax(&self, axis: i64) -> Var {
+        Var::apply("log_softmax", std::slice::from_ref(self), Attributes::new().with("axis", axis))
+    }
+
+    /// Minus the log-probability of each label under the softmax of these logits.
+    #[track_caller]
+    pub fn cross_entropy(&self, labels: &Var) -> Var {
+        Var::apply("cross_entropy", &[self.clone(), labels.clone()], Attributes::new())
+    }
+}

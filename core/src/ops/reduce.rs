@@ -1,0 +1,302 @@
+//! Reductions: sums, products, extremes and the like over axes.
+
+use super::{
+    Attribute, AttributeKind, Attributes, Inferred, Jvp, Op, Operand, Param, ParamKind, Registry, ShapeOperand, Vjp,
+    default_float, no_gradient, where_,
+};
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::Var;
+use crate::tensor::{DType, Dim, Kind, Shape, Type};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reduction {
+    Sum,
+    Prod,
+    Mean,
+    Max,
+    Min,
+    ArgMax,
+    ArgMin,
+    All,
+    Any,
+    LogSumExp,
+}
+use Reduction::*;
+
+struct Reduce {
+    what: Reduction,
+    name: &'static str,
+    doc: &'static str,
+    params: Vec<Param>,
+}
+
+/// `sum_to(x, shape)`: the inverse of `broadcast_to`.
+struct SumTo {
+    params: Vec<Param>,
+}
+
+/// Registers the family.
+pub fn register(registry: &mut Registry) {
+    let rows = [
+        (Sum, "sum", "The sum. Small integers and bools are summed in 64 bits."),
+        (Prod, "prod", "The product. Its gradient is exact where factors are 0."),
+        (Mean, "mean", "The arithmetic mean; integers give floats; NaN of nothing."),
+        (Max, "max", "The largest element, NaN if there is one; an error of nothing. Ties split the gradient evenly."),
+        (Min, "min", "The smallest element, NaN if there is one; an error of nothing. Ties split the gradient evenly."),
+        (ArgMax, "argmax", "The position of the largest element, the first of several; without an axis, in the flattened operand."),
+        (ArgMin, "argmin", "The position of the smallest element, the first of several; without an axis, in the flattened operand."),
+        (All, "all", "Whether all elements are non-zero."),
+        (Any, "any", "Whether any element is non-zero."),
+        (LogSumExp, "logsumexp", "`log(sum(exp(x)))` without overflow; -inf of nothing."),
+    ];
+    for (what, name, doc) in rows {
+        let attribute = |name, kind, default, doc| Param { name, kind: ParamKind::Attribute(kind, Some(default)), doc };
+        let mut params = vec![
+            Param { name: "x", kind: ParamKind::Operand, doc: "what is reduced" },
+            attribute("axis", AttributeKind::Axes, Attribute::None, "the axis or axes; all of them if none"),
+        ];
+        if matches!(what, Sum | Prod | Mean) {
+            params.push(attribute("dtype", AttributeKind::DType, Attribute::None, "the dtype to accumulate in"));
+        }
+        params.push(attribute("keepdims", AttributeKind::Bool, false.into(), "keep reduced axes with length 1"));
+        registry.add(Reduce { what, name, doc, params });
+    }
+    let params = vec![
+        Param { name: "x", kind: ParamKind::Operand, doc: "what is summed" },
+        Param { name: "shape", kind: ParamKind::Sizes, doc: "a shape that broadcasts to that of x" },
+    ];
+    registry.add(SumTo { params });
+}
+
+impl Reduce {
+    fn axes(&self, attributes: &Attributes, rank: usize) -> Result<Vec<usize>> {
+        let axes = attributes.axes("axis", rank)?;
+        if matches!(self.what, ArgMax | ArgMin) && attributes.get("axis") != Some(&Attribute::None) && axes.len() > 1 {
+            return Err(Error::new(ErrorKind::Type, "`axis` must be one axis or none"));
+        }
+        Ok(axes)
+    }
+
+    fn dtype(&self, operand: &Type, attributes: &Attributes) -> Result<(DType, bool)> {
+        let (dtype, weak) = (operand.dtype, operand.weak);
+        let given = attributes.dtype("dtype").unwrap_or(None);
+        Ok(match self.what {
+            _ if given.is_some() => (given.unwrap_or(dtype), false),
+            ArgMax | ArgMin => (DType::I64, false),
+            All | Any => (DType::Bool, false),
+            Max | Min => (dtype, weak),
+            Sum | Prod => match dtype.kind() {
+                Kind::Bool | Kind::Signed => (DType::I64, weak && dtype != DType::Bool),
+                Kind::Unsigned => (DType::U64, weak),
+                Kind::Float => (dtype, weak),
+            },
+            Mean | LogSumExp if dtype.is_float() => (dtype, weak),
+            Mean | LogSumExp => (if weak { DType::F64 } else { default_float() }, weak),
+        })
+    }
+
+    fn reduced<T: Clone>(&self, dims: &[T], one: T, attributes: &Attributes) -> Result<Vec<T>> {
+        let axes = self.axes(attributes, dims.len())?;
+        let keep = attributes.bool("keepdims")?;
+        let pick = |(axis, dim): (usize, &T)| match (axes.contains(&axis), keep) {
+            (false, _) => Some(dim.clone()),
+            (true, true) => Some(one.clone()),
+            (true, false) => None,
+        };
+        Ok(dims.iter().enumerate().filter_map(pick).collect())
+    }
+
+    /// A value of the reduced shape, with the reduced axes there again with length 1.
+    fn restored(&self, value: &Var, x: &Var, attributes: &Attributes) -> Result<Var> {
+        if attributes.bool("keepdims")? {
+            return Ok(value.clone());
+        }
+        let axes = self.axes(attributes, x.ty()?.rank())?;
+        Ok(axes.iter().fold(value.clone(), |value, &axis| value.expand_dims(axis as i64)))
+    }
+}
+
+/// `value`, whose axes are 1 where `x` was reduced, spread to the shape of `x`.
+fn spread(value: &Var, x: &Var) -> Var {
+    value.broadcast_to_var(&x.shape())
+}
+
+impl Op for Reduce {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn params(&self) -> &[Param] {
+        &self.params
+    }
+
+    fn doc(&self) -> &str {
+        self.doc
+    }
+
+    fn infer(&self, operands: &[Operand<'_>], attributes: &Attributes) -> Result<Vec<Inferred>> {
+        let ty = operands[0].ty;
+        let dims = self.reduced(&ty.dims, Dim::Known(1), attributes)?;
+        let (dtype, weak) = self.dtype(ty, attributes)?;
+        Ok(vec![Type { dtype, weak, dims }.into()])
+    }
+
+    fn shapes(&self, operands: &[ShapeOperand<'_>], attributes: &Attributes) -> Result<Vec<Shape>> {
+        Ok(vec![self.reduced(operands[0].shape, 1, attributes)?.into()])
+    }
+
+    fn vjp(&self, context: &Vjp<'_>) -> Result<Vec<Option<Var>>> {
+        let (x, y) = (&context.operands[0], &context.results[0]);
+        let Some(g) = &context.cotangents[0] else { return Ok(vec![None]) };
+        if !x.ty()?.dtype.is_float() || !y.ty()?.dtype.is_float() {
+            return Ok(vec![None]);
+        }
+        let attributes = context.attributes;
+        let restored = |value: &Var| self.restored(value, x, attributes);
+        let g = restored(g)?;
+        let result = match self.what {
+            Sum => spread(&g, x),
+            Mean => {
+                let count = (x.size() / y.size().maximum(&Var::weak(1i64))).cast(x.ty()?.dtype);
+                spread(&(g / count), x)
+            }
+            Max | Min => {
+                let mask = x.eq(&restored(y)?);
+                let ties = mask.cast(x.ty()?.dtype).reduce("sum", context.attributes, true);
+                where_(&mask, &(g / ties), &Var::weak(0.0))
+            }
+            LogSumExp => {
+                // exp(x - y), 0 where both are -inf.
+                let y = restored(y)?;
+                let finite = where_(&y.eq(&Var::weak(f64::NEG_INFINITY)), &Var::weak(0.0), &y);
+                g * (x - finite).exp()
+            }
+            Prod => {
+                // The product of the other factors: without zeros y / x; with one zero, the product of
+                // the non-zero factors at the zero and 0 elsewhere; with more, 0.
+                let zero = x.eq(&Var::weak(0.0));
+                let dtype = x.ty()?.dtype;
+                let safe = where_(&zero, &Var::weak(1.0), x);
+                let others = safe.reduce("prod", attributes, true);
+                let zeros = zero.cast(dtype).reduce("sum", attributes, true);
+                let without = &others / &safe;
+                let at_zero = where_(&(zero & zeros.eq(&Var::weak(1.0))), &others, &Var::weak(0.0));
+                g * where_(&zeros.eq(&Var::weak(0.0)), &without, &at_zero)
+            }
+            ArgMax | ArgMin | All | Any => return Ok(vec![None]),
+        };
+        let dtype = x.ty()?.dtype;
+        Ok(vec![Some(if result.ty()?.dtype == dtype { result } else { result.cast(dtype) })])
+    }
+
+    fn jvp(&self, context: &Jvp<'_>) -> Result<Vec<Option<Var>>> {
+        let (x, y) = (&context.operands[0], &context.results[0]);
+        let Some(t) = &context.tangents[0] else { return Ok(vec![None]) };
+        if !y.ty()?.dtype.is_float() {
+            return Ok(vec![None]);
+        }
+        let attributes = context.attributes;
+        let keep = attributes.bool("keepdims")?;
+        Ok(vec![Some(match self.what {
+            Sum => t.reduce("sum", attributes, keep),
+            Mean => t.reduce("mean", attributes, keep),
+            Max | Min => {
+                let mask = x.eq(&self.restored(y, x, attributes)?);
+                let ties = mask.cast(x.ty()?.dtype).reduce("sum", attributes, keep);
+                where_(&mask, t, &Var::weak(0.0)).reduce("sum", attributes, keep) / ties
+            }
+            LogSumExp | Prod => {
+                let one = y.ones_like();
+                let vjp = Vjp {
+                    operands: context.operands, results: context.results, cotangents: &[Some(one)], attributes,
+                };
+                match self.vjp(&vjp)?.into_iter().next().flatten() {
+                    Some(slope) => (slope * t).reduce("sum", attributes, keep),
+                    None => return Ok(vec![None]),
+                }
+            }
+            ArgMax | ArgMin | All | Any => return Err(no_gradient(self.name)),
+        })])
+    }
+
+    fn can_fail(&self) -> bool {
+        matches!(self.what, Max | Min | ArgMax | ArgMin)
+    }
+}
+
+impl Op for SumTo {
+    fn name(&self) -> &str {
+        "sum_to"
+    }
+
+    fn params(&self) -> &[Param] {
+        &self.params
+    }
+
+    fn doc(&self) -> &str {
+        "x summed over the axes along which `shape` was broadcast to the shape of x: the inverse of `broadcast_to`."
+    }
+
+    fn infer(&self, operands: &[Operand<'_>], _attributes: &Attributes) -> Result<Vec<Inferred>> {
+        let x = operands[0].ty;
+        let dims = super::shape::dims_of_sizes(&operands[1])?;
+        if dims.len() > x.rank() {
+            let message = format!("cannot sum {x} to {} axes", dims.len());
+            return Err(Error::new(ErrorKind::Type, message));
+        }
+        Ok(vec![Type { dtype: x.dtype, weak: x.weak, dims }.into()])
+    }
+
+    fn shapes(&self, operands: &[ShapeOperand<'_>], _attributes: &Attributes) -> Result<Vec<Shape>> {
+        Ok(vec![super::shape::shape_of_sizes(&operands[1], "sum_to")?])
+    }
+
+    fn size_operands(&self, _attributes: &Attributes) -> Vec<usize> {
+        vec![1]
+    }
+
+    fn vjp(&self, context: &Vjp<'_>) -> Result<Vec<Option<Var>>> {
+        let x = &context.operands[0];
+        Ok(vec![context.cotangents[0].as_ref().map(|g| spread(g, x)), None])
+    }
+
+    fn jvp(&self, context: &Jvp<'_>) -> Result<Vec<Option<Var>>> {
+        let sum = |t: &Var| Var::apply("sum_to", &[t.clone(), context.operands[1].clone()], Attributes::new());
+        Ok(vec![context.tangents[0].as_ref().map(sum)])
+    }
+
+    fn can_fail(&self) -> bool {
+        true
+    }
+}
+
+impl Var {
+    /// A reduction with the axes of some attributes.
+    #[track_caller]
+    fn reduce(&self, op: &str, attributes: &Attributes, keepdims: bool) -> Var {
+        let axis = attributes.get("axis").cloned().unwrap_or(Attribute::None);
+        let attributes = Attributes::new().with("axis", axis).with("keepdims", keepdims);
+        Var::apply(op, std::slice::from_ref(self), attributes)
+    }
+
+    /// A reduction by name over some axes (`None`: all of them).
+    #[track_caller]
+    pub fn reduce_axes(&self, op: &str, axes: Option<&[i64]>, keepdims: bool) -> Var {
+        let axes = axes.map_or(Attribute::None, Attribute::from);
+        self.reduce(op, &Attributes::new().with("axis", axes), keepdims)
+    }
+}
+
+macro_rules! builders {
+    ($($name:ident)*) => {
+        impl Var {$(
+            #[doc = concat!("The op `", stringify!($name), "` over one axis, or over all; see `arignote ops`.")]
+            #[track_caller]
+            pub fn $name(&self, axis: Option<i64>) -> Var {
+                let axis = axis.map_or(Attribute::None, Attribute::Int);
+                self.reduce(stringify!($name), &Attributes::new().with("axis", axis), false)
+            }
+        )*}
+    };
+}
+builders!(sum prod mean max min argmax argmin all any logsumexp);
