@@ -15,6 +15,7 @@ pub mod shape;
 mod registry;
 
 pub use attributes::{Attribute, Attributes, IndexBound, IndexItem, normalize_axis};
+pub use elementwise::where_;
 pub use infer::{Inferred, Operand, ShapeOperand, broadcast_operands, complete_attributes, infer, promote_operands};
 pub use registry::{Registry, registry, registry_mut};
 

@@ -127,7 +127,7 @@ impl Nn {
     /// The derivative of the cross entropy in the logits: `softmax(x) - one_hot(labels)`.
     fn logit_slope(&self, x: &Var, labels: &Var) -> Result<Var> {
         let ty = x.ty()?;
-        let classes = x.shape().at(-1);
+        let classes = x.shape().at_axis(0, -1);
         let numbers = Var::apply("arange", &[classes], Attributes::new()).cast(DType::I64);
         let hit = labels.cast(DType::I64).expand_dims(-1).eq(&numbers).cast(ty.dtype);
         Ok(x.softmax(-1) - hit)

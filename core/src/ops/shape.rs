@@ -374,7 +374,7 @@ impl Op for ShapeOp {
                 let mut start = Var::weak(0i64).cast(DType::I64);
                 let mut cotangents = Vec::new();
                 for operand in context.operands {
-                    let stop = &start + operand.shape().at(axis as i64);
+                    let stop = &start + operand.shape().at_axis(0, axis as i64);
                     let part = g.slice_between(axis, &start, &stop);
                     start = stop;
                     let ty = operand.ty()?;
