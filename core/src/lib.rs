@@ -11,6 +11,7 @@ pub mod graph;
 pub mod lang;
 pub mod ops;
 pub mod plugin;
+pub mod rewrite;
 pub mod tensor;
 
 pub use error::{Error, ErrorKind, Result};
