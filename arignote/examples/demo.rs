@@ -106,14 +106,14 @@ impl Model {
         rate: f64,
     ) -> Result<Model> {
         let y = Var::input("y", Type::new(DType::I64, ["n".into()]));
-        let loss = cross_entropy(logits, &y).mean(None);
+        let loss = logits.cross_entropy(&y).mean(None);
         let weights: Vec<Var> = states.iter().map(Var::state).collect();
         let gradients = grad(&loss, &weights.iter().collect::<Vec<_>>());
         let mut step = FunctionBuilder::new(file).input(x).input(&y).named_output("loss", &loss);
         for ((state, weight), gradient) in states.iter().zip(&weights).zip(&gradients) {
             step = step.update(state, &(weight - rate * gradient));
         }
-        let right = logits.argmax(-1).eq(&y).mean(None);
+        let right = logits.argmax(Some(-1)).eq(&y).mean(None);
         let right = FunctionBuilder::new("right").input(x).input(&y).output(&right);
         Ok(Model { title, file, step: step.build(session)?, right: right.build(session)? })
     }

@@ -12,8 +12,8 @@ fn main() -> Result<()> {
     let b = State::new("b", Tensor::zeros(DType::F32, &[10]));
     let (vw, vb) = (Var::state(&w), Var::state(&b));
     let logits = x.matmul(&vw) + &vb;
-    let loss = cross_entropy(&logits, &y).mean(None);
-    let wrong = logits.argmax(-1).ne(&y).mean(None);
+    let loss = logits.cross_entropy(&y).mean(None);
+    let wrong = logits.argmax(Some(-1)).ne(&y).mean(None);
     let gradient = grad(&loss, &[&vw, &vb]);
     let step = FunctionBuilder::new("step").input(&x).input(&y).output(&loss).output(&wrong);
     let step = step.update(&w, &(&vw - 0.5 * &gradient[0])).update(&b, &(&vb - 0.5 * &gradient[1])).build(&session)?;
