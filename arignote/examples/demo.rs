@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use arignote::graph::StateValue;
 use arignote::prelude::*;
-use arignote::runtime::{save_state, write_npy};
+use arignote::runtime::{PluginRow, save_state, write_npy};
 use indicatif::{ProgressBar, ProgressStyle};
 
 const BATCH: usize = 32;
@@ -60,10 +60,11 @@ impl Options {
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let session = arignote::session()?;
     println!("{}", session.selection());
-    for (name, device) in session.devices() {
-        let backend = &device.info().backend;
-        let plugin = session.plugins().iter().find(|row| !row.hidden && row.backends.contains(backend));
-        println!("  {name}: from {}", plugin.map_or("?", |row| &row.origin));
+    for (name, _) in session.devices() {
+        let backend = name.trim_end_matches(|c: char| c.is_ascii_digit());
+        let of_backend = |row: &&PluginRow| !row.hidden && row.backends.iter().any(|known| known == backend);
+        let origin = session.plugins().iter().find(of_backend).map_or("?", |row| &row.origin);
+        println!("  {name}: from {origin}");
     }
     std::fs::create_dir_all(&options.out)?;
     let digits = Digits::read()?;
@@ -135,7 +136,7 @@ fn tanh_network(session: &Session, seed: u64) -> Result<Model> {
     let layer = |stream: u64, from: usize, to: usize| {
         let ty = Type::of_shape(DType::F32, &[from, to]);
         let key = Var::constant(Tensor::vector(vec![seed, stream]));
-        let initial = normal(&key, &[from as i64, to as i64], DType::F32) * (1.0 / (from as f64).sqrt());
+        let initial = normal(&key, &[from, to], DType::F32) * (1.0 / (from as f64).sqrt());
         let w = State::with_type(&format!("w{stream}"), ty, StateValue::Unset(initial));
         (w, State::new(&format!("b{stream}"), Tensor::zeros(DType::F32, &[to])))
     };
