@@ -5,13 +5,16 @@
 //! [`tensor`] → [`graph`] and [`ops`] → [`autodiff`], [`lang`] → [`rewrite`] → [`plugin`] →
 //! [`runtime`] → [`inspect`]. [`config`] stands apart and is read by the runtime only.
 
+pub mod autodiff;
 pub mod config;
 pub mod error;
 pub mod graph;
+pub mod inspect;
 pub mod lang;
 pub mod ops;
 pub mod plugin;
 pub mod rewrite;
+pub mod runtime;
 pub mod tensor;
 
 pub use error::{Error, ErrorKind, Result};

@@ -86,7 +86,14 @@ impl Listing {
             .iter()
             .map(|row| {
                 let mark = if row.enabled { "" } else { "  (off)" };
-                format!("{:<32} [{}]{mark}  {}\n    {}", row.name, row.tags.join(", "), row.source, row.text)
+                format!("{:<32} [{}]{mark}  {}\n    {}", row.name, row.tags.join(", "), row.origin, row.text)
+            })
+            .collect();
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|row| {
+                json!({ "name": row.name, "kind": row.kind, "phase": row.phase.name(), "tags": row.tags,
+                    "origin": row.origin.to_string(), "text": row.text, "enabled": row.enabled })
             })
             .collect();
         self.show(json!(rows), text.join("\n"))

@@ -6,16 +6,21 @@
 //! everything else finds ops by name in the [`Registry`] and asks through the trait.
 
 mod attributes;
+pub mod create;
 pub mod elementwise;
+pub mod index;
 mod infer;
 pub mod matmul;
 pub mod nn;
+pub mod random;
 pub mod reduce;
 pub mod shape;
+mod symbolic;
 mod registry;
 
 pub use attributes::{Attribute, Attributes, IndexBound, IndexItem, normalize_axis};
 pub use elementwise::where_;
+pub use symbolic::{grad, jvp, vjp};
 pub use infer::{Inferred, Operand, ShapeOperand, broadcast_operands, complete_attributes, infer, promote_operands};
 pub use registry::{Registry, registry, registry_mut};
 
@@ -32,6 +37,10 @@ pub const FAMILIES: &[fn(&mut Registry)] = &[
     matmul::register,
     shape::register,
     nn::register,
+    index::register,
+    create::register,
+    random::register,
+    symbolic::register,
 ];
 
 /// How an op takes one of its arguments, in the order in which they may be given by position.

@@ -18,6 +18,7 @@
 
 mod adapt;
 mod convert;
+mod defined;
 mod elf;
 mod export;
 mod faults;
@@ -28,6 +29,7 @@ mod program;
 mod sidecar;
 mod traits;
 
+pub use defined::register_ops;
 pub use export::boundary;
 pub use load::{Candidate, LoadedPlugin, Loader, Origin, standard_folders};
 pub use program::ParsedProgram;

@@ -163,7 +163,7 @@ fn optimize(session: &Session, inputs: &[Var], outputs: &[Var], firings: &mut Ve
     let protected = autodiff::protect_targets(outputs)?;
     let mut graph = Graph::from_vars(inputs, &protected)?;
     loop {
-        session.rewrite(&mut graph, Phase::Stabilize, firings)?;
+        session.rewrite(&mut graph, &[Phase::Canonicalize, Phase::Stabilize], firings)?;
         let symbolic = |graph: &Graph| {
             graph.topological_order().iter().any(|&id| graph.node(id).apply().is_some_and(|(op, _)| op.is_symbolic()))
         };
@@ -173,7 +173,7 @@ fn optimize(session: &Session, inputs: &[Var], outputs: &[Var], firings: &mut Ve
         graph = autodiff::expand_symbolic(&graph)?;
     }
     let mut graph = autodiff::remove_barriers(graph)?;
-    session.rewrite(&mut graph, Phase::Specialize, firings)?;
+    session.rewrite(&mut graph, &[Phase::Canonicalize, Phase::Stabilize, Phase::Specialize], firings)?;
     graph.compact();
     Ok(graph)
 }
@@ -184,7 +184,8 @@ fn decompose_unsupported(session: &Session, mut graph: Graph, firings: &mut Vec<
         let mut unsupported = Vec::new();
         for id in graph.topological_order() {
             let Some((op, _)) = graph.node(id).apply() else { continue };
-            if op.has_decomposition() && placement::place(&graph, id, session.devices()).is_err() {
+            let preferred = session.devices().get(..1).unwrap_or_default();
+            if op.has_decomposition() && placement::place(&graph, id, preferred).is_err() {
                 unsupported.push(id);
             }
         }
@@ -196,7 +197,7 @@ fn decompose_unsupported(session: &Session, mut graph: Graph, firings: &mut Vec<
                 Err(Error::new(ErrorKind::Internal, format!("`{}` has no decomposition", op.name())))
             })
         })?;
-        session.rewrite(&mut graph, Phase::Specialize, firings)?;
+        session.rewrite(&mut graph, &[Phase::Canonicalize, Phase::Stabilize, Phase::Specialize], firings)?;
         graph.compact();
     }
 }

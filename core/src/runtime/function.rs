@@ -91,7 +91,9 @@ impl Function {
 
     /// The inputs' names in order.
     pub fn input_names(&self) -> Vec<&str> {
-        let name = |kind| if let NodeKind::Input(name) = kind { &**name } else { "" };
+        fn name(kind: &NodeKind) -> &str {
+            if let NodeKind::Input(name) = kind { name } else { "" }
+        }
         self.graph.inputs.iter().map(|input| name(input.node().kind())).collect()
     }
 

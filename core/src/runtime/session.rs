@@ -4,13 +4,14 @@ use std::sync::{Arc, Mutex};
 
 use super::HostServices;
 use crate::config::{Config, Mode, OptionSpec};
-use crate::error::{Error, ErrorKind, Result, nearest};
+use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{FunctionGraph, Graph, NodeId, State, StateValue};
 use crate::plugin::boundary::PluginRootRef;
 use crate::plugin::{
     Backend, Device, Host, HostKernel, LoadedPlugin, Loader, LogLevel, Origin, StatementNote, standard_folders,
 };
-use crate::rewrite::{Algebra, Firing, Phase, RewriteOptions, Rules};
+use crate::rewrite::{self, Algebra, Firing, PassContext, Phase, RewriteOptions, Rewrites};
+use crate::rewrite::passes::inplace::{Statements, usual_views};
 use crate::runtime::Function;
 use crate::tensor::{DeviceTensor, Tensor};
 
@@ -26,7 +27,7 @@ struct Inner {
     backends: Vec<(Arc<dyn Backend>, Origin)>,
     devices: Vec<(String, Arc<dyn Device>)>,
     selection: String,
-    rules: Rules,
+    rules: Rewrites,
     rewrites: RewriteOptions,
     /// Folding and initial values run here; opening is put off until something needs it.
     host: Arc<HostServices>,
@@ -140,7 +141,7 @@ impl SessionBuilder {
                 loaded.push(plugin);
             }
         }
-        let mut rules = Rules::core()?;
+        let mut rules = Rewrites::core();
         let mut backends = Vec::new();
         for plugin in loaded {
             plugins.push(PluginRow::new(&plugin, false));
@@ -151,7 +152,7 @@ impl SessionBuilder {
                 }
             }
             for text in &plugin.rules {
-                rules.add_text(&text.file, &text.text, &format!("plugin {}", plugin.info.name))?;
+                rules.add_rules(rewrite::Origin::Plugin(plugin.info.name.clone()), &text.file, &text.text)?;
             }
             backends.extend(plugin.backends.iter().map(|backend| (backend.clone(), plugin.origin.clone())));
         }
@@ -159,7 +160,8 @@ impl SessionBuilder {
             let text = std::fs::read_to_string(&path).map_err(|error| {
                 Error::from(config.error_at("rewrite.rules", &format!("cannot read {}: {error}", path.display()), &[]))
             })?;
-            rules.add_text(&path.display().to_string(), &text, "config")?;
+            let name = path.display().to_string();
+            rules.add_rules(rewrite::Origin::File(name.clone()), &name, &text)?;
         }
         let rewrites = rewrite_options(&config, &rules)?;
         plugins.sort_by(|a, b| a.name.cmp(&b.name));
@@ -171,7 +173,7 @@ impl SessionBuilder {
     }
 }
 
-fn rewrite_options(config: &Config, rules: &Rules) -> Result<RewriteOptions> {
+fn rewrite_options(config: &Config, rules: &Rewrites) -> Result<RewriteOptions> {
     let options = RewriteOptions {
         include: config.rewrite_include().to_vec(),
         exclude: config.rewrite_exclude().to_vec(),
@@ -179,22 +181,12 @@ fn rewrite_options(config: &Config, rules: &Rules) -> Result<RewriteOptions> {
             crate::config::Algebra::Real => Algebra::Real,
             crate::config::Algebra::Ieee => Algebra::Ieee,
         },
-        ..RewriteOptions::default()
+        level: match config.mode() {
+            Mode::FastCompile => rewrite::Level::Fast,
+            _ => rewrite::Level::default(),
+        },
     };
-    for (key, names) in [("rewrite.include", &options.include), ("rewrite.exclude", &options.exclude)] {
-        for name in names {
-            if !rules.knows(name) {
-                let known = rules.names_and_tags();
-                let known: Vec<&str> = known.iter().map(String::as_str).collect();
-                let message = format!("there is no rewrite and no tag `{name}`");
-                let error = Error::from(config.error_at(key, &message, &known));
-                return Err(match nearest(name, known.iter().copied()) {
-                    Some(near) => error.note(format!("did you mean `{near}`?")),
-                    None => error.note("`arignote rules` lists them"),
-                });
-            }
-        }
-    }
+    rules.check_options(&options)?;
     Ok(options)
 }
 
@@ -330,7 +322,7 @@ impl Session {
     }
 
     /// The rewrite rules and passes.
-    pub fn rules(&self) -> &Rules {
+    pub fn rules(&self) -> &Rewrites {
         &self.inner.rules
     }
 
@@ -380,9 +372,14 @@ impl Session {
             .ok_or_else(|| Error::new(ErrorKind::Device, "no device of this session holds the state's value"))
     }
 
-    pub(super) fn rewrite(&self, graph: &mut Graph, phase: Phase, firings: &mut Vec<Firing>) -> Result<()> {
-        let fold = |graph: &Graph| self.evaluate(graph);
-        firings.extend(self.inner.rules.run(graph, phase, &self.inner.rewrites, &fold)?);
+    pub(super) fn rewrite(&self, graph: &mut Graph, phases: &[Phase], firings: &mut Vec<Firing>) -> Result<()> {
+        let evaluate = |graph: &Graph| self.evaluate(graph);
+        let context = PassContext { evaluate: Some(&evaluate) };
+        let report = self.inner.rules.run(graph, phases, &self.inner.rewrites, &context)?;
+        for stopped in &report.stopped {
+            self.inner.host.log(LogLevel::Warn, &format!("the rule `{}` was stopped after {} firings", stopped.rule, stopped.firings));
+        }
+        firings.extend(report.firings);
         Ok(())
     }
 
@@ -403,8 +400,17 @@ impl Session {
     pub(super) fn plan_in_place(
         &self, graph: &Graph, statements: &[NodeId], overwrites: &[Vec<(usize, usize)>], donate: &[bool],
     ) -> Result<Vec<StatementNote>> {
-        let enabled = self.inner.rules.is_enabled("inplace", &self.inner.rewrites);
-        crate::rewrite::plan_in_place(graph, statements, overwrites, donate, enabled)
+        let enabled = !self.inner.rewrites.exclude.iter().any(|name| name == "inplace");
+        let allowed = |id: NodeId| match statements.iter().position(|&known| known == id) {
+            Some(at) if enabled => overwrites[at].clone(),
+            _ => Vec::new(),
+        };
+        let donated = |id: NodeId| graph.inputs().iter().position(|&input| input == id).is_some_and(|at| donate[at]);
+        let views = |id: NodeId| usual_views(graph, id);
+        let plan = Statements { graph, order: statements, allowed: &allowed, donated: &donated, views: &views };
+        let notes = plan.plan();
+        plan.verify(&notes)?;
+        Ok(notes)
     }
 
     /// The value of a state, on the host.

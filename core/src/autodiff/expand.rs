@@ -1,0 +1,138 @@
+//! Expansion of `grad`, `vjp` and `jvp` nodes, innermost first.
+
+use rustc_hash::FxHashMap;
+
+use super::{cotangents, tangents};
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::{Graph, NodeKind, Var, clone_with, expand_nodes, topological_order};
+use crate::ops::{Attribute, Attributes, registry};
+
+/// Replaces the symbolic nodes that depend on no other symbolic node. Call it again, after stabilizing,
+/// until none is left.
+///
+/// # Errors
+/// If a gradient does not exist, or a cost does not depend on a target.
+pub fn expand_symbolic(graph: &Graph) -> Result<Graph> {
+    let mut tainted = std::collections::HashSet::new();
+    let mut innermost = Vec::new();
+    for id in graph.topological_order() {
+        let view = graph.node(id);
+        let below = view.operands.iter().any(|operand| tainted.contains(&operand.node));
+        let symbolic = view.apply().is_some_and(|(op, _)| op.is_symbolic());
+        if symbolic && !below {
+            innermost.push(id);
+        }
+        if symbolic || below {
+            tainted.insert(id);
+        }
+    }
+    // One walk per differentiated value: targets of one `grad` share it.
+    expand_nodes(graph, &innermost, |op, operands, attributes| match (op.name(), operands) {
+        ("grad", [cost, targets @ ..]) => {
+            let one = cost.ones_like();
+            let results = cotangents(&[(cost.clone(), one)], targets)?;
+            connected(results, targets, attributes)
+        }
+        ("vjp", [y, x, cotangent]) => {
+            let results = cotangents(&[(y.clone(), cotangent.clone())], std::slice::from_ref(x))?;
+            connected(results, std::slice::from_ref(x), attributes)
+        }
+        ("jvp", [y, x, tangent]) => {
+            let results = tangents(std::slice::from_ref(y), &[(x.clone(), tangent.clone())])?;
+            connected(results, std::slice::from_ref(y), attributes)
+        }
+        (name, _) => Err(Error::new(ErrorKind::Internal, format!("`{name}` has no expansion"))),
+    })
+}
+
+/// Derivatives with the targets' types; a missing one is an error or zero, as the node says.
+fn connected(found: Vec<Option<Var>>, like: &[Var], attributes: &Attributes) -> Result<Vec<Var>> {
+    let zero = attributes.get("disconnected") == Some(&Attribute::Str("zero".into()));
+    found
+        .into_iter()
+        .zip(like)
+        .enumerate()
+        .map(|(position, (found, like))| {
+            let wanted = like.ty()?;
+            let Some(found) = found else {
+                if zero {
+                    return Ok(like.zeros_like());
+                }
+                let name = match like.node().kind() {
+                    NodeKind::Input(name) => format!("`{name}`"),
+                    NodeKind::State(state) => format!("`{}`", state.name()),
+                    _ => format!("target {position}"),
+                };
+                let message = format!("the result does not depend differentiably on {name}: it is disconnected");
+                return Err(Error::new(ErrorKind::Gradient, message)
+                    .note("`disconnected=\"zero\"` takes the gradient as zero")
+                    .at(like.node().location()));
+            };
+            let ty = found.ty()?.clone();
+            let found = if ty.dtype == wanted.dtype { found } else { found.cast(wanted.dtype) };
+            // A cotangent may be a scalar where the value was broadcast only in name.
+            let fits = ty.rank() == wanted.rank();
+            Ok(if fits { found } else { found.broadcast_to_var(&like.shape()) })
+        })
+        .collect()
+}
+
+/// The same values with a barrier around every target of a derivative that is itself computed, so that
+/// rewriting cannot rewrite the cost past it. [`remove_barriers`] takes them away.
+///
+/// # Errors
+/// If a value is ill-typed.
+pub fn protect_targets(outputs: &[Var]) -> Result<Vec<Var>> {
+    let mut replacements: Vec<(Var, Var)> = Vec::new();
+    let barrier = registry().get("grad_barrier")?;
+    let order = topological_order(outputs);
+    let mut seen = FxHashMap::default();
+    for var in &order {
+        let NodeKind::Apply(op, _) = var.node().kind() else { continue };
+        if !op.is_symbolic() {
+            continue;
+        }
+        let targets = match op.name() {
+            "grad" => &var.node().operands()[1..],
+            _ => &var.node().operands()[1..2],
+        };
+        for target in targets {
+            let computed = matches!(target.node().kind(), NodeKind::Apply(..));
+            if computed && seen.insert(target.key(), ()).is_none() {
+                let location = target.node().location().clone();
+                let guarded =
+                    Var::apply_op(barrier.clone(), std::slice::from_ref(target), Attributes::new(), location);
+                replacements.push((target.clone(), guarded));
+            }
+        }
+    }
+    if replacements.is_empty() {
+        return Ok(outputs.to_vec());
+    }
+    // Targets may depend on each other: each barrier is rebuilt over the barriers before it.
+    replacements.sort_by_key(|(target, _)| target.key());
+    for i in 0..replacements.len() {
+        let (earlier, later) = replacements.split_at_mut(i);
+        let (_, guarded) = &mut later[0];
+        let inner = guarded.node().operands()[0].clone();
+        let rebuilt = clone_with(&[inner], earlier)?.remove(0);
+        let location = guarded.node().location().clone();
+        *guarded = Var::apply_op(barrier.clone(), &[rebuilt], Attributes::new(), location);
+    }
+    clone_with(outputs, &replacements)
+}
+
+/// The graph without the barriers of [`protect_targets`].
+///
+/// # Errors
+/// If the graph is damaged.
+pub fn remove_barriers(mut graph: Graph) -> Result<Graph> {
+    for id in graph.topological_order() {
+        if graph.node(id).op_name() == "grad_barrier" {
+            let operand = graph.node(id).operands[0];
+            graph.replace(id.output(0), operand)?;
+            graph.remove_dead(id);
+        }
+    }
+    Ok(graph)
+}

@@ -1,0 +1,86 @@
+//! Reverse mode: cotangents flow from results to what they are computed from.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::error::Result;
+use crate::graph::{NodeKind, Var, topological_order};
+use crate::ops::Vjp;
+
+/// The cotangents of `targets` for given cotangents of `outputs`; `None` for a target on which no
+/// output depends differentiably. Linear in the size of the graph, without recursion; contributions
+/// are added in an order that depends on the graph alone.
+///
+/// # Errors
+/// If an op between the outputs and a target has no gradient; the error names it and its line.
+pub fn cotangents(outputs: &[(Var, Var)], targets: &[Var]) -> Result<Vec<Option<Var>>> {
+    let roots: Vec<Var> = outputs.iter().map(|(output, _)| output.clone()).collect();
+    let order = topological_order(&roots);
+    let wanted: FxHashSet<(u64, u32)> = targets.iter().map(Var::key).collect();
+    let on_path = above(&order, targets);
+    let mut sums: FxHashMap<(u64, u32), Var> = FxHashMap::default();
+    for (output, cotangent) in outputs {
+        add(&mut sums, output, cotangent.clone());
+    }
+    for var in order.iter().rev() {
+        let node = var.node();
+        let NodeKind::Apply(op, attributes) = node.kind() else { continue };
+        if !on_path.contains(&node.id()) || !node.operands().iter().any(|operand| carries(operand, &on_path, &wanted)) {
+            continue;
+        }
+        let results = var.siblings();
+        let incoming: Vec<Option<Var>> = results.iter().map(|result| sums.get(&result.key()).cloned()).collect();
+        if incoming.iter().all(Option::is_none) {
+            continue;
+        }
+        let outgoing = if op.has_decomposition() {
+            through_decomposition(&**op, node.operands(), attributes, &incoming)
+        } else {
+            op.vjp(&Vjp { operands: node.operands(), results: &results, cotangents: &incoming, attributes })
+        };
+        let outgoing = outgoing.map_err(|error| error.at(node.location()))?;
+        for (operand, cotangent) in node.operands().iter().zip(outgoing) {
+            if let Some(cotangent) = cotangent {
+                cotangent.ty()?;
+                if carries(operand, &on_path, &wanted) {
+                    add(&mut sums, operand, cotangent);
+                }
+            }
+        }
+    }
+    Ok(targets.iter().map(|target| sums.get(&target.key()).cloned()).collect())
+}
+
+/// The nodes that are computed from a target.
+pub(super) fn above(order: &[Var], targets: &[Var]) -> FxHashSet<u64> {
+    let wanted: FxHashSet<(u64, u32)> = targets.iter().map(Var::key).collect();
+    let mut above = FxHashSet::default();
+    for var in order {
+        let node = var.node();
+        if node.operands().iter().any(|operand| above.contains(&operand.node().id()) || wanted.contains(&operand.key())) {
+            above.insert(node.id());
+        }
+    }
+    above
+}
+
+fn carries(operand: &Var, on_path: &FxHashSet<u64>, wanted: &FxHashSet<(u64, u32)>) -> bool {
+    on_path.contains(&operand.node().id()) || wanted.contains(&operand.key())
+}
+
+fn add(sums: &mut FxHashMap<(u64, u32), Var>, var: &Var, cotangent: Var) {
+    let sum = match sums.remove(&var.key()) {
+        Some(sum) => Var::apply_at("add", &[sum, cotangent], Default::default(), var.node().location().clone()),
+        None => cotangent,
+    };
+    sums.insert(var.key(), sum);
+}
+
+/// Differentiates an op through what it is made of.
+fn through_decomposition(
+    op: &dyn crate::ops::Op, operands: &[Var], attributes: &crate::ops::Attributes, incoming: &[Option<Var>],
+) -> Result<Vec<Option<Var>>> {
+    let Some(values) = op.decompose(operands, attributes) else { return Ok(vec![None; operands.len()]) };
+    let outputs: Vec<(Var, Var)> =
+        values?.into_iter().zip(incoming).filter_map(|(value, cotangent)| Some((value, cotangent.clone()?))).collect();
+    cotangents(&outputs, operands)
+}
