@@ -10,9 +10,9 @@ use arignote_core::plugin::{
 use arignote_core::tensor::{DeviceTensor, Tensor};
 use arignote_core::{Error, ErrorKind, Result};
 
-use crate::buffer::{MEMORY, Pool};
+use crate::buffer::{MEMORY, Pool, View};
 use crate::code::{Code, Implementation};
-use crate::execute::Runner;
+use crate::execute::{Runner, host_tensor};
 
 /// The maker of the processor's device.
 #[derive(Clone, Copy, Debug, Default)]
@@ -103,7 +103,12 @@ impl Device for CpuDevice {
     }
 
     fn upload(&self, tensor: &Tensor) -> Result<DeviceTensor> {
-        Ok(DeviceTensor::from_host(tensor.clone()))
+        // A copy: what this device hands out may be donated and then overwritten.
+        let view = View::of(tensor);
+        let block = self.pool.block(view.bytes.len())?;
+        // SAFETY: the block is new and at least as long.
+        unsafe { std::ptr::copy_nonoverlapping(view.bytes.as_ptr(), block.start(), view.bytes.len()) };
+        Ok(host_tensor(tensor.shape(), tensor.dtype(), block.start(), Arc::new(block)))
     }
 
     fn download(&self, tensor: &DeviceTensor) -> Result<Tensor> {

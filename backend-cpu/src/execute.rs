@@ -36,7 +36,8 @@ pub struct Runner {
 /// Signatures that are remembered at most.
 const PLANS: usize = 1024;
 
-fn host_tensor(shape: &[usize], dtype: arignote_core::tensor::DType, data: *mut u8, owner: Arc<dyn std::any::Any + Send + Sync>) -> DeviceTensor {
+/// A contiguous tensor in host memory that `owner` keeps alive.
+pub fn host_tensor(shape: &[usize], dtype: arignote_core::tensor::DType, data: *mut u8, owner: Arc<dyn std::any::Any + Send + Sync>) -> DeviceTensor {
     DeviceTensor { data, memory: MEMORY, ordinal: 0, dtype, shape: shape.into(), strides: contiguous_strides(shape), byte_offset: 0, owner }
 }
 
@@ -246,6 +247,8 @@ impl Executable for Runner {
         let mut donated = Vec::new();
         for (number, argument) in arguments.into_iter().enumerate() {
             let (tensor, copied) = arranged(argument.tensor)?;
+            // Someone else may hold the same host tensor.
+            let copied = copied || tensor.owner.downcast_ref::<Tensor>().is_some();
             let shared = addresses.iter().enumerate().any(|(other, &address)| other != number && address == addresses[number]);
             // A copy is this run's own, but an owner made from a tensor is shared for reading.
             donated.push(argument.donated && !shared && !copied);

@@ -35,3 +35,8 @@ impl Plugin for CpuPlugin {
         vec![Arc::new(CpuBackend)]
     }
 }
+
+arignote_core::export_plugin!(CpuPlugin);
+
+#[cfg(test)]
+mod tests;

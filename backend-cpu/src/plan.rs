@@ -140,7 +140,7 @@ impl Plan {
     /// The plan for people.
     pub fn describe(&self, code: &Code) -> String {
         let mut text = String::new();
-        let mut slot = |text: &mut String, at: usize| {
+        let slot = |text: &mut String, at: usize| {
             let slot = &self.slots[at];
             let place = match self.places[slot.storage] {
                 Place::Argument(number) => format!("argument {number}"),
