@@ -1,1 +1,42 @@
-//! backend-cpu.
+//! The fast backend for the processor: graphs are compiled once, planned once per signature of
+//! argument shapes (buffers, offsets, in-place results, fused regions), then run from the plan.
+//!
+//! [`code`] names what computes each node, [`plan`] lays out a run, [`execute`] runs it, [`kernels`]
+//! hold the arithmetic. Results do not depend on the number of threads.
+
+pub mod buffer;
+pub mod code;
+pub mod device;
+pub mod execute;
+pub mod kernels;
+pub mod plan;
+
+use std::sync::Arc;
+
+use arignote_core::plugin::{Backend, Plugin, PluginInfo};
+
+pub use device::{CpuBackend, CpuDevice};
+
+/// The plugin that offers the `cpu` backend.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CpuPlugin;
+
+impl Plugin for CpuPlugin {
+    fn info(&self) -> PluginInfo {
+        PluginInfo {
+            name: "cpu".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            license: env!("CARGO_PKG_LICENSE").into(),
+            description: env!("CARGO_PKG_DESCRIPTION").into(),
+        }
+    }
+
+    fn backends(&self) -> Vec<Arc<dyn Backend>> {
+        vec![Arc::new(CpuBackend)]
+    }
+}
+
+arignote_core::export_plugin!(CpuPlugin);
+
+#[cfg(test)]
+mod tests;

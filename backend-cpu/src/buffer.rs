@@ -1,0 +1,243 @@
+//! Memory: aligned blocks that return to a pool when they are dropped, and typed views of them.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use arignote_core::tensor::{DType, Element, MemoryKind, Tensor, bf16, f16};
+use arignote_core::{Error, ErrorKind, Result};
+
+/// Every block and every value in an arena starts at a multiple of this.
+pub const ALIGNMENT: usize = 64;
+
+/// Unused bytes that a pool keeps for later at most.
+const KEPT: usize = 1 << 30;
+
+/// Blocks that wait to be used again, by size.
+#[derive(Default)]
+pub struct Pool {
+    free: Mutex<(usize, HashMap<usize, Vec<Raw>>)>,
+    allocations: AtomicU64,
+    live: AtomicU64,
+    peak: AtomicU64,
+}
+
+struct Raw {
+    start: NonNull<u8>,
+    layout: Layout,
+}
+
+// SAFETY: a `Raw` is the only handle of its allocation.
+unsafe impl Send for Raw {}
+// SAFETY: as above; shared access only reads the address.
+unsafe impl Sync for Raw {}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        // SAFETY: `start` came from `alloc_zeroed` with this layout and is released once.
+        unsafe { dealloc(self.start.as_ptr(), self.layout) }
+    }
+}
+
+impl Pool {
+    /// A block of at least `bytes` bytes, initialized to some bytes.
+    ///
+    /// # Errors
+    /// If there is no memory.
+    pub fn block(self: &Arc<Pool>, bytes: usize) -> Result<Block> {
+        let refuse = || Error::new(ErrorKind::Device, format!("no memory for {bytes} bytes"));
+        let size = bytes.max(1).checked_next_multiple_of(ALIGNMENT).ok_or_else(refuse)?;
+        let kept = {
+            let mut free = self.free.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let raw = free.1.get_mut(&size).and_then(Vec::pop);
+            if raw.is_some() {
+                free.0 -= size;
+            }
+            raw
+        };
+        let raw = match kept {
+            Some(raw) => raw,
+            None => {
+                let layout = Layout::from_size_align(size, ALIGNMENT).map_err(|_| refuse())?;
+                // SAFETY: the layout's size is not 0.
+                let start = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or_else(refuse)?;
+                self.allocations.fetch_add(1, Ordering::Relaxed);
+                Raw { start, layout }
+            }
+        };
+        let live = self.live.fetch_add(size as u64, Ordering::Relaxed) + size as u64;
+        self.peak.fetch_max(live, Ordering::Relaxed);
+        Ok(Block { raw: Some(raw), pool: self.clone() })
+    }
+
+    /// Allocations made, bytes in use, and their maximum.
+    pub fn counters(&self) -> (u64, u64, u64) {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (read(&self.allocations), read(&self.live), read(&self.peak))
+    }
+}
+
+/// Memory that one owner writes; it goes back to its pool at the end.
+pub struct Block {
+    raw: Option<Raw>,
+    pool: Arc<Pool>,
+}
+
+impl Block {
+    /// The first byte.
+    pub fn start(&self) -> *mut u8 {
+        self.raw.as_ref().map_or(std::ptr::null_mut(), |raw| raw.start.as_ptr())
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        if let Some(raw) = self.raw.take() {
+            let size = raw.layout.size();
+            self.pool.live.fetch_sub(size as u64, Ordering::Relaxed);
+            let mut free = self.pool.free.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            if free.0 + size <= KEPT {
+                free.0 += size;
+                free.1.entry(size).or_default().push(raw);
+            }
+        }
+    }
+}
+
+/// An element as it is stored: every bit pattern is a value. A `bool` is stored as a `u8`.
+///
+/// # Safety
+/// The type must be plain data without padding or invalid bit patterns.
+pub unsafe trait Stored: Element {}
+macro_rules! stored { ($($T:ty)*) => { $(
+    // SAFETY: a number without padding, of which every bit pattern is valid.
+    unsafe impl Stored for $T {}
+)* } }
+stored!(u8 u16 u32 u64 i8 i16 i32 i64 f16 bf16 f32 f64);
+
+/// Calls `$body` with `$T` bound to the stored type of a dtype, which is `u8` for `bool`.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! stored_type {
+    ($dtype:expr, $T:ident => $body:expr) => {
+        $crate::stored_type!(@ $dtype, $T => $body; Bool u8, I8 i8, I16 i16, I32 i32, I64 i64, U8 u8, U16 u16,
+            U32 u32, U64 u64, F16 ::arignote_core::tensor::f16, BF16 ::arignote_core::tensor::bf16, F32 f32, F64 f64)
+    };
+    (@ $dtype:expr, $T:ident => $body:expr; $($variant:ident $type:ty),*) => {
+        match $dtype { $(::arignote_core::tensor::DType::$variant => { type $T = $type; $body })* }
+    };
+}
+
+/// Contiguous elements to read.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    /// The element type.
+    pub dtype: DType,
+    /// The shape.
+    pub shape: &'a [usize],
+    /// The elements.
+    pub bytes: &'a [u8],
+}
+
+/// Contiguous elements to write.
+pub struct ViewMut<'a> {
+    /// The element type.
+    pub dtype: DType,
+    /// The shape.
+    pub shape: &'a [usize],
+    /// The elements.
+    pub bytes: &'a mut [u8],
+}
+
+/// Bytes as elements of another type.
+pub fn typed<T: Stored>(bytes: &[u8]) -> &[T] {
+    // SAFETY: every bit pattern is a value of `T`.
+    let (head, body, tail) = unsafe { bytes.align_to::<T>() };
+    assert!(head.is_empty() && tail.is_empty(), "misaligned elements");
+    body
+}
+
+/// Bytes as elements of another type, to write.
+pub fn typed_mut<T: Stored>(bytes: &mut [u8]) -> &mut [T] {
+    // SAFETY: every bit pattern is a value of `T`, and every value of `T` is initialized bytes.
+    let (head, body, tail) = unsafe { bytes.align_to_mut::<T>() };
+    assert!(head.is_empty() && tail.is_empty(), "misaligned elements");
+    body
+}
+
+/// Elements as bytes.
+pub fn as_bytes<T: Stored>(elements: &[T]) -> &[u8] {
+    // SAFETY: `T` has no padding.
+    unsafe { std::slice::from_raw_parts(elements.as_ptr().cast(), size_of_val(elements)) }
+}
+
+/// One number converted as NumPy's `astype` does.
+#[inline(always)]
+pub fn convert<S: Element, T: Element>(value: S) -> T {
+    if S::DTYPE.is_float() || (S::DTYPE == DType::U64 && T::DTYPE.is_float()) {
+        T::from_f64(value.to_f64())
+    } else {
+        T::from_i64(value.to_i64())
+    }
+}
+
+impl<'a> View<'a> {
+    /// A view of a host tensor.
+    pub fn of(tensor: &'a Tensor) -> View<'a> {
+        // SAFETY: the tensor's elements are that many initialized bytes, borrowed for as long.
+        let bytes = unsafe { std::slice::from_raw_parts(tensor.as_ptr(), tensor.byte_len()) };
+        View { dtype: tensor.dtype(), shape: tensor.shape(), bytes }
+    }
+
+    /// Number of elements.
+    pub fn count(&self) -> usize {
+        self.bytes.len() / self.dtype.size()
+    }
+
+    /// The elements converted to the stored type of `dtype` (which must be `T`).
+    pub fn cast<T: Stored>(&self, dtype: DType) -> Cow<'a, [T]> {
+        if dtype == self.dtype {
+            return Cow::Borrowed(typed(self.bytes));
+        }
+        Cow::Owned(stored_type!(self.dtype, S => {
+            let source: &[S] = typed(self.bytes);
+            match dtype {
+                DType::Bool => source.iter().map(|v| T::from_i64(i64::from(v.to_f64() != 0.0))).collect(),
+                _ => source.iter().map(|&v| convert::<S, T>(v)).collect(),
+            }
+        }))
+    }
+
+    /// The elements as `i64`.
+    pub fn ints(&self) -> Cow<'a, [i64]> {
+        self.cast(DType::I64)
+    }
+
+    /// A copy as a host tensor.
+    ///
+    /// # Errors
+    /// If the view is not as long as its shape says.
+    pub fn tensor(&self) -> Result<Tensor> {
+        Tensor::from_bytes(self.dtype, self.shape, self.bytes)
+    }
+}
+
+impl ViewMut<'_> {
+    /// Number of elements.
+    pub fn count(&self) -> usize {
+        self.bytes.len() / self.dtype.size()
+    }
+
+    /// Fills the elements by casting from a type of higher precision.
+    pub fn store<S: Stored>(&mut self, from: DType, source: &[S]) {
+        let view = View { dtype: from, shape: self.shape, bytes: as_bytes(source) };
+        let dtype = self.dtype;
+        stored_type!(dtype, T => typed_mut::<T>(self.bytes).copy_from_slice(&view.cast::<T>(dtype)));
+    }
+}
+
+/// The memory kind of everything here.
+pub const MEMORY: MemoryKind = MemoryKind::HOST;

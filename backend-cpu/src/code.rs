@@ -1,0 +1,264 @@
+//! A program made ready to be planned: its nodes in order, each with what computes it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arignote_core::graph::{Graph, NodeId, NodeView, ValueId};
+use arignote_core::ops::{Attributes, ShapeOperand};
+use arignote_core::plugin::{Host, HostKernel};
+use arignote_core::tensor::{Shape, Tensor, Type};
+use arignote_core::{Error, ErrorKind, Result};
+
+use crate::buffer::{Block, Pool, View, ViewMut};
+use crate::kernels::elementwise::{self, Builder, Operation, Source, broadcast_strides};
+use crate::kernels::{self, Call, Context, Kernel};
+
+/// What computes a node.
+#[derive(Clone)]
+pub enum Implementation {
+    /// A step of a fused region.
+    Elementwise(Operation),
+    /// A kernel of this backend, and the (operand, result) pairs that it can overwrite.
+    Kernel(Kernel, &'static [(usize, usize)]),
+    /// A plugin's kernel.
+    Host(Arc<dyn HostKernel>),
+}
+
+impl Implementation {
+    /// What computes an op, if anything here does.
+    pub fn find(op: &str, attributes: &Attributes, host: &dyn Host) -> Option<Implementation> {
+        if let Some(operation) = elementwise::lookup(op, attributes) {
+            return Some(Implementation::Elementwise(operation));
+        }
+        if let Some((kernel, overwrites)) = kernels::lookup(op) {
+            return Some(Implementation::Kernel(kernel, overwrites));
+        }
+        host.kernel(op).map(Implementation::Host)
+    }
+
+    /// The (operand, result) pairs that can share memory, if their types agree.
+    pub fn overwrites(&self, operands: usize) -> Vec<(usize, usize)> {
+        match self {
+            Implementation::Elementwise(_) => (0..operands).map(|operand| (operand, 0)).collect(),
+            Implementation::Kernel(_, pairs) => pairs.to_vec(),
+            Implementation::Host(kernel) => kernel.overwrites(),
+        }
+    }
+}
+
+/// A program ready to be planned.
+pub struct Code {
+    /// The graph.
+    pub graph: Graph,
+    /// The nodes that apply ops, in the order of the statements.
+    pub nodes: Vec<NodeId>,
+    /// What computes each of them.
+    pub implementations: HashMap<NodeId, Implementation>,
+    /// The number of each node's statement.
+    pub statements: HashMap<NodeId, usize>,
+    /// Whether a node or a later one can fail, by place in `nodes`.
+    pub may_fail_from: Vec<bool>,
+}
+
+impl Code {
+    /// Checks that every node can be computed.
+    ///
+    /// # Errors
+    /// If one cannot.
+    pub fn new(graph: Graph, statements: &[NodeId], host: &dyn Host) -> Result<Code> {
+        let order: Vec<NodeId> = graph.topological_order();
+        let needed: std::collections::HashSet<NodeId> = order.iter().copied().collect();
+        let is_apply = |id: &NodeId| graph.contains(*id) && graph.node(*id).apply().is_some();
+        let nodes: Vec<NodeId> = if statements.is_empty() {
+            order.into_iter().filter(is_apply).collect()
+        } else {
+            statements.iter().copied().filter(|id| is_apply(id) && needed.contains(id)).collect()
+        };
+        let statements: HashMap<NodeId, usize> = match statements {
+            [] => nodes.iter().enumerate().map(|(at, &id)| (id, at)).collect(),
+            _ => statements.iter().enumerate().map(|(at, &id)| (id, at)).collect(),
+        };
+        let mut implementations = HashMap::new();
+        for &id in &nodes {
+            let view = graph.node(id);
+            let Some((op, attributes)) = view.apply() else { continue };
+            let Some(implementation) = Implementation::find(op.name(), attributes, host) else {
+                let message = format!("the cpu backend has no kernel for `{}`", op.name());
+                return Err(Error::new(ErrorKind::Unsupported, message).in_node(statements[&id]).at(view.location));
+            };
+            implementations.insert(id, implementation);
+        }
+        let mut may_fail_from = vec![false; nodes.len() + 1];
+        for (at, id) in nodes.iter().enumerate().rev() {
+            let view = graph.node(*id);
+            let own = view.apply().is_some_and(|(op, _)| op.can_fail() || kernels::can_fail(op.name()))
+                || matches!(implementations.get(id), Some(Implementation::Host(_)));
+            may_fail_from[at] = own || may_fail_from[at + 1];
+        }
+        Ok(Code { graph, nodes, implementations, statements, may_fail_from })
+    }
+
+    /// An error with the node's place.
+    pub fn locate(&self, id: NodeId, error: Error) -> Error {
+        let error = error.at(self.graph.node(id).location);
+        self.statements.get(&id).map_or(error.clone(), |&statement| error.in_node(statement))
+    }
+
+    /// The shapes of a node's results; `Ok(None)` if they depend on values that `value` does not give.
+    ///
+    /// # Errors
+    /// If the shapes do not fit.
+    pub fn shapes(
+        &self, view: &NodeView<'_>, shapes: &[&[usize]], value: &dyn Fn(usize) -> Option<Tensor>,
+    ) -> Result<Option<Vec<Shape>>> {
+        let Some((op, attributes)) = view.apply() else { return Ok(None) };
+        let sizes = op.size_operands(attributes);
+        let mut values = HashMap::new();
+        for &operand in &sizes {
+            if operand >= shapes.len() { continue; }
+            match value(operand) {
+                Some(tensor) => values.insert(operand, tensor),
+                None => return Ok(None),
+            };
+        }
+        let operands: Vec<ShapeOperand<'_>> =
+            shapes.iter().enumerate().map(|(at, &shape)| ShapeOperand { shape, value: values.get(&at) }).collect();
+        let describe = |error: Error| {
+            let message = format!("`{}` of shapes {shapes:?}: {}", op.name(), error.message());
+            error.notes().iter().fold(Error::new(error.kind(), message), |error, note| error.note(note.clone()))
+        };
+        let results = op.shapes(&operands, attributes).map_err(describe)?;
+        for (shape, result) in results.iter().zip(view.results) {
+            let bytes = shape.iter().try_fold(result.ty.dtype.size(), |size, &length| size.checked_mul(length));
+            if bytes.is_none_or(|bytes| bytes > isize::MAX as usize) || result.ty.rank() != shape.len() {
+                let message = format!("`{}` cannot make a tensor of shape {shape:?}", op.name());
+                return Err(Error::new(ErrorKind::Runtime, message));
+            }
+        }
+        if results.len() != view.results.len() {
+            return Err(Error::new(ErrorKind::Internal, format!("`{}` has another number of results", op.name())));
+        }
+        Ok(Some(results))
+    }
+
+    /// The types of a node's operands.
+    pub fn operand_types(&self, operands: &[ValueId]) -> Vec<Type> {
+        operands.iter().map(|&value| self.graph.ty(value).clone()).collect()
+    }
+
+    /// Computes one node; an operand that is `None` is overwritten by the result, which holds it.
+    ///
+    /// # Errors
+    /// If a value does not fit.
+    pub fn compute<'a>(
+        &self, context: &Context<'_>, id: NodeId, operands: &[Option<View<'a>>], results: &mut [ViewMut<'a>],
+    ) -> Result<()> {
+        let view = self.graph.node(id);
+        let (Some((op, attributes)), Some(implementation)) = (view.apply(), self.implementations.get(&id)) else {
+            return Err(Error::new(ErrorKind::Internal, "a node is not an application"));
+        };
+        let describe = |error: Error| {
+            let shapes: Vec<String> = operands.iter().flatten().map(|o| format!("{}{:?}", o.dtype, o.shape)).collect();
+            let message = format!("`{}` of {}: {}", op.name(), shapes.join(", "), error.message());
+            let described = error.notes().iter().fold(Error::new(error.kind(), message), |e, note| e.note(note.clone()));
+            self.locate(id, described)
+        };
+        match implementation {
+            Implementation::Kernel(kernel, _) => {
+                kernel(&mut Call { context, attributes, operands, results }).map_err(describe)
+            }
+            Implementation::Host(kernel) => run_host(&**kernel, attributes, operands, results).map_err(describe),
+            Implementation::Elementwise(operation) => {
+                let mut builder = Builder::default();
+                let types = self.operand_types(view.operands);
+                let registers: Vec<_> = types.iter().map(|ty| builder.input(ty.dtype)).collect();
+                let wrong = || Error::new(ErrorKind::Internal, format!("`{}` has the wrong operands", op.name()));
+                let output = builder.apply(*operation, &registers, &types, view.results[0].ty.dtype).ok_or_else(wrong)?;
+                let operands: Vec<View<'a>> = operands.iter().copied().collect::<Option<_>>().ok_or_else(wrong)?;
+                let result = &mut results[0];
+                let scalar: Vec<bool> = operands.iter().map(|operand| operand.count() == 1).collect();
+                let region = builder.finish(output, &scalar);
+                let sources: Vec<Source> = operands
+                    .iter()
+                    .map(|o| Source { start: o.bytes.as_ptr(), strides: broadcast_strides(o.shape, result.shape) })
+                    .collect();
+                // SAFETY: views cover their shapes, which broadcast to the result's; views to write are
+                // apart from all others.
+                unsafe { region.run(context, result.shape, &sources, result.bytes.as_mut_ptr()) };
+                Ok(())
+            }
+        }
+    }
+
+    /// Computes one node from host tensors.
+    ///
+    /// # Errors
+    /// If shapes or values do not fit.
+    pub fn evaluate(&self, context: &Context<'_>, pool: &Arc<Pool>, id: NodeId, operands: &[View<'_>], shapes: &[Shape]) -> Result<Vec<Value>> {
+        let view = self.graph.node(id);
+        let mut values = Vec::new();
+        for (result, shape) in view.results.iter().zip(shapes) {
+            values.push(Value::new(pool, result.ty.dtype, shape.clone())?);
+        }
+        let mut targets: Vec<ViewMut<'_>> = values.iter_mut().map(Value::view_mut).collect();
+        let operands: Vec<Option<View<'_>>> = operands.iter().copied().map(Some).collect();
+        self.compute(context, id, &operands, &mut targets)?;
+        Ok(values)
+    }
+}
+
+fn run_host(kernel: &dyn HostKernel, attributes: &Attributes, operands: &[Option<View<'_>>], results: &mut [ViewMut<'_>]) -> Result<()> {
+    let tensors: Vec<Option<Tensor>> = operands.iter().map(|o| o.map(|view| view.tensor()).transpose()).collect::<Result<_>>()?;
+    let mut outputs: Vec<Tensor> = results
+        .iter()
+        .map(|result| View { dtype: result.dtype, shape: result.shape, bytes: result.bytes }.tensor())
+        .collect::<Result<_>>()?;
+    let borrowed: Vec<Option<&Tensor>> = tensors.iter().map(Option::as_ref).collect();
+    kernel.run(attributes, &borrowed, &mut outputs)?;
+    for (result, output) in results.iter_mut().zip(&outputs) {
+        let view = View::of(output);
+        if view.dtype != result.dtype || view.shape != result.shape {
+            return Err(Error::new(ErrorKind::Plugin, "the kernel changed the type of a result"));
+        }
+        result.bytes.copy_from_slice(view.bytes);
+    }
+    Ok(())
+}
+
+/// A value with memory of its own.
+pub struct Value {
+    /// The element type.
+    pub dtype: arignote_core::tensor::DType,
+    /// The shape.
+    pub shape: Shape,
+    /// The elements.
+    pub block: Block,
+}
+
+impl Value {
+    /// A value of some contents.
+    ///
+    /// # Errors
+    /// If there is no memory.
+    pub fn new(pool: &Arc<Pool>, dtype: arignote_core::tensor::DType, shape: Shape) -> Result<Value> {
+        let bytes = dtype.size() * shape.iter().product::<usize>();
+        Ok(Value { dtype, block: pool.block(bytes)?, shape })
+    }
+
+    fn len(&self) -> usize {
+        self.dtype.size() * self.shape.iter().product::<usize>()
+    }
+
+    /// The elements.
+    pub fn view(&self) -> View<'_> {
+        // SAFETY: the block has that many initialized bytes.
+        View { dtype: self.dtype, shape: &self.shape, bytes: unsafe { std::slice::from_raw_parts(self.block.start(), self.len()) } }
+    }
+
+    /// The elements, to write.
+    pub fn view_mut(&mut self) -> ViewMut<'_> {
+        let length = self.len();
+        // SAFETY: as above, and the value is borrowed exclusively.
+        ViewMut { dtype: self.dtype, shape: &self.shape, bytes: unsafe { std::slice::from_raw_parts_mut(self.block.start(), length) } }
+    }
+}

@@ -1,0 +1,127 @@
+//! The backend and its one device.
+
+use std::sync::Arc;
+
+use arignote_core::graph::{Graph, NodeId};
+use arignote_core::ops::Attributes;
+use arignote_core::plugin::{
+    Backend, BackendOption, CompileOptions, Device, DeviceInfo, DeviceStats, Executable, Host, NodeQuery, Program, Support,
+};
+use arignote_core::tensor::{DeviceTensor, Tensor};
+use arignote_core::{Error, ErrorKind, Result};
+
+use crate::buffer::{MEMORY, Pool, View};
+use crate::code::{Code, Implementation};
+use crate::execute::{Runner, host_tensor};
+
+/// The maker of the processor's device.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CpuBackend;
+
+impl Backend for CpuBackend {
+    fn name(&self) -> &str {
+        "cpu"
+    }
+
+    fn device_count(&self) -> usize {
+        1
+    }
+
+    fn priority(&self) -> i32 {
+        10
+    }
+
+    fn options(&self) -> Vec<BackendOption> {
+        vec![BackendOption { name: "threads".into(), default: 0i64.into(), doc: "Threads to use; 0 is all that the host has.".into() }]
+    }
+
+    fn open(&self, ordinal: usize, options: &Attributes, host: Arc<dyn Host>) -> Result<Arc<dyn Device>> {
+        Ok(Arc::new(CpuDevice::open(ordinal, options, host)?))
+    }
+}
+
+/// The processor.
+pub struct CpuDevice {
+    host: Arc<dyn Host>,
+    threads: usize,
+    pool: Arc<Pool>,
+}
+
+impl CpuDevice {
+    /// Opens the device.
+    ///
+    /// # Errors
+    /// If the ordinal is not 0 or an option is wrong.
+    pub fn open(ordinal: usize, options: &Attributes, host: Arc<dyn Host>) -> Result<CpuDevice> {
+        if ordinal != 0 {
+            return Err(Error::new(ErrorKind::Device, format!("there is one cpu device, cpu0; cpu{ordinal} does not exist")));
+        }
+        let threads = if options.get("threads").is_some() { options.int("threads")? } else { 0 };
+        let threads = match usize::try_from(threads) {
+            Ok(0) => host.threads().max(1),
+            Ok(threads) => threads,
+            Err(_) => return Err(Error::new(ErrorKind::Config, format!("`threads` must not be negative, but is {threads}"))),
+        };
+        Ok(CpuDevice { host, threads, pool: Arc::default() })
+    }
+
+    /// Makes a graph executable. `statements` are its nodes in the order of the program's statements;
+    /// if there are none, any order that the graph allows is taken.
+    ///
+    /// # Errors
+    /// If there is no kernel for an op.
+    pub fn compile_graph(&self, graph: Graph, statements: &[NodeId], options: &CompileOptions) -> Result<Arc<dyn Executable>> {
+        Ok(Arc::new(Runner {
+            code: Code::new(graph, statements, &*self.host)?,
+            host: self.host.clone(),
+            threads: self.threads,
+            pool: self.pool.clone(),
+            profile: options.profile.then(Default::default),
+            plans: Default::default(),
+        }))
+    }
+}
+
+impl Device for CpuDevice {
+    fn info(&self) -> DeviceInfo {
+        DeviceInfo { name: "cpu".into(), description: format!("the processor, {} threads", self.threads), memory: MEMORY, memory_bytes: 0 }
+    }
+
+    fn supports(&self, node: &NodeQuery<'_>) -> Support {
+        match Implementation::find(node.op, node.attributes, &*self.host) {
+            None => Support::No(format!("the cpu backend has no kernel for `{}`", node.op)),
+            Some(implementation) => {
+                let mut pairs = implementation.overwrites(node.operands.len());
+                if matches!(implementation, Implementation::Elementwise(_)) {
+                    pairs.retain(|&(operand, result)| {
+                        node.results.get(result).is_some_and(|result| node.operands[operand].dtype.size() == result.dtype.size())
+                    });
+                }
+                Support::Yes(pairs)
+            }
+        }
+    }
+
+    fn upload(&self, tensor: &Tensor) -> Result<DeviceTensor> {
+        // A copy: what this device hands out may be donated and then overwritten.
+        let view = View::of(tensor);
+        let block = self.pool.block(view.bytes.len())?;
+        // SAFETY: the block is new and at least as long.
+        unsafe { std::ptr::copy_nonoverlapping(view.bytes.as_ptr(), block.start(), view.bytes.len()) };
+        Ok(host_tensor(tensor.shape(), tensor.dtype(), block.start(), Arc::new(block)))
+    }
+
+    fn download(&self, tensor: &DeviceTensor) -> Result<Tensor> {
+        tensor.to_host()
+    }
+
+    fn compile(&self, program: &Program, options: &CompileOptions) -> Result<Arc<dyn Executable>> {
+        let _ = (program, options);
+        Err(Error::new(ErrorKind::Unsupported, "programs cannot be read yet"))
+    }
+
+    fn stats(&self) -> DeviceStats {
+        let (allocations, live_bytes, peak_bytes) = self.pool.counters();
+        DeviceStats { allocations, live_bytes, peak_bytes }
+    }
+}

@@ -1,0 +1,348 @@
+//! Indexing as NumPy does: slices, positions, index arrays and masks.
+
+use arignote_core::ops::{IndexBound, IndexItem};
+use arignote_core::tensor::{DType, Element, Shape, broadcast_shapes, contiguous_strides};
+use arignote_core::{Error, ErrorKind, Result};
+
+use super::Call;
+use super::elementwise::broadcast_strides;
+use super::number::Number;
+use crate::buffer::{View, typed, typed_mut};
+use crate::stored_type;
+
+/// Where the elements that an index selects lie.
+struct Selection {
+    base: isize,
+    /// Length and stride of each axis; of the table's axis the stride is not used.
+    axes: Vec<(usize, isize)>,
+    /// The axis of `axes` whose offsets are listed.
+    table: Option<(usize, Vec<isize>)>,
+    /// The shape, the table's axis as all axes that it stands for.
+    shape: Vec<usize>,
+}
+
+fn out_of_range(index: i64, axis: usize, length: usize) -> Error {
+    Error::new(ErrorKind::Runtime, format!("index {index} is out of range for axis {axis} of length {length}"))
+}
+
+fn wrap(index: i64, axis: usize, length: usize) -> Result<usize> {
+    let counted = if index < 0 { index.saturating_add(length as i64) } else { index };
+    if (0..length as i64).contains(&counted) { Ok(counted as usize) } else { Err(out_of_range(index, axis, length)) }
+}
+
+fn slice(start: Option<i64>, stop: Option<i64>, step: i64, length: usize) -> Result<(isize, usize)> {
+    if step == 0 {
+        return Err(Error::new(ErrorKind::Runtime, "the step of a slice must not be 0"));
+    }
+    let length = length as i64;
+    let (low, high) = if step > 0 { (0, length) } else { (-1, length - 1) };
+    let clamp = |bound: Option<i64>, default: i64| bound.map_or(default, |bound| {
+        let bound = if bound < 0 { bound.saturating_add(length) } else { bound };
+        bound.clamp(low, high)
+    });
+    let (start, stop) = if step > 0 { (clamp(start, low), clamp(stop, high)) } else { (clamp(start, high), clamp(stop, low)) };
+    let distance = if step > 0 { stop - start } else { start - stop };
+    let count = if distance <= 0 { 0 } else { ((distance - 1) as u64 / step.unsigned_abs() + 1) as usize };
+    Ok((start as isize, count))
+}
+
+/// An index array along one axis.
+struct Array {
+    axis: usize,
+    indices: Vec<i64>,
+    shape: Shape,
+}
+
+fn select(items: &[IndexItem], shape: &[usize], operands: &[View<'_>]) -> Result<Selection> {
+    let missing = || Error::new(ErrorKind::Internal, "an index names an operand that is not there");
+    let operand = |number: usize| operands.get(number).copied().ok_or_else(missing);
+    let scalar = |bound: &IndexBound| -> Result<Option<i64>> {
+        Ok(match bound {
+            IndexBound::Open => None,
+            IndexBound::At(value) => Some(*value),
+            IndexBound::Operand(number) => operand(*number)?.ints().first().copied(),
+        })
+    };
+    let mut consumed = 0;
+    let mut has_arrays = false;
+    for item in items {
+        consumed += match item {
+            IndexItem::Ellipsis | IndexItem::NewAxis => 0,
+            IndexItem::Operand(number) => {
+                let view = operand(*number)?;
+                has_arrays |= !view.shape.is_empty() || view.dtype == DType::Bool;
+                if view.dtype == DType::Bool { view.shape.len() } else { 1 }
+            }
+            _ => 1,
+        };
+    }
+    if consumed > shape.len() {
+        let message = format!("{consumed} indices are too many for {} axes", shape.len());
+        return Err(Error::new(ErrorKind::Runtime, message));
+    }
+    let strides = contiguous_strides(shape);
+    let rest = shape.len() - consumed;
+    let mut selection = Selection { base: 0, axes: Vec::new(), table: None, shape: Vec::new() };
+    let mut arrays: Vec<Array> = Vec::new();
+    // The place of the arrays' axes in the result, and whether something stands between them.
+    let (mut place, mut split, mut closed) = (None, false, false);
+    let mut axis = 0;
+    let mut filled = false;
+    let whole = IndexItem::Ellipsis;
+    let ends_open = !items.contains(&IndexItem::Ellipsis);
+    for item in items.iter().chain(ends_open.then_some(&whole)) {
+        let mut advanced = |arrays: &mut Vec<Array>, at: usize, new: Vec<Array>| {
+            split |= place.is_some() && closed;
+            place.get_or_insert(at);
+            arrays.extend(new);
+        };
+        match item {
+            IndexItem::Ellipsis if !filled => {
+                filled = true;
+                closed |= place.is_some() && rest > 0;
+                for _ in 0..rest {
+                    selection.axes.push((shape[axis], strides[axis]));
+                    axis += 1;
+                }
+                // An ellipsis of no axes still stands between index arrays.
+                closed |= place.is_some();
+            }
+            IndexItem::Ellipsis => return Err(Error::new(ErrorKind::Runtime, "an index has at most one ellipsis")),
+            IndexItem::NewAxis => {
+                closed |= place.is_some();
+                selection.axes.push((1, 0));
+            }
+            IndexItem::Slice { start, stop, step } => {
+                closed |= place.is_some();
+                let (first, count) = slice(scalar(start)?, scalar(stop)?, *step, shape[axis])?;
+                if count > 0 { selection.base += first * strides[axis]; }
+                selection.axes.push((count, strides[axis].wrapping_mul(*step as isize)));
+                axis += 1;
+            }
+            IndexItem::At(value) => {
+                let index = wrap(*value, axis, shape[axis])?;
+                if has_arrays {
+                    advanced(&mut arrays, selection.axes.len(), vec![Array { axis, indices: vec![index as i64], shape: Shape::new() }]);
+                } else {
+                    selection.base += index as isize * strides[axis];
+                }
+                axis += 1;
+            }
+            IndexItem::Operand(number) => {
+                let view = operand(*number)?;
+                let at = selection.axes.len();
+                if view.dtype == DType::Bool {
+                    if view.shape != &shape[axis..axis + view.shape.len()] {
+                        let message = format!("a mask of shape {:?} does not fit axes of lengths {:?}", view.shape, &shape[axis..axis + view.shape.len()]);
+                        return Err(Error::new(ErrorKind::Runtime, message));
+                    }
+                    let set: Vec<usize> = (0..view.count()).filter(|&i| view.bytes[i] != 0).collect();
+                    let own = contiguous_strides(view.shape);
+                    let mut new: Vec<Array> = (0..view.shape.len())
+                        .map(|k| Array {
+                            axis: axis + k,
+                            indices: set.iter().map(|&i| (i / own[k] as usize % view.shape[k]) as i64).collect(),
+                            shape: Shape::from_slice(&[set.len()]),
+                        })
+                        .collect();
+                    if new.is_empty() {
+                        new.push(Array { axis: usize::MAX, indices: vec![0; set.len()], shape: Shape::from_slice(&[set.len()]) });
+                    }
+                    advanced(&mut arrays, at, new);
+                    axis += view.shape.len();
+                } else if view.shape.is_empty() && !has_arrays {
+                    let index = view.ints().first().copied().ok_or_else(missing)?;
+                    selection.base += wrap(index, axis, shape[axis])? as isize * strides[axis];
+                    axis += 1;
+                } else {
+                    advanced(&mut arrays, at, vec![Array { axis, indices: view.ints().into_owned(), shape: view.shape.into() }]);
+                    axis += 1;
+                }
+            }
+        }
+    }
+    selection.shape = selection.axes.iter().map(|&(length, _)| length).collect();
+    if let Some(place) = place {
+        let place = if split { 0 } else { place };
+        let common = arrays.iter().try_fold(Shape::new(), |shape, array| broadcast_shapes(&shape, &array.shape))?;
+        let count: usize = common.iter().product();
+        let mut table = vec![0isize; count];
+        for array in &arrays {
+            if array.axis == usize::MAX { continue; }
+            let own = broadcast_strides(&array.shape, &common);
+            for (at, offset) in table.iter_mut().enumerate() {
+                let from = match &own {
+                    None => at,
+                    Some(own) => {
+                        let (mut rest, mut from) = (at, 0);
+                        for axis in (0..common.len()).rev() {
+                            from += rest % common[axis] * own[axis];
+                            rest /= common[axis];
+                        }
+                        from
+                    }
+                };
+                *offset += wrap(array.indices[from], array.axis, shape[array.axis])? as isize * strides[array.axis];
+            }
+        }
+        selection.axes.insert(place, (count, 0));
+        selection.table = Some((place, table));
+        selection.shape.splice(place..place, common);
+    }
+    Ok(selection)
+}
+
+impl Selection {
+    fn count(&self) -> usize {
+        self.axes.iter().map(|&(length, _)| length).product()
+    }
+
+    /// Calls with the number and offset of each selected element, in order.
+    fn each(&self, mut visit: impl FnMut(usize, usize)) {
+        let mut index = vec![0usize; self.axes.len()];
+        for at in 0..self.count() {
+            let mut offset = self.base;
+            for (axis, (&i, &(_, stride))) in index.iter().zip(&self.axes).enumerate() {
+                offset += match &self.table {
+                    Some((table, offsets)) if *table == axis => offsets[i],
+                    _ => i as isize * stride,
+                };
+            }
+            visit(at, offset as usize);
+            for axis in (0..index.len()).rev() {
+                index[axis] += 1;
+                if index[axis] < self.axes[axis].0 { break; }
+                index[axis] = 0;
+            }
+        }
+    }
+}
+
+fn extra<'a>(call: &Call<'a, '_>, first: usize) -> Result<Vec<View<'a>>> {
+    (first..call.operands.len()).map(|i| call.operand(i)).collect()
+}
+
+/// `index`
+pub fn index(call: &mut Call<'_, '_>) -> Result<()> {
+    let x = call.operand(0)?;
+    let selection = select(call.attributes.index("index")?, x.shape, &extra(call, 1)?)?;
+    let result = &mut call.results[0];
+    if selection.shape != result.shape {
+        let message = format!("the index selects {:?}, not {:?}", selection.shape, result.shape);
+        return Err(Error::new(ErrorKind::Runtime, message));
+    }
+    stored_type!(x.dtype, T => {
+        let (source, target) = (typed::<T>(x.bytes), typed_mut::<T>(result.bytes));
+        if selection.table.is_none() {
+            let strides: Vec<isize> = selection.axes.iter().map(|axis| axis.1).collect();
+            super::shape::strided_copy(call.context, source, selection.base, &strides, result.shape, target);
+        } else {
+            selection.each(|at, offset| target[at] = source[offset]);
+        }
+    });
+    Ok(())
+}
+
+fn update(call: &mut Call<'_, '_>, add: bool) -> Result<()> {
+    let v = call.operand(1)?;
+    let shape = call.results[0].shape;
+    let selection = select(call.attributes.index("index")?, shape, &extra(call, 2)?)?;
+    // NumPy drops leading axes of length 1 of the value.
+    let mut own = v.shape;
+    while own.len() > selection.shape.len() && own[0] == 1 { own = &own[1..]; }
+    if broadcast_shapes(own, &selection.shape).ok().is_none_or(|shape| shape.as_slice() != selection.shape) {
+        let message = format!("a value of shape {:?} does not fit the selected elements of shape {:?}", v.shape, selection.shape);
+        return Err(Error::new(ErrorKind::Runtime, message));
+    }
+    if let Some(x) = call.optional(0) {
+        call.results[0].bytes.copy_from_slice(x.bytes);
+    }
+    let result = &mut call.results[0];
+    let dtype = result.dtype;
+    let strides = broadcast_strides(own, &selection.shape);
+    let from = |at: usize| match &strides {
+        None => at,
+        Some(strides) => {
+            let (mut rest, mut from) = (at, 0);
+            for axis in (0..strides.len()).rev() {
+                from += rest % selection.shape[axis] * strides[axis];
+                rest /= selection.shape[axis];
+            }
+            from
+        }
+    };
+    if !add {
+        stored_type!(dtype, T => {
+            let (source, target) = (v.cast::<T>(dtype), typed_mut::<T>(result.bytes));
+            selection.each(|at, offset| target[offset] = source[from(at)]);
+        });
+    } else if matches!(dtype, DType::F16 | DType::BF16) {
+        stored_type!(dtype, T => {
+            let (source, target) = (v.cast::<f32>(DType::F32), typed_mut::<T>(result.bytes));
+            let mut sums: Vec<f32> = target.iter().map(|value| value.to_f64() as f32).collect();
+            selection.each(|at, offset| sums[offset] += source[from(at)]);
+            for (out, sum) in target.iter_mut().zip(sums) { *out = T::from_f64(f64::from(sum)); }
+        });
+    } else {
+        number_type!(dtype, T => {
+            let (source, target) = (v.cast::<T>(dtype), typed_mut::<T>(result.bytes));
+            selection.each(|at, offset| {
+                let sum = target[offset].add(source[from(at)]);
+                target[offset] = if dtype == DType::Bool && sum != T::default() { T::ONE } else { sum };
+            });
+        });
+    }
+    Ok(())
+}
+
+/// `set_at`
+pub fn set_at(call: &mut Call<'_, '_>) -> Result<()> {
+    update(call, false)
+}
+
+/// `add_at`
+pub fn add_at(call: &mut Call<'_, '_>) -> Result<()> {
+    update(call, true)
+}
+
+/// `take`
+pub fn take(call: &mut Call<'_, '_>) -> Result<()> {
+    let (x, indices) = (call.operand(0)?, call.operand(1)?);
+    let axis = match call.attributes.ints("axis")? {
+        Some(_) => Some(call.attributes.axis("axis", x.shape.len())?),
+        None => None,
+    };
+    let (outer, length, inner) = match axis {
+        Some(axis) => (x.shape[..axis].iter().product(), x.shape[axis], x.shape[axis + 1..].iter().product::<usize>()),
+        None => (1, x.count(), 1),
+    };
+    let places = indices.ints().iter().map(|&i| wrap(i, axis.unwrap_or(0), length)).collect::<Result<Vec<_>>>()?;
+    let size = x.dtype.size() * inner;
+    let mut at = 0;
+    let target = &mut call.results[0].bytes;
+    if size == 0 { return Ok(()); }
+    for block in 0..outer {
+        for place in &places {
+            let from = (block * length + place) * size;
+            target[at..at + size].copy_from_slice(&x.bytes[from..from + size]);
+            at += size;
+        }
+    }
+    Ok(())
+}
+
+/// `one_hot`
+pub fn one_hot(call: &mut Call<'_, '_>) -> Result<()> {
+    let indices = call.operand(0)?;
+    let result = &mut call.results[0];
+    let depth = result.shape.last().copied().unwrap_or(0);
+    stored_type!(result.dtype, T => {
+        let target = typed_mut::<T>(result.bytes);
+        target.fill(T::default());
+        for (at, &index) in indices.ints().iter().enumerate() {
+            if !(0..depth as i64).contains(&index) { return Err(out_of_range(index, result.shape.len() - 1, depth)); }
+            target[at * depth + index as usize] = T::from_i64(1);
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! Kernels, one file per op family.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use arignote_core::ops::Attributes;
+use arignote_core::plugin::Host;
+use arignote_core::{Error, ErrorKind, Result};
+
+use crate::buffer::{View, ViewMut};
+
+/// Calls `$body` with `$T` bound to the type in which elementwise kernels compute a dtype.
+macro_rules! number_type {
+    ($dtype:expr, $T:ident => $body:expr) => {{
+        use ::arignote_core::tensor::DType;
+        match $dtype {
+            DType::Bool | DType::U8 => { type $T = u8; $body }
+            DType::I8 => { type $T = i8; $body }
+            DType::I16 => { type $T = i16; $body }
+            DType::I32 => { type $T = i32; $body }
+            DType::I64 => { type $T = i64; $body }
+            DType::U16 => { type $T = u16; $body }
+            DType::U32 => { type $T = u32; $body }
+            DType::U64 => { type $T = u64; $body }
+            DType::F16 | DType::BF16 | DType::F32 => { type $T = f32; $body }
+            DType::F64 => { type $T = f64; $body }
+        }
+    }};
+}
+
+pub mod create;
+pub mod elementwise;
+pub mod index;
+pub mod math;
+pub mod matmul;
+pub mod nn;
+pub mod number;
+pub mod random;
+pub mod reduce;
+pub mod shape;
+
+/// What kernels work with: the host's threads.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// The host.
+    pub host: &'a dyn Host,
+    /// How many threads to use at most.
+    pub threads: usize,
+}
+
+impl Context<'_> {
+    /// Calls `body` with 0, 1, ... `count - 1`, in no fixed order.
+    pub fn parallel(&self, count: usize, body: &(dyn Fn(usize) + Sync)) {
+        let workers = self.threads.min(count);
+        if workers <= 1 {
+            (0..count).for_each(body);
+            return;
+        }
+        let next = AtomicUsize::new(0);
+        self.host.parallel_for(workers, &|_| loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            if at >= count {
+                break;
+            }
+            body(at);
+        });
+    }
+
+    /// Calls `body` with the number and elements of each chunk of `size` elements.
+    pub fn chunks<T: Send>(&self, elements: &mut [T], size: usize, body: &(dyn Fn(usize, &mut [T]) + Sync)) {
+        let size = size.max(1);
+        let length = elements.len();
+        struct Start<T>(*mut T);
+        // SAFETY: the chunks that threads take are disjoint.
+        unsafe impl<T: Send> Sync for Start<T> {}
+        let start = Start(elements.as_mut_ptr());
+        self.parallel(length.div_ceil(size), &|chunk| {
+            let start = &start;
+            let from = chunk * size;
+            // SAFETY: `parallel` calls with each chunk once, and the chunk is inside the slice.
+            body(chunk, unsafe { std::slice::from_raw_parts_mut(start.0.add(from), size.min(length - from)) });
+        });
+    }
+}
+
+/// One call of a kernel.
+pub struct Call<'a, 'b> {
+    /// Threads.
+    pub context: &'b Context<'b>,
+    /// The op's attributes.
+    pub attributes: &'b Attributes,
+    /// The operands; `None` where the result holds the operand's elements and overwrites them.
+    pub operands: &'b [Option<View<'a>>],
+    /// The results.
+    pub results: &'b mut [ViewMut<'a>],
+}
+
+impl<'a> Call<'a, '_> {
+    /// An operand that cannot be overwritten.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn operand(&self, number: usize) -> Result<View<'a>> {
+        self.optional(number).ok_or_else(|| Error::new(ErrorKind::Internal, format!("operand {number} is missing")))
+    }
+
+    /// An operand that may be left out.
+    pub fn optional(&self, number: usize) -> Option<View<'a>> {
+        self.operands.get(number).copied().flatten()
+    }
+}
+
+/// A kernel.
+pub type Kernel = fn(&mut Call<'_, '_>) -> Result<()>;
+
+/// The kernel of an op, and which (operand, result) it can overwrite.
+pub fn lookup(name: &str) -> Option<(Kernel, &'static [(usize, usize)])> {
+    const FIRST: &[(usize, usize)] = &[(0, 0)];
+    Some(match name {
+        "sum" | "prod" | "mean" | "max" | "min" | "argmax" | "argmin" | "all" | "any" | "logsumexp" => match name {
+            "sum" => (reduce::sum, &[]),
+            "prod" => (reduce::prod, &[]),
+            "mean" => (reduce::mean, &[]),
+            "max" => (reduce::max, &[]),
+            "min" => (reduce::min, &[]),
+            "argmax" => (reduce::argmax, &[]),
+            "argmin" => (reduce::argmin, &[]),
+            "all" => (reduce::all, &[]),
+            "any" => (reduce::any, &[]),
+            _ => (reduce::logsumexp, &[]),
+        },
+        "sum_to" => (reduce::sum_to, &[]),
+        "matmul" | "dot" => (matmul::matmul, &[]),
+        "reshape" | "expand_dims" | "squeeze" | "flatten" => (shape::reshape, FIRST),
+        "transpose" => (shape::transpose, &[]),
+        "broadcast_to" => (shape::broadcast_to, &[]),
+        "concatenate" => (shape::concatenate, &[]),
+        "stack" => (shape::stack, &[]),
+        "shape" => (shape::shape, &[]),
+        "flip" => (shape::flip, &[]),
+        "index" => (index::index, &[]),
+        "set_at" => (index::set_at, FIRST),
+        "add_at" => (index::add_at, FIRST),
+        "take" => (index::take, &[]),
+        "one_hot" => (index::one_hot, &[]),
+        "zeros" | "zeros_like" => (create::zeros, &[]),
+        "ones" | "ones_like" => (create::ones, &[]),
+        "full" => (create::full, &[]),
+        "arange" => (create::arange, &[]),
+        "eye" => (create::eye, &[]),
+        "softmax" => (nn::softmax, &[]),
+        "log_softmax" => (nn::log_softmax, &[]),
+        "cross_entropy" => (nn::cross_entropy, &[]),
+        "uniform" => (random::uniform, &[]),
+        "normal" => (random::normal, &[]),
+        _ => return None,
+    })
+}
+
+/// Whether a kernel of this backend can fail on values.
+pub fn can_fail(name: &str) -> bool {
+    matches!(name, "index" | "set_at" | "add_at" | "take" | "one_hot" | "cross_entropy" | "max" | "min" | "argmax" | "argmin" | "arange")
+}

@@ -1,0 +1,94 @@
+//! Softmax and cross entropy. The largest element is taken out first, so nothing overflows.
+
+use arignote_core::{Error, ErrorKind, Result};
+use arignote_core::tensor::{DType, Element};
+
+use super::Call;
+use super::number::Number;
+use crate::buffer::typed_mut;
+use crate::stored_type;
+
+/// The maximum and the logarithm of the sum of the exponentials above it.
+fn shifted<T: Number>(line: impl Iterator<Item = T> + Clone) -> (T, f64, f64) {
+    let peak = line.clone().fold(T::from_f64(f64::NEG_INFINITY), |a, b| a.maximum(b));
+    let base = peak.to_f64();
+    let sum: f64 = line.map(|value| (value.to_f64() - base).exp()).sum();
+    (peak, sum, sum.ln())
+}
+
+fn along(call: &mut Call<'_, '_>, logarithm: bool) -> Result<()> {
+    let x = call.operand(0)?;
+    let axis = call.attributes.axis("axis", x.shape.len())?;
+    let (length, inner) = (x.shape[axis], x.shape[axis + 1..].iter().product::<usize>());
+    let result = &mut call.results[0];
+    let dtype = if matches!(result.dtype, DType::F16 | DType::BF16) { DType::F32 } else { result.dtype };
+    let row = length * inner;
+    if row == 0 || result.bytes.is_empty() { return Ok(()); }
+    number_type!(dtype, T => {
+        let x = x.cast::<T>(dtype);
+        let apply = |at: usize, out: &mut [T]| {
+            for i in 0..inner {
+                let line = || (0..length).map(|k| x[at * row + k * inner + i]);
+                let (peak, sum, log) = shifted(line());
+                let peak = peak.to_f64();
+                for (k, value) in line().enumerate() {
+                    let shifted = value.to_f64() - peak;
+                    out[k * inner + i] = T::from_f64(if logarithm { shifted - log } else { shifted.exp() / sum });
+                }
+            }
+        };
+        let group = (16384 / row).max(1);
+        let run = |out: &mut [T]| call.context.chunks(out, group * row, &|chunk, out| {
+            for (i, out) in out.chunks_mut(row).enumerate() { apply(chunk * group + i, out); }
+        });
+        if dtype == result.dtype {
+            run(typed_mut::<T>(result.bytes));
+        } else {
+            let mut out = vec![T::default(); x.len()];
+            run(&mut out);
+            result.store(dtype, &out);
+        }
+    });
+    Ok(())
+}
+
+/// `softmax`
+pub fn softmax(call: &mut Call<'_, '_>) -> Result<()> {
+    along(call, false)
+}
+
+/// `log_softmax`
+pub fn log_softmax(call: &mut Call<'_, '_>) -> Result<()> {
+    along(call, true)
+}
+
+/// `cross_entropy`
+pub fn cross_entropy(call: &mut Call<'_, '_>) -> Result<()> {
+    let (x, labels) = (call.operand(0)?, call.operand(1)?);
+    let classes = x.shape.last().copied().unwrap_or(0);
+    let labels = labels.ints();
+    let result = &mut call.results[0];
+    if let Some((at, label)) = labels.iter().enumerate().find(|(_, label)| !(0..classes as i64).contains(label)) {
+        let message = format!("label {label} (number {at}) is out of range for {classes} classes");
+        return Err(Error::new(ErrorKind::Runtime, message));
+    }
+    if labels.len() != result.count() || labels.len() * classes != x.count() {
+        let message = format!("{} labels do not fit logits of shape {:?}", labels.len(), x.shape);
+        return Err(Error::new(ErrorKind::Runtime, message));
+    }
+    let dtype = if matches!(x.dtype, DType::F32 | DType::F16 | DType::BF16) { DType::F32 } else { DType::F64 };
+    number_type!(dtype, T => {
+        let x = x.cast::<T>(dtype);
+        stored_type!(result.dtype, R => {
+            call.context.chunks(typed_mut::<R>(result.bytes), 256, &|chunk, out| {
+                for (i, out) in out.iter_mut().enumerate() {
+                    let at = chunk * 256 + i;
+                    let line = &x[at * classes..(at + 1) * classes];
+                    let (peak, _, log) = shifted(line.iter().copied());
+                    *out = R::from_f64(log - (line[labels[at] as usize].to_f64() - peak.to_f64()));
+                }
+            });
+        });
+    });
+    Ok(())
+}

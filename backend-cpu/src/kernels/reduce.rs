@@ -1,0 +1,305 @@
+//! Reductions. Elements are combined in fixed blocks and in a fixed order, pairwise, so that results
+//! are accurate and do not depend on the number of threads.
+
+use std::borrow::Cow;
+
+use arignote_core::tensor::{DType, Element};
+use arignote_core::{Error, ErrorKind, Result};
+
+use super::number::Number;
+use super::{Call, Context};
+use crate::buffer::{Stored, View, typed_mut};
+
+/// Elements in a row that are summed plainly.
+const BASE: usize = 128;
+/// Rows that one task reduces.
+const ROWS: usize = 8192;
+
+/// Where reduced axes are brought to: `[outer, length, inner]`, reduced over `length`.
+struct Layout {
+    outer: usize,
+    length: usize,
+    inner: usize,
+}
+
+/// The operand in a dtype, arranged so that the reduced axes lie together.
+fn arranged<'a, T: Stored>(context: &Context<'_>, x: View<'a>, dtype: DType, axes: &[usize]) -> (Cow<'a, [T]>, Layout) {
+    let elements = x.cast::<T>(dtype);
+    let size = |axes: &[usize]| axes.iter().map(|&axis| x.shape[axis]).product::<usize>();
+    let length = size(axes);
+    let kept: Vec<usize> = (0..x.shape.len()).filter(|axis| !axes.contains(axis)).collect();
+    let together = axes.windows(2).all(|pair| pair[1] == pair[0] + 1);
+    if together {
+        let first = axes.first().copied().unwrap_or(0);
+        let outer = x.shape[..first].iter().product();
+        let inner = if axes.is_empty() { x.shape.iter().product() } else { x.shape[first + axes.len()..].iter().product() };
+        return (elements, Layout { outer, length, inner });
+    }
+    let order: Vec<usize> = kept.iter().chain(axes).copied().collect();
+    let strides = arignote_core::tensor::contiguous_strides(x.shape);
+    let shape: Vec<usize> = order.iter().map(|&axis| x.shape[axis]).collect();
+    let moved: Vec<isize> = order.iter().map(|&axis| strides[axis]).collect();
+    let mut target = vec![T::default(); elements.len()];
+    super::shape::strided_copy(context, &elements, 0, &moved, &shape, &mut target);
+    (Cow::Owned(target), Layout { outer: size(&kept), length, inner: 1 })
+}
+
+/// Combines `length` numbers pairwise.
+fn line<T: Number>(x: &[T], identity: T, combine: &impl Fn(T, T) -> T) -> T {
+    if x.len() > BASE {
+        // Halves of a whole number of blocks, whatever the length.
+        let half = (x.len() / 2).next_multiple_of(BASE);
+        return combine(line(&x[..half], identity, combine), line(&x[half..], identity, combine));
+    }
+    let mut lanes = [identity; 8];
+    let blocks = x.chunks_exact(8);
+    let rest = blocks.remainder();
+    for block in blocks {
+        for (lane, &value) in lanes.iter_mut().zip(block) { *lane = combine(*lane, value); }
+    }
+    for (lane, &value) in lanes.iter_mut().zip(rest) { *lane = combine(*lane, value); }
+    let [a, b, c, d, e, f, g, h] = lanes;
+    combine(combine(combine(a, b), combine(c, d)), combine(combine(e, f), combine(g, h)))
+}
+
+/// Combines `length` rows of `inner` numbers pairwise into `out`.
+fn rows<T: Number>(x: &[T], inner: usize, identity: T, combine: &impl Fn(T, T) -> T, out: &mut [T]) {
+    let length = x.len() / inner;
+    if length > BASE {
+        let half = (length / 2).next_multiple_of(BASE) * inner;
+        rows(&x[..half], inner, identity, combine, out);
+        let mut right = vec![identity; inner];
+        rows(&x[half..], inner, identity, combine, &mut right);
+        for (out, &value) in out.iter_mut().zip(&right) { *out = combine(*out, value); }
+        return;
+    }
+    out.fill(identity);
+    for row in x.chunks_exact(inner) {
+        for (out, &value) in out.iter_mut().zip(row) { *out = combine(*out, value); }
+    }
+}
+
+fn combine_axes<T: Number>(
+    context: &Context<'_>, x: &[T], layout: &Layout, identity: T, combine: impl Fn(T, T) -> T + Sync,
+) -> Vec<T> {
+    let Layout { outer, length, inner } = *layout;
+    let mut out = vec![identity; outer * inner];
+    if length == 0 || out.is_empty() {
+        return out;
+    }
+    let combine = &combine;
+    if inner == 1 && outer < 16 && length > ROWS {
+        // Few long lines: fixed parts of each line are combined at once, the parts afterwards.
+        let parts = length.div_ceil(ROWS);
+        let mut partial = vec![identity; outer * parts];
+        context.chunks(&mut partial, 1, &|at, out| {
+            let (row, part) = (at / parts, at % parts);
+            let start = row * length + part * ROWS;
+            out[0] = line(&x[start..(start + ROWS).min((row + 1) * length)], identity, combine);
+        });
+        for (out, parts) in out.iter_mut().zip(partial.chunks(parts)) { *out = line(parts, identity, combine); }
+    } else if inner == 1 {
+        let size = (65536 / length).max(1);
+        context.chunks(&mut out, size, &|chunk, out| {
+            for (i, out) in out.iter_mut().enumerate() {
+                let start = (chunk * size + i) * length;
+                *out = line(&x[start..start + length], identity, combine);
+            }
+        });
+    } else {
+        context.chunks(&mut out, inner, &|row, out| {
+            rows(&x[row * length * inner..(row + 1) * length * inner], inner, identity, combine, out);
+        });
+    }
+    out
+}
+
+fn accumulator(dtype: DType) -> DType {
+    if matches!(dtype, DType::F16 | DType::BF16) { DType::F32 } else { dtype }
+}
+
+fn axes_of(call: &Call<'_, '_>, x: View<'_>) -> Result<Vec<usize>> {
+    call.attributes.axes("axis", x.shape.len())
+}
+
+fn add_or_multiply(call: &mut Call<'_, '_>, multiply: bool) -> Result<()> {
+    let x = call.operand(0)?;
+    let axes = axes_of(call, x)?;
+    let dtype = accumulator(call.results[0].dtype);
+    number_type!(dtype, T => {
+        let (x, layout) = arranged::<T>(call.context, x, dtype, &axes);
+        let out = if multiply {
+            combine_axes(call.context, &x, &layout, T::ONE, |a, b| a.mul(b))
+        } else {
+            combine_axes(call.context, &x, &layout, T::default(), |a, b| a.add(b))
+        };
+        call.results[0].store(dtype, &out);
+    });
+    Ok(())
+}
+
+/// `sum`
+pub fn sum(call: &mut Call<'_, '_>) -> Result<()> {
+    add_or_multiply(call, false)
+}
+
+/// `prod`
+pub fn prod(call: &mut Call<'_, '_>) -> Result<()> {
+    add_or_multiply(call, true)
+}
+
+/// `mean`
+pub fn mean(call: &mut Call<'_, '_>) -> Result<()> {
+    let x = call.operand(0)?;
+    let axes = axes_of(call, x)?;
+    let dtype = accumulator(call.results[0].dtype);
+    number_type!(dtype, T => {
+        let (x, layout) = arranged::<T>(call.context, x, dtype, &axes);
+        let mut out = combine_axes(call.context, &x, &layout, T::default(), |a, b| a.add(b));
+        let count = T::from_i64(layout.length as i64);
+        for out in &mut out { *out = out.div(count); }
+        call.results[0].store(dtype, &out);
+    });
+    Ok(())
+}
+
+fn refuse_empty(name: &str, layout: &Layout) -> Result<()> {
+    if layout.length == 0 && layout.outer * layout.inner > 0 {
+        return Err(Error::new(ErrorKind::Runtime, format!("`{name}` of no elements has no value")));
+    }
+    Ok(())
+}
+
+fn extreme(call: &mut Call<'_, '_>, name: &str, largest: bool) -> Result<()> {
+    let x = call.operand(0)?;
+    let axes = axes_of(call, x)?;
+    let dtype = accumulator(call.results[0].dtype);
+    number_type!(dtype, T => {
+        let (x, layout) = arranged::<T>(call.context, x, dtype, &axes);
+        refuse_empty(name, &layout)?;
+        let identity = match (dtype.is_float(), largest) {
+            (true, true) => T::from_f64(f64::NEG_INFINITY),
+            (true, false) => T::from_f64(f64::INFINITY),
+            (false, true) => T::from_f64(f64::MIN),
+            (false, false) => T::from_f64(f64::MAX),
+        };
+        let out = if largest {
+            combine_axes(call.context, &x, &layout, identity, |a, b| a.maximum(b))
+        } else {
+            combine_axes(call.context, &x, &layout, identity, |a, b| a.minimum(b))
+        };
+        call.results[0].store(dtype, &out);
+    });
+    Ok(())
+}
+
+/// `max`
+pub fn max(call: &mut Call<'_, '_>) -> Result<()> {
+    extreme(call, "max", true)
+}
+
+/// `min`
+pub fn min(call: &mut Call<'_, '_>) -> Result<()> {
+    extreme(call, "min", false)
+}
+
+fn position(call: &mut Call<'_, '_>, name: &str, largest: bool) -> Result<()> {
+    let x = call.operand(0)?;
+    let axes = axes_of(call, x)?;
+    let dtype = accumulator(x.dtype);
+    number_type!(dtype, T => {
+        let (x, layout) = arranged::<T>(call.context, x, dtype, &axes);
+        refuse_empty(name, &layout)?;
+        let Layout { length, inner, .. } = layout;
+        let out = typed_mut::<i64>(call.results[0].bytes);
+        call.context.chunks(out, 1 + 65536 / length.max(1), &|chunk, out| {
+            for (i, out) in out.iter_mut().enumerate() {
+                let at = chunk * (1 + 65536 / length.max(1)) + i;
+                let start = at / inner * length * inner + at % inner;
+                let mut best = (0, x[start]);
+                for k in 1..length {
+                    let value = x[start + k * inner];
+                    let better = if largest { value > best.1 } else { value < best.1 };
+                    if !Number::is_nan(best.1) && (better || Number::is_nan(value)) { best = (k, value); }
+                }
+                *out = best.0 as i64;
+            }
+        });
+    });
+    Ok(())
+}
+
+/// `argmax`
+pub fn argmax(call: &mut Call<'_, '_>) -> Result<()> {
+    position(call, "argmax", true)
+}
+
+/// `argmin`
+pub fn argmin(call: &mut Call<'_, '_>) -> Result<()> {
+    position(call, "argmin", false)
+}
+
+fn truth(call: &mut Call<'_, '_>, all: bool) -> Result<()> {
+    let x = call.operand(0)?;
+    let axes = axes_of(call, x)?;
+    let (x, layout) = arranged::<u8>(call.context, x, DType::Bool, &axes);
+    let out = if all {
+        combine_axes(call.context, &x, &layout, 1, |a: u8, b| u8::from(a != 0 && b != 0))
+    } else {
+        combine_axes(call.context, &x, &layout, 0, |a: u8, b| u8::from(a != 0 || b != 0))
+    };
+    call.results[0].bytes.copy_from_slice(&out);
+    Ok(())
+}
+
+/// `all`
+pub fn all(call: &mut Call<'_, '_>) -> Result<()> {
+    truth(call, true)
+}
+
+/// `any`
+pub fn any(call: &mut Call<'_, '_>) -> Result<()> {
+    truth(call, false)
+}
+
+/// `logsumexp`: the maximum is taken out first.
+pub fn logsumexp(call: &mut Call<'_, '_>) -> Result<()> {
+    let x = call.operand(0)?;
+    let axes = axes_of(call, x)?;
+    let dtype = accumulator(call.results[0].dtype);
+    number_type!(dtype, T => {
+        let (x, layout) = arranged::<T>(call.context, x, dtype, &axes);
+        let low = T::from_f64(f64::NEG_INFINITY);
+        let peak: Vec<T> = combine_axes(call.context, &x, &layout, low, |a, b| a.maximum(b));
+        let shift = |at: usize| if Number::is_infinite(peak[at]) { T::default() } else { peak[at] };
+        let row = layout.length * layout.inner;
+        let mut powers = x.into_owned();
+        for (at, power) in powers.iter_mut().enumerate() {
+            *power = power.sub(shift(at / row.max(1) * layout.inner + at % layout.inner.max(1))).exp();
+        }
+        let mut out = combine_axes(call.context, &powers, &layout, T::default(), |a, b| a.add(b));
+        for (at, out) in out.iter_mut().enumerate() { *out = out.ln().add(shift(at)); }
+        call.results[0].store(dtype, &out);
+    });
+    Ok(())
+}
+
+/// `sum_to`: the inverse of broadcasting.
+pub fn sum_to(call: &mut Call<'_, '_>) -> Result<()> {
+    let x = call.operand(0)?;
+    let result = call.results[0].shape;
+    let extra = x.shape.len().saturating_sub(result.len());
+    let axes: Vec<usize> =
+        (0..x.shape.len()).filter(|&axis| axis < extra || (result[axis - extra] == 1 && x.shape[axis] != 1)).collect();
+    if axes.is_empty() {
+        if x.dtype == call.results[0].dtype { call.results[0].bytes.copy_from_slice(x.bytes); }
+        return Ok(());
+    }
+    let dtype = accumulator(call.results[0].dtype);
+    number_type!(dtype, T => {
+        let (x, layout) = arranged::<T>(call.context, x, dtype, &axes);
+        let out = combine_axes(call.context, &x, &layout, T::default(), |a, b| a.add(b));
+        call.results[0].store(dtype, &out);
+    });
+    Ok(())
+}

@@ -1,0 +1,389 @@
+//! Plans: for one signature of argument shapes, the steps of a run and where each value lies.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use arignote_core::Result;
+use arignote_core::graph::{NodeId, ValueId};
+use arignote_core::tensor::{DType, Shape, Tensor};
+
+use crate::buffer::{ALIGNMENT, Pool, View};
+use crate::code::{Code, Implementation};
+use crate::kernels::Context;
+use crate::kernels::elementwise::{Builder, Region, broadcast_strides};
+
+/// Where a value lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the memory of an argument.
+    Argument(usize),
+    /// A tensor that the plan holds.
+    Constant(usize),
+    /// In new memory that becomes a result's.
+    Result(usize),
+    /// In the arena, from this byte on.
+    Arena(usize),
+}
+
+/// A value of a plan.
+#[derive(Clone, Debug)]
+pub struct Slot {
+    /// The element type.
+    pub dtype: DType,
+    /// The shape.
+    pub shape: Shape,
+    /// The storage that it lies in.
+    pub storage: usize,
+}
+
+/// What a step does.
+pub enum Work {
+    /// Runs a fused region over the inputs: values with their strides along the result.
+    Region(Region, Vec<(usize, Option<Vec<usize>>)>),
+    /// Runs one node. Operands that are `None` are overwritten.
+    Node(Vec<Option<usize>>),
+}
+
+/// One step of a plan.
+pub struct Step {
+    /// The node (of a region the last one).
+    pub node: NodeId,
+    /// What to do.
+    pub work: Work,
+    /// The results' slots.
+    pub results: Vec<usize>,
+    /// What is fused into the step, and what it overwrites, for people.
+    pub note: String,
+}
+
+/// Steps and places for one signature.
+pub struct Plan {
+    /// The values.
+    pub slots: Vec<Slot>,
+    /// Where each storage lies.
+    pub places: Vec<Place>,
+    /// The bytes of each new block that becomes a result.
+    pub result_bytes: Vec<usize>,
+    /// The tensors that the plan holds.
+    pub constants: Vec<Tensor>,
+    /// The steps.
+    pub steps: Vec<Step>,
+    /// Bytes of the arena.
+    pub arena: usize,
+    /// The slot of each output, and whether it must be copied out (arguments, constants, repetitions).
+    pub outputs: Vec<(usize, bool)>,
+}
+
+struct Storage {
+    bytes: usize,
+    first: usize,
+    last: usize,
+    place: Option<Place>,
+    output: bool,
+    writable: bool,
+}
+
+impl Plan {
+    /// A plan, or `None` if shapes depend on values.
+    ///
+    /// # Errors
+    /// If the shapes do not fit.
+    pub fn new(code: &Code, context: &Context<'_>, pool: &Arc<Pool>, shapes: &[Shape], donated: &[bool]) -> Result<Option<Plan>> {
+        let mut known: HashMap<ValueId, Tensor> = HashMap::new();
+        let mut shape_of: HashMap<ValueId, Shape> = HashMap::new();
+        for (input, shape) in code.graph.inputs().iter().zip(shapes) {
+            shape_of.insert(input.output(0), shape.clone());
+        }
+        for id in code.graph.ids() {
+            if let Some(constant) = code.graph.node(id).constant() {
+                shape_of.insert(id.output(0), constant.value.shape().into());
+                known.insert(id.output(0), constant.value.clone());
+            }
+        }
+        for &id in &code.nodes {
+            let view = code.graph.node(id);
+            let own: Vec<&[usize]> = view.operands.iter().map(|value| shape_of[value].as_slice()).collect();
+            let value = |operand: usize| known.get(&view.operands[operand]).cloned();
+            let Some(results) = code.shapes(&view, &own, &value).map_err(|error| code.locate(id, error))? else {
+                return Ok(None);
+            };
+            let small = results.iter().zip(view.results).all(|(shape, result)| {
+                shape.iter().product::<usize>() <= 64 && !result.ty.dtype.is_float()
+            });
+            if view.op_name() == "shape" {
+                let lengths = own[0].iter().map(|&length| length as i64).collect();
+                known.insert(id.output(0), Tensor::vector(lengths));
+            } else if small && view.operands.iter().all(|value| known.contains_key(value)) && !matches!(code.implementations.get(&id), Some(Implementation::Host(_))) {
+                let operands: Vec<View<'_>> = view.operands.iter().map(|value| View::of(&known[value])).collect();
+                // What fails here fails again, and is reported, when the step runs.
+                if let Ok(values) = code.evaluate(context, pool, id, &operands, &results) {
+                    for (output, value) in values.iter().enumerate() {
+                        known.insert(id.output(output), value.view().tensor()?);
+                    }
+                }
+            }
+            for (output, shape) in results.into_iter().enumerate() {
+                shape_of.insert(id.output(output), shape);
+            }
+        }
+        Planner { code, known, shape_of, slots: Vec::new(), storages: Vec::new(), constants: Vec::new(), slot_of: HashMap::new() }
+            .lay_out(donated)
+            .map(Some)
+    }
+
+    /// Bytes beside arguments and results.
+    pub fn workspace(&self) -> usize {
+        self.arena
+    }
+
+    /// The plan for people.
+    pub fn describe(&self, code: &Code) -> String {
+        let mut text = String::new();
+        let slot = |text: &mut String, at: usize| {
+            let slot = &self.slots[at];
+            let place = match self.places[slot.storage] {
+                Place::Argument(number) => format!("argument {number}"),
+                Place::Constant(number) => format!("constant {number}"),
+                Place::Result(number) => format!("result {number}"),
+                Place::Arena(offset) => format!("arena+{offset}"),
+            };
+            let _ = write!(text, "{}{:?}@{place}", slot.dtype, slot.shape.as_slice());
+        };
+        for (at, step) in self.steps.iter().enumerate() {
+            let _ = write!(text, "  step {at}: {}", code.graph.node(step.node).op_name());
+            for &result in &step.results {
+                text.push(' ');
+                slot(&mut text, result);
+            }
+            text.push_str(&step.note);
+            if let Work::Region(region, _) = &step.work {
+                let _ = write!(text, " ({})", region.describe());
+            }
+            text.push('\n');
+        }
+        let _ = writeln!(text, "  peak: {} bytes", self.arena);
+        text
+    }
+}
+
+struct Planner<'a> {
+    code: &'a Code,
+    known: HashMap<ValueId, Tensor>,
+    shape_of: HashMap<ValueId, Shape>,
+    slots: Vec<Slot>,
+    storages: Vec<Storage>,
+    constants: Vec<Tensor>,
+    slot_of: HashMap<ValueId, usize>,
+}
+
+impl Planner<'_> {
+    fn slot(&mut self, value: ValueId, storage: usize) -> usize {
+        let slot = Slot { dtype: self.code.graph.ty(value).dtype, shape: self.shape_of[&value].clone(), storage };
+        self.slots.push(slot);
+        self.slot_of.insert(value, self.slots.len() - 1);
+        self.slots.len() - 1
+    }
+
+    fn storage(&mut self, bytes: usize, at: usize, place: Option<Place>, writable: bool) -> usize {
+        self.storages.push(Storage { bytes, first: at, last: at, place, output: false, writable });
+        self.storages.len() - 1
+    }
+
+    /// The slot of a value that is there already: an argument, constant or earlier result.
+    fn existing(&mut self, value: ValueId) -> usize {
+        if let Some(&slot) = self.slot_of.get(&value) {
+            return slot;
+        }
+        let tensor = self.known.get(&value).cloned().unwrap_or_else(|| Tensor::zeros(self.code.graph.ty(value).dtype, &self.shape_of[&value]));
+        self.constants.push(tensor);
+        let storage = self.storage(0, 0, Some(Place::Constant(self.constants.len() - 1)), false);
+        self.slot(value, storage)
+    }
+
+    fn bytes(&self, value: ValueId) -> usize {
+        self.code.graph.ty(value).dtype.size() * self.shape_of[&value].iter().product::<usize>()
+    }
+
+    /// For each node the last node of the region that it is computed in; itself if that is its own.
+    fn regions(&self, live: &[NodeId]) -> HashMap<NodeId, NodeId> {
+        let mut root: HashMap<NodeId, NodeId> = HashMap::new();
+        let outputs: std::collections::HashSet<NodeId> = self.code.graph.outputs().iter().map(|value| value.node).collect();
+        let is_live: std::collections::HashSet<NodeId> = live.iter().copied().collect();
+        let elementwise = |id: &NodeId| matches!(self.code.implementations.get(id), Some(Implementation::Elementwise(_)));
+        for &id in live.iter().rev() {
+            let mut own = id;
+            if elementwise(&id) && !outputs.contains(&id) {
+                let mut roots = self.code.graph.users(id).iter().filter(|user| is_live.contains(user)).map(|user| root[user]);
+                if let Some(first) = roots.next()
+                    && elementwise(&first)
+                    && roots.all(|other| other == first)
+                    && self.shape_of[&first.output(0)] == self.shape_of[&id.output(0)]
+                {
+                    own = first;
+                }
+            }
+            root.insert(id, own);
+        }
+        root
+    }
+
+    fn lay_out(mut self, donated: &[bool]) -> Result<Plan> {
+        let code = self.code;
+        for (number, &input) in code.graph.inputs().iter().enumerate() {
+            let bytes = self.bytes(input.output(0));
+            let writable = donated.get(number).copied().unwrap_or(false);
+            let storage = self.storage(bytes, 0, Some(Place::Argument(number)), writable);
+            self.slot(input.output(0), storage);
+        }
+        let is_known = |planner: &Self, id: NodeId| (0..code.graph.node(id).results.len()).all(|o| planner.known.contains_key(&id.output(o)));
+        let live: Vec<NodeId> = code.nodes.iter().copied().filter(|&id| !is_known(&self, id)).collect();
+        let root = self.regions(&live);
+        // Steps with the values that they read from outside.
+        let mut members: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
+        for &id in &live {
+            members.entry(root[&id]).or_default().push(id);
+        }
+        let order: Vec<NodeId> = live.iter().copied().filter(|id| root[id] == *id).collect();
+        let reads = |id: NodeId| -> Vec<ValueId> {
+            let inside = &members[&id];
+            let mut values: Vec<ValueId> = Vec::new();
+            for value in inside.iter().flat_map(|&member| code.graph.node(member).operands) {
+                if !inside.contains(&value.node) && !values.contains(value) { values.push(*value); }
+            }
+            values
+        };
+        let mut last_use: HashMap<ValueId, usize> = HashMap::new();
+        for (at, &id) in order.iter().enumerate() {
+            for value in reads(id) { last_use.insert(value, at); }
+        }
+        for &value in code.graph.outputs() { last_use.insert(value, usize::MAX); }
+        let position: HashMap<NodeId, usize> = code.nodes.iter().enumerate().map(|(at, &id)| (id, at)).collect();
+        // Fused nodes run later than they stand, but cannot fail.
+        let fallible: Vec<bool> = order.iter().map(|id| code.may_fail_from[position[id]]).collect();
+        let mut steps = Vec::new();
+        for (at, &id) in order.iter().enumerate() {
+            let view = code.graph.node(id);
+            let inputs = reads(id);
+            let slots: Vec<usize> = inputs.iter().map(|&value| self.existing(value)).collect();
+            for &slot in &slots {
+                let storage = self.slots[slot].storage;
+                self.storages[storage].last = self.storages[storage].last.max(at);
+            }
+            let region = matches!(code.implementations[&id], Implementation::Elementwise(_));
+            // Which operand each result overwrites, if any.
+            let pairs: Vec<(ValueId, usize)> = if region {
+                inputs.iter().map(|&value| (value, 0)).collect()
+            } else {
+                let pairs = code.implementations[&id].overwrites(view.operands.len());
+                pairs.into_iter().filter(|pair| pair.0 < view.operands.len() && pair.1 < view.results.len())
+                    .filter(|pair| view.operands.iter().filter(|value| **value == view.operands[pair.0]).count() == 1)
+                    .map(|pair| (view.operands[pair.0], pair.1)).collect()
+            };
+            let mut overwritten: Vec<(ValueId, usize)> = Vec::new();
+            let mut results = Vec::new();
+            let mut note = String::new();
+            for output in 0..view.results.len() {
+                let value = id.output(output);
+                let found = pairs.iter().copied().filter(|pair| pair.1 == output).map(|pair| pair.0).find(|operand| {
+                    let Some(&slot) = self.slot_of.get(operand) else { return false };
+                    let storage = &self.storages[self.slots[slot].storage];
+                    let (before, after) = (code.graph.ty(*operand).dtype, code.graph.ty(value).dtype);
+                    let same_type = before == after || (region && before.size() == after.size());
+                    let same_shape = if region { self.shape_of[operand] == self.shape_of[&value] } else { self.bytes(*operand) == self.bytes(value) };
+                    let argument = matches!(storage.place, Some(Place::Argument(_)));
+                    let alias = !region && view.op_name() != "reshape" && self.shape_of[operand] != self.shape_of[&value] && !matches!(view.op_name(), "expand_dims" | "squeeze" | "flatten");
+                    last_use.get(operand) == Some(&at) && storage.writable && same_type && same_shape && !alias
+                        && !(argument && fallible[at]) && !overwritten.iter().any(|done| done.0 == *operand)
+                });
+                let storage = match found {
+                    Some(operand) => {
+                        overwritten.push((operand, output));
+                        let storage = self.slots[self.slot_of[&operand]].storage;
+                        note.push_str(match self.storages[storage].place { Some(_) => " in place over a donated argument", None => " in place" });
+                        storage
+                    }
+                    None => { let bytes = self.bytes(value); self.storage(bytes, at, None, true) }
+                };
+                self.storages[storage].last = self.storages[storage].last.max(at);
+                results.push(self.slot(value, storage));
+            }
+            let work = if region {
+                let shape = self.shape_of[&id.output(0)].clone();
+                let mut builder = Builder::default();
+                let mut registers = HashMap::new();
+                for &value in &inputs { registers.insert(value, builder.input(code.graph.ty(value).dtype)); }
+                for &member in &members[&id] {
+                    let node = code.graph.node(member);
+                    let own: Vec<_> = node.operands.iter().map(|value| registers[value]).collect();
+                    let types = code.operand_types(node.operands);
+                    let Implementation::Elementwise(operation) = code.implementations[&member] else { continue };
+                    let wrong = || arignote_core::Error::new(arignote_core::ErrorKind::Internal, format!("`{}` has the wrong operands", node.op_name()));
+                    let register = builder.apply(operation, &own, &types, node.results[0].ty.dtype).ok_or_else(wrong)?;
+                    registers.insert(member.output(0), register);
+                }
+                if members[&id].len() > 1 {
+                    let names: Vec<&str> = members[&id].iter().map(|&member| code.graph.node(member).op_name()).collect();
+                    let _ = write!(note, " fused [{}]", names.join(" "));
+                }
+                let scalar: Vec<bool> = inputs.iter().map(|value| self.shape_of[value].iter().product::<usize>() == 1).collect();
+                let sources = inputs.iter().zip(&slots).map(|(value, &slot)| (slot, broadcast_strides(&self.shape_of[value], &shape))).collect();
+                Work::Region(builder.finish(registers[&id.output(0)], &scalar), sources)
+            } else {
+                let operands = view.operands.iter().map(|value| {
+                    if overwritten.iter().any(|done| done.0 == *value) { None } else { Some(self.slot_of[value]) }
+                });
+                Work::Node(operands.collect())
+            };
+            steps.push(Step { node: id, work, results, note });
+        }
+        let mut outputs = Vec::new();
+        let mut result_bytes = Vec::new();
+        for &value in code.graph.outputs() {
+            let slot = self.existing(value);
+            let storage = self.slots[slot].storage;
+            let fresh = !self.storages[storage].output;
+            let kept = match self.storages[storage].place {
+                None => true,
+                Some(Place::Argument(number)) => donated.get(number).copied().unwrap_or(false),
+                Some(_) => false,
+            };
+            if kept && fresh {
+                self.storages[storage].output = true;
+                if self.storages[storage].place.is_none() {
+                    self.storages[storage].place = Some(Place::Result(result_bytes.len()));
+                    result_bytes.push(self.storages[storage].bytes);
+                }
+            }
+            outputs.push((slot, !(kept && fresh)));
+        }
+        let arena = self.place_arena();
+        let places = self.storages.iter().map(|storage| storage.place.unwrap_or(Place::Arena(0))).collect();
+        Ok(Plan { slots: self.slots, places, result_bytes, constants: self.constants, steps, arena, outputs })
+    }
+
+    /// Gives every storage that is not elsewhere an offset: the lowest gap among those alive with it,
+    /// largest first.
+    fn place_arena(&mut self) -> usize {
+        let mut open: Vec<usize> = (0..self.storages.len()).filter(|&at| self.storages[at].place.is_none()).collect();
+        open.sort_by_key(|&at| (std::cmp::Reverse(self.storages[at].bytes), self.storages[at].first));
+        let mut placed: Vec<(usize, usize, usize, usize)> = Vec::new();
+        let mut peak = 0;
+        for at in open {
+            let (first, last) = (self.storages[at].first, self.storages[at].last);
+            let bytes = self.storages[at].bytes.next_multiple_of(ALIGNMENT).max(ALIGNMENT);
+            let mut taken: Vec<(usize, usize)> =
+                placed.iter().filter(|p| p.2 <= last && first <= p.3).map(|p| (p.0, p.1)).collect();
+            taken.sort_unstable();
+            let mut offset = 0;
+            for (start, end) in taken {
+                if offset + bytes <= start { break; }
+                offset = offset.max(end);
+            }
+            placed.push((offset, offset + bytes, first, last));
+            peak = peak.max(offset + bytes);
+            self.storages[at].place = Some(Place::Arena(offset));
+        }
+        peak
+    }
+}

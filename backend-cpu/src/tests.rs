@@ -1,0 +1,189 @@
+//! Tests on graphs of stand-in ops, so that only this backend is under test.
+
+use std::sync::Arc;
+
+use arignote_core::graph::{Graph, Var};
+use arignote_core::ops::{Attribute, AttributeKind, Attributes, Inferred, Op, Operand, Param, ParamKind, ShapeOperand};
+use arignote_core::plugin::{Argument, CompileOptions, Device, Executable, Host, HostKernel, LogLevel};
+use arignote_core::tensor::{DType, DeviceTensor, Dim, Shape, Tensor, Type};
+use arignote_core::{Error, ErrorKind, Result};
+
+use crate::CpuDevice;
+
+struct TestHost;
+impl Host for TestHost {
+    fn log(&self, _: LogLevel, _: &str) {}
+    fn parallel_for(&self, count: usize, body: &(dyn Fn(usize) + Sync)) {
+        std::thread::scope(|scope| (0..count).for_each(|at| drop(scope.spawn(move || body(at)))));
+    }
+    fn threads(&self) -> usize {
+        2
+    }
+    fn kernel(&self, _: &str) -> Option<Arc<dyn HostKernel>> {
+        None
+    }
+}
+
+type ShapeRule = fn(&[&[usize]]) -> Result<Shape>;
+
+struct Stub(&'static str, DType, usize, ShapeRule);
+impl Op for Stub {
+    fn name(&self) -> &str {
+        self.0
+    }
+    fn params(&self) -> &[Param] {
+        const PARAMS: &[Param] = &[
+            Param { name: "x", kind: ParamKind::Operands, doc: "" },
+            Param { name: "axis", kind: ParamKind::Attribute(AttributeKind::Axes, Some(Attribute::None)), doc: "" },
+        ];
+        PARAMS
+    }
+    fn doc(&self) -> &str {
+        ""
+    }
+    fn infer(&self, _: &[Operand<'_>], _: &Attributes) -> Result<Vec<Inferred>> {
+        Ok(vec![Type::new(self.1, vec![Dim::Unknown; self.2]).into()])
+    }
+    fn shapes(&self, operands: &[ShapeOperand<'_>], _: &Attributes) -> Result<Vec<Shape>> {
+        Ok(vec![(self.3)(&operands.iter().map(|operand| operand.shape).collect::<Vec<_>>())?])
+    }
+}
+
+fn same(shapes: &[&[usize]]) -> Result<Shape> {
+    shapes.iter().try_fold(Shape::new(), |all, shape| arignote_core::tensor::broadcast_shapes(&all, shape))
+}
+fn scalar(_: &[&[usize]]) -> Result<Shape> {
+    Ok(Shape::new())
+}
+fn product(shapes: &[&[usize]]) -> Result<Shape> {
+    if shapes[0][1] != shapes[1][0] {
+        return Err(Error::new(ErrorKind::Runtime, "inner lengths differ"));
+    }
+    Ok(Shape::from_slice(&[shapes[0][0], shapes[1][1]]))
+}
+
+fn apply(name: &'static str, dtype: DType, rank: usize, rule: ShapeRule, operands: &[&Var]) -> Var {
+    let operands: Vec<Var> = operands.iter().map(|&var| var.clone()).collect();
+    Var::apply_op(Arc::new(Stub(name, dtype, rank, rule)), &operands, Attributes::new(), arignote_core::graph::Location::unknown())
+}
+
+fn input(dtype: DType, rank: usize) -> Var {
+    Var::input("x", Type::new(dtype, vec![Dim::Unknown; rank]))
+}
+
+fn device(threads: i64) -> CpuDevice {
+    CpuDevice::open(0, &Attributes::new().with("threads", threads), Arc::new(TestHost)).unwrap()
+}
+
+fn compile(device: &CpuDevice, inputs: &[Var], outputs: &[Var]) -> Arc<dyn Executable> {
+    device.compile_graph(Graph::from_vars(inputs, outputs).unwrap(), &[], &CompileOptions::default()).unwrap()
+}
+
+fn lend(tensor: &Tensor) -> Argument {
+    Argument { tensor: DeviceTensor::from_host(tensor.clone()), donated: false }
+}
+
+#[test]
+fn elementwise_values() {
+    let x = Tensor::vector(vec![-1.5f64, 0.0, 0.5, 2.5]);
+    let cases: [(&str, [f64; 4]); 8] = [
+        ("neg", [1.5, -0.0, -0.5, -2.5]),
+        ("square", [2.25, 0.0, 0.25, 6.25]),
+        ("round", [-2.0, 0.0, 0.0, 2.0]),
+        ("sign", [-1.0, 0.0, 1.0, 1.0]),
+        ("relu", [0.0, 0.0, 0.5, 2.5]),
+        ("erf", [-0.9661051464753108, 0.0, 0.5204998778130465, 0.9995930479825550]),
+        ("digamma", [0.7031566406452432, f64::NEG_INFINITY, -1.9635100260214235, 0.7031566406452432]),
+        ("sigmoid", [0.18242552380635635, 0.5, 0.6224593312018546, 0.9241418199787566]),
+    ];
+    for (name, expected) in cases {
+        let v = input(DType::F64, 1);
+        let run = compile(&device(1), &[v.clone()], &[apply(name, DType::F64, 1, same, &[&v])]);
+        let found = run.run(vec![lend(&x)]).unwrap()[0].to_host().unwrap().to_f64_vec();
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(*found == expected || (found - expected).abs() < 4e-15, "{name}: {found} not {expected}");
+        }
+    }
+}
+
+#[test]
+fn chains_are_fused_and_broadcast() {
+    let (x, y) = (input(DType::F32, 2), input(DType::F32, 1));
+    let sum = apply("add", DType::F32, 2, same, &[&x, &y]);
+    let out = apply("mul", DType::F32, 2, same, &[&sum, &sum]);
+    let run = compile(&device(2), &[x, y], &[out]);
+    let a = Tensor::from_vec((0..6000).map(|i| i as f32).collect(), &[2000, 3]).unwrap();
+    let b = Tensor::vector(vec![1.0f32, 2.0, 3.0]);
+    let found = run.run(vec![lend(&a), lend(&b)]).unwrap()[0].to_host().unwrap().to_f64_vec();
+    for (i, found) in found.iter().enumerate() {
+        assert_eq!(*found, f64::from((i as f32 + (i % 3) as f32 + 1.0).powi(2)));
+    }
+    assert!(run.debug_text().contains("fused [add mul]"), "{}", run.debug_text());
+    assert_eq!(run.workspace(&[Shape::from_slice(&[2000, 3]), Shape::from_slice(&[3])]), Some(0));
+}
+
+#[test]
+fn a_donated_argument_is_overwritten_and_others_are_not() {
+    let device = device(1);
+    let x = input(DType::F32, 1);
+    let run = compile(&device, &[x.clone()], &[apply("exp", DType::F32, 1, same, &[&x])]);
+    let argument = device.upload(&Tensor::vector(vec![0.0f32; 100])).unwrap();
+    let kept = run.run(vec![Argument { tensor: argument.clone(), donated: false }]).unwrap();
+    assert_ne!(kept[0].data, argument.data);
+    assert_eq!(argument.to_host().unwrap().to_f64_vec(), [0.0; 100]);
+    let taken = run.run(vec![Argument { tensor: argument.clone(), donated: true }]).unwrap();
+    assert_eq!(taken[0].data, argument.data);
+    assert_eq!(taken[0].to_host().unwrap().to_f64_vec(), [1.0; 100]);
+}
+
+#[test]
+fn threads_change_no_bit_and_callers_share() {
+    let values: Vec<f32> = (0..300 * 300).map(|i| ((i * 7919) % 1013) as f32 / 317.0 - 1.5).collect();
+    let x = Tensor::from_vec(values, &[300, 300]).unwrap();
+    let results: Vec<Tensor> = [1, 2].map(|threads| {
+        let v = input(DType::F32, 2);
+        let square = apply("matmul", DType::F32, 2, product, &[&v, &v]);
+        let out = apply("sum", DType::F32, 0, scalar, &[&apply("tanh", DType::F32, 2, same, &[&square])]);
+        let run = compile(&device(threads), &[v], &[square, out]);
+        let first = run.run(vec![lend(&x)]).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let again = run.run(vec![lend(&x)]).unwrap();
+                    assert!(again.iter().zip(&first).all(|(a, b)| a.to_host().unwrap() == b.to_host().unwrap()));
+                });
+            }
+        });
+        first.iter().map(|tensor| tensor.to_host().unwrap()).collect::<Vec<_>>()
+    }).concat();
+    assert!(results[0] == results[2] && results[1] == results[3]);
+    let exact: f64 = (0..300).map(|k| { let v = x.to_f64_vec(); v[k] * v[k * 300] }).sum();
+    assert!((results[0].to_f64_vec()[0] - exact).abs() < 1e-3);
+}
+
+#[test]
+fn errors_name_the_statement() {
+    let (x, y) = (input(DType::F32, 2), input(DType::F32, 2));
+    let run = compile(&device(1), &[x.clone(), y.clone()], &[apply("matmul", DType::F32, 2, product, &[&x, &y])]);
+    let a = Tensor::zeros(DType::F32, &[2, 3]);
+    assert_eq!(run.run(vec![lend(&a), lend(&a)]).unwrap_err().node(), Some(0));
+    assert!(run.run(vec![lend(&a)]).is_err());
+    let unknown = Graph::from_vars(&[x.clone()], &[apply("no_such_op", DType::F32, 2, same, &[&x])]).unwrap();
+    assert!(device(1).compile_graph(unknown, &[], &CompileOptions::default()).is_err());
+}
+
+#[test]
+fn a_second_call_allocates_only_results() {
+    let device = device(1);
+    let x = input(DType::F64, 2);
+    let square = apply("matmul", DType::F64, 2, product, &[&x, &x]);
+    let run = compile(&device, &[x.clone()], &[apply("matmul", DType::F64, 2, product, &[&square, &x])]);
+    let a = Tensor::zeros(DType::F64, &[9, 9]);
+    let first = run.run(vec![lend(&a)]).unwrap();
+    let before = device.stats().allocations;
+    let second = run.run(vec![lend(&a)]).unwrap();
+    assert_eq!(device.stats().allocations, before + 1);
+    drop((first, second));
+    run.run(vec![lend(&a)]).unwrap();
+    assert_eq!(device.stats().allocations, before + 1);
+}
