@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arignote_core::graph::{Graph, NodeId};
 use arignote_core::ops::Attributes;
 use arignote_core::plugin::{
-    Backend, BackendOption, CompileOptions, Device, DeviceInfo, DeviceStats, Executable, Host, NodeQuery, Program, Support,
+    Backend, BackendOption, CompileOptions, Device, DeviceInfo, DeviceStats, Executable, Host, NodeQuery, ParsedProgram, Program, Support,
 };
 use arignote_core::tensor::{DeviceTensor, Tensor};
 use arignote_core::{Error, ErrorKind, Result};
@@ -116,8 +116,8 @@ impl Device for CpuDevice {
     }
 
     fn compile(&self, program: &Program, options: &CompileOptions) -> Result<Arc<dyn Executable>> {
-        let _ = (program, options);
-        Err(Error::new(ErrorKind::Unsupported, "programs cannot be read yet"))
+        let ParsedProgram { graph, statements } = ParsedProgram::parse(program)?;
+        self.compile_graph(graph, &statements, options)
     }
 
     fn stats(&self) -> DeviceStats {
