@@ -6,13 +6,16 @@
 //! everything else finds ops by name in the [`Registry`] and asks through the trait.
 
 mod attributes;
+pub mod create;
 pub mod elementwise;
+pub mod index;
 mod infer;
 pub mod matmul;
 pub mod nn;
+pub mod random;
 pub mod reduce;
-pub mod shape;
 mod registry;
+pub mod shape;
 
 pub use attributes::{Attribute, Attributes, IndexBound, IndexItem, normalize_axis};
 pub use elementwise::where_;
@@ -32,6 +35,9 @@ pub const FAMILIES: &[fn(&mut Registry)] = &[
     matmul::register,
     shape::register,
     nn::register,
+    index::register,
+    create::register,
+    random::register,
 ];
 
 /// How an op takes one of its arguments, in the order in which they may be given by position.
