@@ -14,9 +14,9 @@ pub mod matmul;
 pub mod nn;
 pub mod random;
 pub mod reduce;
+mod registry;
 pub mod shape;
 mod symbolic;
-mod registry;
 
 pub use attributes::{Attribute, Attributes, IndexBound, IndexItem, normalize_axis};
 pub use elementwise::where_;
