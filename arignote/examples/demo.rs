@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use arignote::graph::StateValue;
+use arignote::ops::random::normal;
 use arignote::prelude::*;
 use arignote::runtime::{PluginRow, save_state, write_npy};
 use indicatif::{ProgressBar, ProgressStyle};

@@ -410,9 +410,30 @@ impl Op for ShapeOp {
         Ok(vec![Some(Var::apply(self.name, &operands, context.attributes.clone()))])
     }
 
+    fn decompose(&self, operands: &[Var], attributes: &Attributes) -> Option<Result<Vec<Var>>> {
+        let x = operands.first()?;
+        match self.kind {
+            Flatten => Some(Ok(vec![x.reshape(&[-1])])),
+            Swapaxes => Some(swapped(x, attributes).map(|value| vec![value])),
+            _ => None,
+        }
+    }
+
+    fn has_decomposition(&self) -> bool {
+        matches!(self.kind, Flatten | Swapaxes)
+    }
+
     fn can_fail(&self) -> bool {
         matches!(self.kind, Reshape | BroadcastTo | Squeeze | Concatenate | Stack)
     }
+}
+
+/// `swapaxes` as a transpose.
+fn swapped(x: &Var, attributes: &Attributes) -> Result<Var> {
+    let rank = x.ty()?.rank();
+    let mut axes: Vec<i64> = (0..rank as i64).collect();
+    axes.swap(attributes.axis("axis1", rank)?, attributes.axis("axis2", rank)?);
+    Ok(x.transpose(&axes))
 }
 
 impl Var {
@@ -467,8 +488,12 @@ impl Var {
     /// The last two axes exchanged.
     #[track_caller]
     pub(crate) fn swap_last(&self) -> Var {
-        let attributes = Attributes::new().with("axis1", -1).with("axis2", -2);
-        Var::apply("swapaxes", std::slice::from_ref(self), attributes)
+        let rank = self.ty().map_or(2, Type::rank) as i64;
+        let mut axes: Vec<i64> = (0..rank).collect();
+        if let [.., a, b] = axes.as_mut_slice() {
+            std::mem::swap(a, b);
+        }
+        self.transpose(&axes)
     }
 
     /// A new axis of length 1.
