@@ -109,6 +109,7 @@ impl Graph {
             graph.inputs.push(id);
             map.insert(node.id(), id);
         }
+        let mut states: Vec<(State, NodeId)> = Vec::new();
         for var in topological_order(outputs) {
             let node = var.node();
             if map.contains_key(&node.id()) {
@@ -118,6 +119,14 @@ impl Graph {
             if let NodeKind::Input(name) = node.kind() {
                 let message = format!("the input `{name}` is used but is not among the function's inputs");
                 return Err(Error::new(ErrorKind::Type, message).at(node.location()));
+            }
+            // Every mention of a state is the same value.
+            if let NodeKind::State(state) = node.kind() {
+                if let Some((_, id)) = states.iter().find(|(known, _)| known.is(state)) {
+                    map.insert(node.id(), *id);
+                    continue;
+                }
+                states.push((state.clone(), NodeId(graph.nodes.len() as u32)));
             }
             let operands = node.operands().iter().map(|v| map[&v.node().id()].output(v.output())).collect();
             let id = graph.push(node.kind().clone(), operands, results, node.location().clone());
