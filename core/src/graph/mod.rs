@@ -6,6 +6,7 @@
 mod expand;
 mod expression;
 mod location;
+mod note;
 mod owned;
 mod state;
 mod traverse;
@@ -14,6 +15,7 @@ mod var;
 pub use expand::expand_nodes;
 pub use expression::{FunctionGraph, Update};
 pub use location::Location;
+pub use note::StatementNote;
 pub use owned::{Graph, NodeId, NodeView, ValueId, ValueKind};
 pub use state::{State, StateValue};
 pub use traverse::{ancestors, clone_with, depends_on, inputs_of, same_graph, topological_order};

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use crate::error::Result;
+pub use crate::graph::StatementNote;
 use crate::ops::Attributes;
 use crate::tensor::{DeviceTensor, MemoryKind, Shape, Tensor, Type};
 
@@ -249,15 +250,6 @@ pub struct Program {
     pub constants: Vec<Tensor>,
     /// What each statement of `main` may do, in order.
     pub notes: Vec<StatementNote>,
-}
-
-/// What the compiler decided about one statement of a program.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StatementNote {
-    /// Results to be written over operands: pairs (operand, result).
-    pub overwrites: Vec<(u32, u32)>,
-    /// Operands (by position) that no later statement reads.
-    pub last_uses: Vec<u32>,
 }
 
 impl Program {

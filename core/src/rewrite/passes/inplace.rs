@@ -3,8 +3,7 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Graph, NodeId, NodeKind, ValueId};
-use crate::plugin::StatementNote;
+use crate::graph::{Graph, NodeId, NodeKind, StatementNote, ValueId};
 use crate::rewrite::shapes::same_shape;
 
 /// What a plan is made from.
