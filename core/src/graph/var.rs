@@ -147,10 +147,12 @@ impl Var {
     /// As [`Var::apply_at`], of an op in hand.
     pub fn apply_op(op: Arc<dyn Op>, operands: &[Var], attributes: Attributes, location: Location) -> Var {
         let failed = operands.iter().find_map(|operand| operand.node.results.as_ref().err());
+        let mut operands = operands.to_vec();
         let (attributes, results) = match failed {
             Some(error) => (attributes, Err(error.clone())),
             None => match crate::ops::complete_attributes(&*op, attributes) {
-                Ok(attributes) => {
+                Ok(mut attributes) => {
+                    operands = crate::ops::settle(&*op, operands, &mut attributes, &location);
                     let seen: Vec<Operand<'_>> = operands.iter().filter_map(Var::as_operand).collect();
                     let results = crate::ops::infer(&*op, &seen, &attributes);
                     (attributes, results.map_err(|error| error.at(&location)))
@@ -158,7 +160,7 @@ impl Var {
                 Err(error) => (Attributes::new(), Err(error.at(&location))),
             },
         };
-        Var::from_node(NodeKind::Apply(op, attributes), operands.to_vec(), results, location)
+        Var::from_node(NodeKind::Apply(op, attributes), operands, results, location)
     }
 
     fn as_operand(&self) -> Option<Operand<'_>> {

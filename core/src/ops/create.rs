@@ -2,7 +2,7 @@
 
 use super::{
     Attribute, AttributeKind, Attributes, Inferred, Jvp, Op, Operand, Param, ParamKind, Registry, ShapeOperand,
-    Vjp, promote_operands,
+    Vjp, promote_operands, settle_float,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Var;
@@ -219,6 +219,13 @@ impl Op for Create {
 
     fn doc(&self) -> &str {
         self.doc
+    }
+
+    fn settle(&self, operands: &[&Type], attributes: &mut Attributes) -> Vec<Option<DType>> {
+        if self.rule == Rule::Arange && attributes.dtype("dtype").is_ok_and(|given| given.is_none()) {
+            return settle_float(operands, false);
+        }
+        Vec::new()
     }
 
     fn infer(&self, operands: &[Operand<'_>], attributes: &Attributes) -> Result<Vec<Inferred>> {

@@ -3,7 +3,7 @@
 use super::create::cast_like;
 use super::{
     Attribute, AttributeKind, Attributes, IndexBound, IndexItem, Inferred, Jvp, Op, Operand, Param, ParamKind,
-    Registry, ShapeOperand, Vjp, normalize_axis, promote_operands,
+    Registry, ShapeOperand, Vjp, normalize_axis, promote_operands, settle_float,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Var;
@@ -517,6 +517,13 @@ impl Op for IndexOp {
 
     fn doc(&self) -> &str {
         self.doc
+    }
+
+    fn settle(&self, operands: &[&Type], _attributes: &mut Attributes) -> Vec<Option<DType>> {
+        match operands {
+            [x, v, ..] if matches!(self.rule, Rule::Set | Rule::Add) && x.weak => settle_float(&[x, v], false),
+            _ => Vec::new(),
+        }
     }
 
     fn infer(&self, operands: &[Operand<'_>], attributes: &Attributes) -> Result<Vec<Inferred>> {

@@ -2,6 +2,7 @@
 
 use super::{AttributeKind, Attributes, Op, ParamKind, default_float};
 use crate::error::{Error, ErrorKind, Result, nearest};
+use crate::graph::{Location, Var};
 use crate::tensor::{DType, Dim, Kind, Tensor, Type, broadcast_dims};
 
 /// An operand as a type rule sees it.
@@ -59,6 +60,32 @@ pub fn promote_operands<'a>(types: impl IntoIterator<Item = &'a Type>) -> (DType
             _ => (weak, false),
         },
     }
+}
+
+/// For [`Op::settle`]: casts to the config's `float`, where `promote_operands` would give it (firm
+/// integers beside a weak float) or, `to_float`, where firm integers meet an op whose result is a float.
+pub fn settle_float(types: &[&Type], to_float: bool) -> Vec<Option<DType>> {
+    let mut firm = types.iter().filter(|ty| !ty.weak).peekable();
+    let integers = firm.peek().is_some() && firm.all(|ty| !ty.dtype.is_float());
+    if !integers || !(to_float || types.iter().any(|ty| ty.weak && ty.dtype.is_float())) {
+        return Vec::new();
+    }
+    types.iter().map(|ty| (!ty.weak).then(default_float)).collect()
+}
+
+/// The operands to apply an op to, after [`Op::settle`].
+pub fn settle(op: &dyn Op, operands: Vec<Var>, attributes: &mut Attributes, location: &Location) -> Vec<Var> {
+    let types: Vec<&Type> = operands.iter().filter_map(|operand| operand.ty().ok()).collect();
+    let mut casts = op.settle(&types, attributes);
+    if casts.iter().all(Option::is_none) {
+        return operands;
+    }
+    casts.resize(operands.len(), None);
+    let cast = |(operand, dtype): (Var, Option<DType>)| match dtype {
+        Some(dtype) => Var::apply_at("cast", &[operand], Attributes::new().with("dtype", dtype), location.clone()),
+        None => operand,
+    };
+    operands.into_iter().zip(casts).map(cast).collect()
 }
 
 /// Types of several operands broadcast together.

@@ -1,10 +1,10 @@
 //! The matrix product, in all of NumPy's combinations of ranks.
 
 use super::elementwise::unbroadcast;
-use super::{Attributes, Inferred, Jvp, Op, Operand, Param, ParamKind, Registry, ShapeOperand, Vjp, promote_operands};
+use super::{Attributes, Inferred, Jvp, Op, Operand, Param, ParamKind, Registry, ShapeOperand, Vjp, promote_operands, settle_float};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Var;
-use crate::tensor::{Dim, Shape, Type, broadcast_dims, broadcast_shapes};
+use crate::tensor::{DType, Dim, Shape, Type, broadcast_dims, broadcast_shapes};
 
 struct MatMul {
     params: Vec<Param>,
@@ -32,6 +32,10 @@ impl Op for MatMul {
     fn doc(&self) -> &str {
         "The matrix product `x @ y`. A vector on the left is a row, on the right a column, and its axis is dropped \
          from the result; axes before the last two broadcast."
+    }
+
+    fn settle(&self, operands: &[&Type], _attributes: &mut Attributes) -> Vec<Option<DType>> {
+        settle_float(operands, false)
     }
 
     fn infer(&self, operands: &[Operand<'_>], _attributes: &Attributes) -> Result<Vec<Inferred>> {

@@ -21,14 +21,14 @@ mod symbolic;
 pub use attributes::{Attribute, Attributes, IndexBound, IndexItem, normalize_axis};
 pub use elementwise::where_;
 pub use symbolic::{grad, jvp, vjp};
-pub use infer::{Inferred, Operand, ShapeOperand, broadcast_operands, complete_attributes, infer, promote_operands};
+pub use infer::{Inferred, Operand, ShapeOperand, broadcast_operands, complete_attributes, infer, promote_operands, settle, settle_float};
 pub use registry::{Registry, registry, registry_mut};
 
 use std::fmt;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Var;
-use crate::tensor::{DType, Shape};
+use crate::tensor::{DType, Shape, Type};
 
 /// The `register` function of each op family, in the order in which `arignote ops` lists them.
 pub const FAMILIES: &[fn(&mut Registry)] = &[
@@ -111,6 +111,14 @@ pub trait Op: Send + Sync + 'static {
 
     /// Documentation in Markdown: meaning, formula and its source, an example.
     fn doc(&self) -> &str;
+
+    /// Settles what only the config's `float` decides: fills in attributes, and gives the dtype to which
+    /// each operand is cast first (nothing: no operand is). Applications in a graph, and so the programs
+    /// that devices read, mean the same under every config.
+    fn settle(&self, operands: &[&Type], attributes: &mut Attributes) -> Vec<Option<DType>> {
+        let _ = (operands, attributes);
+        Vec::new()
+    }
 
     /// Types (and, for small integers, symbolic contents) of the results.
     ///

@@ -57,6 +57,13 @@ impl Op for Draw {
         self.doc
     }
 
+    fn settle(&self, _operands: &[&Type], attributes: &mut Attributes) -> Vec<Option<DType>> {
+        if attributes.dtype("dtype").is_ok_and(|given| given.is_none()) {
+            attributes.set("dtype", Attribute::DType(default_float()));
+        }
+        Vec::new()
+    }
+
     fn infer(&self, operands: &[Operand<'_>], attributes: &Attributes) -> Result<Vec<Inferred>> {
         let fail = |message: String| Err(Error::new(ErrorKind::Type, message));
         let [key, shape] = operands else {

@@ -2,7 +2,7 @@
 
 use super::{
     Attribute, AttributeKind, Attributes, Inferred, Jvp, Op, Operand, Param, ParamKind, Registry, ShapeOperand, Vjp,
-    default_float, no_gradient, where_,
+    default_float, no_gradient, where_, settle_float,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Var;
@@ -132,6 +132,11 @@ impl Op for Reduce {
 
     fn doc(&self) -> &str {
         self.doc
+    }
+
+    fn settle(&self, operands: &[&Type], attributes: &mut Attributes) -> Vec<Option<DType>> {
+        let to_float = matches!(self.what, Mean | LogSumExp) && attributes.dtype("dtype").is_ok_and(|given| given.is_none());
+        if to_float { settle_float(operands, true) } else { Vec::new() }
     }
 
     fn infer(&self, operands: &[Operand<'_>], attributes: &Attributes) -> Result<Vec<Inferred>> {

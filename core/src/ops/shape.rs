@@ -2,7 +2,7 @@
 
 use super::{
     Attribute, AttributeKind, Attributes, IndexBound, IndexItem, Inferred, Jvp, Op, Operand, Param, ParamKind, Registry, ShapeOperand, Vjp,
-    normalize_axis, promote_operands,
+    normalize_axis, promote_operands, settle_float,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Var;
@@ -153,6 +153,10 @@ impl Op for ShapeOp {
 
     fn doc(&self) -> &str {
         self.doc
+    }
+
+    fn settle(&self, operands: &[&Type], _attributes: &mut Attributes) -> Vec<Option<DType>> {
+        if matches!(self.kind, Concatenate | Stack) { settle_float(operands, false) } else { Vec::new() }
     }
 
     fn infer(&self, operands: &[Operand<'_>], attributes: &Attributes) -> Result<Vec<Inferred>> {

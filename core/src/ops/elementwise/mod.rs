@@ -11,7 +11,7 @@ pub use builders::where_;
 
 use super::{
     AttributeKind, Attributes, Inferred, Jvp, Op, Operand, Param, ParamKind, Registry, ShapeOperand, Vjp,
-    broadcast_operands, default_float, no_gradient, promote_operands,
+    broadcast_operands, default_float, no_gradient, promote_operands, settle_float,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Var;
@@ -118,6 +118,17 @@ impl Op for Elementwise {
 
     fn doc(&self) -> &str {
         self.doc
+    }
+
+    fn settle(&self, operands: &[&Type], _attributes: &mut Attributes) -> Vec<Option<DType>> {
+        match self.typing {
+            Typing::Logical | Typing::Cast => Vec::new(),
+            Typing::Where => match operands.split_first().map(|(_, rest)| settle_float(rest, false)) {
+                Some(casts) if !casts.is_empty() => std::iter::once(None).chain(casts).collect(),
+                _ => Vec::new(),
+            },
+            typing => settle_float(operands, typing == Typing::Float),
+        }
     }
 
     fn infer(&self, operands: &[Operand<'_>], attributes: &Attributes) -> Result<Vec<Inferred>> {
