@@ -46,7 +46,7 @@ fn arranged(tensor: DeviceTensor) -> Result<(DeviceTensor, bool)> {
     if tensor.memory != MEMORY {
         return Err(Error::new(ErrorKind::Device, "an argument is not in host memory"));
     }
-    let aligned = tensor.data.addr().wrapping_add(tensor.byte_offset) % tensor.dtype.size() == 0;
+    let aligned = tensor.data.addr().wrapping_add(tensor.byte_offset).is_multiple_of(tensor.dtype.size());
     if tensor.is_contiguous() && aligned && !tensor.data.is_null() {
         return Ok((tensor, false));
     }

@@ -92,13 +92,13 @@ fn elementwise_values() {
         ("round", [-2.0, 0.0, 0.0, 2.0]),
         ("sign", [-1.0, 0.0, 1.0, 1.0]),
         ("relu", [0.0, 0.0, 0.5, 2.5]),
-        ("erf", [-0.9661051464753108, 0.0, 0.5204998778130465, 0.9995930479825550]),
+        ("erf", [-0.9661051464753108, 0.0, 0.5204998778130465, 0.999593047982555]),
         ("digamma", [0.7031566406452432, f64::NEG_INFINITY, -1.9635100260214235, 0.7031566406452432]),
         ("sigmoid", [0.18242552380635635, 0.5, 0.6224593312018546, 0.9241418199787566]),
     ];
     for (name, expected) in cases {
         let v = input(DType::F64, 1);
-        let run = compile(&device(1), &[v.clone()], &[apply(name, DType::F64, 1, same, &[&v])]);
+        let run = compile(&device(1), std::slice::from_ref(&v), &[apply(name, DType::F64, 1, same, &[&v])]);
         let found = run.run(vec![lend(&x)]).unwrap()[0].to_host().unwrap().to_f64_vec();
         for (found, expected) in found.iter().zip(expected) {
             assert!(*found == expected || (found - expected).abs() < 4e-15, "{name}: {found} not {expected}");
@@ -126,7 +126,7 @@ fn chains_are_fused_and_broadcast() {
 fn a_donated_argument_is_overwritten_and_others_are_not() {
     let device = device(1);
     let x = input(DType::F32, 1);
-    let run = compile(&device, &[x.clone()], &[apply("exp", DType::F32, 1, same, &[&x])]);
+    let run = compile(&device, std::slice::from_ref(&x), &[apply("exp", DType::F32, 1, same, &[&x])]);
     let argument = device.upload(&Tensor::vector(vec![0.0f32; 100])).unwrap();
     let kept = run.run(vec![Argument { tensor: argument.clone(), donated: false }]).unwrap();
     assert_ne!(kept[0].data, argument.data);
@@ -168,7 +168,7 @@ fn errors_name_the_statement() {
     let a = Tensor::zeros(DType::F32, &[2, 3]);
     assert_eq!(run.run(vec![lend(&a), lend(&a)]).unwrap_err().node(), Some(0));
     assert!(run.run(vec![lend(&a)]).is_err());
-    let unknown = Graph::from_vars(&[x.clone()], &[apply("no_such_op", DType::F32, 2, same, &[&x])]).unwrap();
+    let unknown = Graph::from_vars(std::slice::from_ref(&x), &[apply("no_such_op", DType::F32, 2, same, &[&x])]).unwrap();
     assert!(device(1).compile_graph(unknown, &[], &CompileOptions::default()).is_err());
 }
 
@@ -177,7 +177,7 @@ fn a_second_call_allocates_only_results() {
     let device = device(1);
     let x = input(DType::F64, 2);
     let square = apply("matmul", DType::F64, 2, product, &[&x, &x]);
-    let run = compile(&device, &[x.clone()], &[apply("matmul", DType::F64, 2, product, &[&square, &x])]);
+    let run = compile(&device, std::slice::from_ref(&x), &[apply("matmul", DType::F64, 2, product, &[&square, &x])]);
     let a = Tensor::zeros(DType::F64, &[9, 9]);
     let first = run.run(vec![lend(&a)]).unwrap();
     let before = device.stats().allocations;

@@ -3,11 +3,11 @@
 use arignote_core::Result;
 use arignote_core::tensor::Tensor;
 
-use crate::kernel::KernelCall;
+use crate::kernel::{Function, KernelCall};
 use crate::values::{allocate, count, fail, filled, floats, from_floats, from_integers, gather, integers, sizes};
 
 /// The kernel of an op that makes a tensor.
-pub fn kernel(op: &str) -> Option<fn(&KernelCall<'_>) -> Result<Vec<Tensor>>> {
+pub fn kernel(op: &str) -> Option<Function> {
     Some(match op {
         "zeros" => |call| constant(call, &sizes(call.operand(0)?)?, 0),
         "ones" => |call| constant(call, &sizes(call.operand(0)?)?, 1),

@@ -5,14 +5,14 @@ use arignote_core::ops::{IndexBound, IndexItem};
 use arignote_core::tensor::{DType, Kind, Tensor, broadcast_shapes};
 use arignote_core::{Result, dispatch_dtype};
 
-use crate::kernel::KernelCall;
+use crate::kernel::{Function, KernelCall};
 use crate::values::{
     allocate, broadcast_offsets, count, fail, floats, for_each_index, from_floats, from_integers, gather, integers,
     strides,
 };
 
 /// The kernel of an op that indexes.
-pub fn kernel(op: &str) -> Option<fn(&KernelCall<'_>) -> Result<Vec<Tensor>>> {
+pub fn kernel(op: &str) -> Option<Function> {
     Some(match op {
         "index" => index,
         "set_at" => set_at,

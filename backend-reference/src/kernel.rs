@@ -23,6 +23,9 @@ pub struct KernelCall<'a> {
     pub results: &'a [Type],
 }
 
+/// A kernel that is given by one function.
+pub type Function = fn(&KernelCall<'_>) -> Result<Vec<Tensor>>;
+
 impl KernelCall<'_> {
     /// The operand with this number.
     ///
@@ -59,7 +62,7 @@ pub enum Kernel {
     /// Element by element, with broadcasting.
     Elementwise(Elementwise),
     /// In any other way.
-    Whole(fn(&KernelCall<'_>) -> Result<Vec<Tensor>>),
+    Whole(Function),
 }
 
 impl Kernel {

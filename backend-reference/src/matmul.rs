@@ -3,12 +3,12 @@
 use arignote_core::Result;
 use arignote_core::tensor::{Tensor, broadcast_shapes};
 
-use crate::kernel::KernelCall;
+use crate::kernel::{Function, KernelCall};
 use crate::values::{allocate, broadcast_offsets, fail, floats, from_floats, from_integers, integers};
 
 /// The kernel of a matrix product.
-pub fn kernel(op: &str) -> Option<fn(&KernelCall<'_>) -> Result<Vec<Tensor>>> {
-    (op == "matmul").then_some(matmul as fn(&KernelCall<'_>) -> Result<Vec<Tensor>>)
+pub fn kernel(op: &str) -> Option<Function> {
+    (op == "matmul").then_some(matmul as Function)
 }
 
 fn matmul(call: &KernelCall<'_>) -> Result<Vec<Tensor>> {

@@ -3,11 +3,11 @@
 use arignote_core::Result;
 use arignote_core::tensor::Tensor;
 
-use crate::kernel::KernelCall;
+use crate::kernel::{Function, KernelCall};
 use crate::values::{allocate, fail, filled, floats, for_each_index, from_floats, integers, strides};
 
 /// The kernel of a neural-network op.
-pub fn kernel(op: &str) -> Option<fn(&KernelCall<'_>) -> Result<Vec<Tensor>>> {
+pub fn kernel(op: &str) -> Option<Function> {
     Some(match op {
         "softmax" => |call| along(call, |shifted, sum| libm::exp(shifted) / sum),
         "log_softmax" => |call| along(call, |shifted, sum| shifted - libm::log(sum)),

@@ -6,11 +6,11 @@ use std::f64::consts::PI;
 use arignote_core::Result;
 use arignote_core::tensor::{DType, Tensor};
 
-use crate::kernel::KernelCall;
+use crate::kernel::{Function, KernelCall};
 use crate::values::{allocate, count, fail, from_floats, integers, sizes};
 
 /// The kernel of a random op.
-pub fn kernel(op: &str) -> Option<fn(&KernelCall<'_>) -> Result<Vec<Tensor>>> {
+pub fn kernel(op: &str) -> Option<Function> {
     Some(match op {
         "uniform" => uniform,
         "normal" => normal,

@@ -5,11 +5,11 @@ use arignote_core::error::{Error, ErrorKind};
 use arignote_core::ops::Attribute;
 use arignote_core::tensor::{DType, Shape, Tensor, broadcast_shapes};
 
-use crate::kernel::KernelCall;
+use crate::kernel::{Function, KernelCall};
 use crate::values::{count, fail, filled, floats, for_each_index, from_floats, from_integers, integers, strides};
 
 /// The kernel of a reduction.
-pub fn kernel(op: &str) -> Option<fn(&KernelCall<'_>) -> Result<Vec<Tensor>>> {
+pub fn kernel(op: &str) -> Option<Function> {
     Some(match op {
         "sum" => |call| own(call, |x| x.iter().sum(), |x| x.iter().fold(0, |a, &b| a.wrapping_add(b))),
         "prod" => |call| own(call, |x| x.iter().product(), |x| x.iter().fold(1, |a, &b| a.wrapping_mul(b))),

@@ -4,13 +4,13 @@ use arignote_core::Result;
 use arignote_core::ops::normalize_axis;
 use arignote_core::tensor::Tensor;
 
-use crate::kernel::KernelCall;
+use crate::kernel::{Function, KernelCall};
 use crate::values::{
     allocate, broadcast_offsets, count, fail, for_each_index, from_integers, gather, signed_sizes, sizes, strides,
 };
 
 /// The kernel of an op that moves elements.
-pub fn kernel(op: &str) -> Option<fn(&KernelCall<'_>) -> Result<Vec<Tensor>>> {
+pub fn kernel(op: &str) -> Option<Function> {
     Some(match op {
         "reshape" => reshape,
         "transpose" => transpose,

@@ -6,6 +6,8 @@ mod test_all;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+use plugins::Profile;
+
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
@@ -21,7 +23,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.split_first() {
         Some((command, rest)) if command == "demo" => demo(rest),
         Some((command, [])) if command == "test-all" => test_all::test_all(),
-        Some((command, [])) if command == "plugins" => plugins::build().map(drop),
+        Some((command, [])) if command == "plugins" => plugins::build(Profile::Release).map(drop),
         Some((command, [])) if ["help", "--help", "-h"].contains(&command.as_str()) => {
             println!("{USAGE}");
             Ok(())
@@ -41,7 +43,7 @@ fn main() -> ExitCode {
 }
 
 fn demo(arguments: &[String]) -> Outcome {
-    plugins::build()?;
+    plugins::build(Profile::Release)?;
     let mut command = cargo(["run", "--release", "--package", "arignote", "--example", "demo", "--"]);
     run(command.args(arguments))
 }

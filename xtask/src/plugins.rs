@@ -13,24 +13,37 @@ pub fn folder() -> PathBuf {
     root().join("target/plugins")
 }
 
+/// How optimized the libraries are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// As tests are built.
+    Dev,
+    /// As users run them.
+    Release,
+}
+
 /// Builds every plugin and copies the libraries to [`folder`]. Returns their paths.
-pub fn build() -> Outcome<Vec<PathBuf>> {
+pub fn build(profile: Profile) -> Outcome<Vec<PathBuf>> {
     let mut packages: Vec<String> = BACKENDS.map(str::to_owned).into();
     packages.extend(examples()?);
-    // A target folder of its own: the same crates are also linked into `arignote`, without their
-    // feature `plugin`, and Cargo gives both builds of a library one file name.
-    let mut command = cargo(["build", "--release", "--target-dir", "target/plugin-build"]);
+    let mut command = cargo(["build"]);
+    if profile == Profile::Release {
+        command.arg("--release");
+    }
     for package in &packages {
         command.arg("--package").arg(package).arg("--features").arg(format!("{package}/plugin"));
     }
     run(&mut command)?;
+    let built = root().join("target").join(if profile == Profile::Release { "release" } else { "debug" });
     let folder = folder();
     fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
     let mut libraries = Vec::new();
     for package in &packages {
+        // Copied at once: the same crates are also linked into `arignote`, without their feature `plugin`,
+        // and Cargo gives the libraries of both builds one file name.
         let name = format!("{DLL_PREFIX}{}{DLL_SUFFIX}", package.replace('-', "_"));
         let to = folder.join(&name);
-        replace(&root().join("target/plugin-build/release").join(&name), &to)?;
+        replace(&built.join(&name), &to)?;
         libraries.push(to);
     }
     Ok(libraries)

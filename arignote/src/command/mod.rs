@@ -62,7 +62,7 @@ impl Common {
     fn config(&self) -> Result<Config> {
         let mut sources = Sources::from_env()?;
         if let Some(path) = &self.config {
-            sources.config_env = Some(path.clone().into());
+            sources.config_env = Some(path.clone());
         }
         let mut config = Config::load_from(&sources)?;
         for setting in &self.set {

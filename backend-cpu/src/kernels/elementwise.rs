@@ -304,13 +304,14 @@ impl Region {
         length: usize, fresh: bool,
     ) {
         let base = scratch.as_mut_ptr();
-        // SAFETY (both): registers are disjoint parts of `scratch` of BLOCK * 8 bytes, enough for
-        // `length <= BLOCK` elements of any type, all initialized; an instruction's target differs
-        // from its sources.
+        // Registers are disjoint parts of `scratch` of BLOCK * 8 bytes, enough for `length <= BLOCK`
+        // elements of any type, all initialized; an instruction's target differs from its sources.
         macro_rules! read { ($T:ty, $register:expr) => {
+            // SAFETY: within `scratch`, initialized, and written by nothing else meanwhile: see above.
             unsafe { std::slice::from_raw_parts(base.add($register * BLOCK).cast::<$T>().cast_const(), length) }
         } }
         macro_rules! write { ($T:ty, $register:expr, $length:expr) => {
+            // SAFETY: within `scratch`, and read by nothing else meanwhile: see above.
             unsafe { std::slice::from_raw_parts_mut(base.add($register * BLOCK).cast::<$T>(), $length) }
         } }
         for (&(dtype, register, scalar), source) in self.inputs.iter().zip(sources) {

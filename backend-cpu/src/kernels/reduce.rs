@@ -184,9 +184,9 @@ fn extreme(call: &mut Call<'_, '_>, name: &str, largest: bool) -> Result<()> {
             (false, false) => T::from_f64(f64::MAX),
         };
         let out = if largest {
-            combine_axes(call.context, &x, &layout, identity, |a, b| a.maximum(b))
+            combine_axes(call.context, &x, &layout, identity, Number::maximum)
         } else {
-            combine_axes(call.context, &x, &layout, identity, |a, b| a.minimum(b))
+            combine_axes(call.context, &x, &layout, identity, Number::minimum)
         };
         call.results[0].store(dtype, &out);
     });
@@ -270,7 +270,7 @@ pub fn logsumexp(call: &mut Call<'_, '_>) -> Result<()> {
     number_type!(dtype, T => {
         let (x, layout) = arranged::<T>(call.context, x, dtype, &axes);
         let low = T::from_f64(f64::NEG_INFINITY);
-        let peak: Vec<T> = combine_axes(call.context, &x, &layout, low, |a, b| a.maximum(b));
+        let peak: Vec<T> = combine_axes(call.context, &x, &layout, low, Number::maximum);
         let shift = |at: usize| if Number::is_infinite(peak[at]) { T::default() } else { peak[at] };
         let row = layout.length * layout.inner;
         let mut powers = x.into_owned();

@@ -1,6 +1,6 @@
 //! The text form of graphs: the `.arig` language.
 //!
-//! [`parse`] turns text into a syntax tree whose every part knows its place in the file, [`lower`]
+//! [`parse`] turns text into a syntax tree whose every part knows its place in the file, [`lower()`]
 //! turns a function of it into a graph, [`print()`] turns a graph into text that gives an equal graph
 //! back, and [`format()`] lays text out in the one standard way. The grammar stands in
 //! `docs/language.md`.

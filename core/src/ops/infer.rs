@@ -36,7 +36,7 @@ impl From<Type> for Inferred {
 pub struct ShapeOperand<'a> {
     /// Its shape.
     pub shape: &'a [usize],
-    /// Its value, given for the operands of [`Op::size_operands`](super::Op::size_operands).
+    /// Its value, given for the operands of [`Op::size_operands`].
     pub value: Option<&'a Tensor>,
 }
 

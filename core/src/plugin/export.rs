@@ -17,7 +17,7 @@ use crate::error::Result;
 
 /// Writes what a plugin library exports.
 ///
-/// It takes an expression that makes a [`Plugin`](crate::plugin::Plugin) and stands once in the
+/// It takes an expression that makes a [`Plugin`] and stands once in the
 /// crate's root. The exported symbols are only there with the crate's own feature `plugin`, so that
 /// several plugins can also be linked into one program; in all cases there is a function
 /// `arignote_plugin()`, the very root that the library exports, for

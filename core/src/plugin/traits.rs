@@ -1,5 +1,5 @@
 //! The safe traits of the boundary. A plugin implements them; the host's loader hands them out for
-//! statically and dynamically linked plugins alike. [`Error`] values carry failures; a panic inside an
+//! statically and dynamically linked plugins alike. [`Error`](crate::Error) values carry failures; a panic inside an
 //! implementation becomes one.
 
 use std::sync::Arc;

@@ -60,7 +60,7 @@ pub fn write_npy(path: &Path, tensor: &Tensor) -> Result<()> {
     let dims: Vec<String> = tensor.shape().iter().map(|length| format!("{length},")).collect();
     let mut header =
         format!("{{'descr': '{name}', 'fortran_order': False, 'shape': ({}), }}", dims.join(" ").trim_end());
-    while (MAGIC.len() + 4 + header.len() + 1) % 64 != 0 {
+    while !(MAGIC.len() + 4 + header.len() + 1).is_multiple_of(64) {
         header.push(' ');
     }
     header.push('\n');

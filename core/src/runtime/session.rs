@@ -99,7 +99,7 @@ impl SessionBuilder {
         let config = self.config;
         crate::ops::set_default_float(config.float().dtype());
         let host = HostServices::new();
-        let mut loader = Loader::new(host.clone()).folders(standard_folders(&config.plugins_path()));
+        let mut loader = Loader::new(host.clone()).folders(standard_folders(config.plugins_path()));
         let mut plugins = Vec::new();
         let mut loaded: Vec<LoadedPlugin> = Vec::new();
         for candidate in loader.find() {
@@ -157,7 +157,7 @@ impl SessionBuilder {
             backends.extend(plugin.backends.iter().map(|backend| (backend.clone(), plugin.origin.clone())));
         }
         for path in config.rewrite_rules() {
-            let text = std::fs::read_to_string(&path).map_err(|error| {
+            let text = std::fs::read_to_string(path).map_err(|error| {
                 Error::from(config.error_at("rewrite.rules", &format!("cannot read {}: {error}", path.display()), &[]))
             })?;
             let name = path.display().to_string();

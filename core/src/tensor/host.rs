@@ -255,9 +255,8 @@ impl Tensor {
             return self.clone();
         }
         fn convert<S: Element, T: Element>(value: S) -> T {
-            if S::DTYPE == DType::U64 && T::DTYPE.is_float() {
-                T::from_f64(value.to_f64())
-            } else if S::DTYPE.is_float() {
+            let wide = S::DTYPE == DType::U64 && T::DTYPE.is_float();
+            if wide || S::DTYPE.is_float() {
                 T::from_f64(value.to_f64())
             } else {
                 T::from_i64(value.to_i64())

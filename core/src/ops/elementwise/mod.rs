@@ -1,6 +1,6 @@
 //! Elementwise ops: one result, each element from the operands' elements at the same (broadcast) place.
 //!
-//! Every op is one row of [`table`]: name, operands, how its dtype follows, documentation, gradient.
+//! Every op is one row of `table`: name, operands, how its dtype follows, documentation, gradient.
 
 mod builders;
 mod gradients;
