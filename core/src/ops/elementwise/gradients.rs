@@ -1,7 +1,7 @@
 //! Partial derivatives of the elementary functions. Each gives `g` times the derivative in operand `i`.
 
 use super::Partials;
-use crate::graph::Var;
+use crate::graph::{NodeKind, Var};
 
 type Out = Option<Var>;
 type P<'a> = Partials<'a>;
@@ -16,9 +16,15 @@ fn masked(mask: &Var, g: &Var) -> Var {
     apply("where", &[mask, g, &Var::weak(0.0)])
 }
 
-/// `g` where a holds, half of it where b holds, else zero.
-fn split(whole: &Var, half: &Var, g: &Var) -> Var {
-    apply("where", &[whole, g, &masked(half, &(g * 0.5))])
+/// `g` where the operand wins, half of it at ties, zero where it loses; `g` also beside a NaN, which the
+/// result takes from either.
+fn split(loses: &Var, ties: &Var, g: &Var) -> Var {
+    apply("where", &[loses, &Var::weak(0.0), &apply("where", &[ties, &(g * 0.5), g])])
+}
+
+/// `x` with 1 where the mask holds, so that what is computed from it there stays finite.
+fn guarded(mask: &Var, x: &Var) -> Var {
+    apply("where", &[mask, &Var::weak(1.0), x])
 }
 
 pub(super) fn identity(_: &P<'_>, _: usize, g: &Var) -> Out { Some(g.clone()) }
@@ -33,38 +39,58 @@ pub(super) fn div(p: &P<'_>, i: usize, g: &Var) -> Out {
 pub(super) fn modulo(p: &P<'_>, i: usize, g: &Var) -> Out {
     Some(if i == 0 { g.clone() } else { -(g * p.x[0].floor_div(&p.x[1])) })
 }
-/// In x: `y * x**(y-1)`; in y: `x**y * log(x)`, which is 0 where x is 0.
+/// In x: `y * x**(y-1)`; in y: `x**y * log(x)`, which is 0 where x is 0 and y positive.
 pub(super) fn pow(p: &P<'_>, i: usize, g: &Var) -> Out {
     let (x, y) = (&p.x[0], &p.x[1]);
-    Some(if i == 0 {
-        // Where y is 0 the derivative is 0, also at x = 0, where x**-1 is infinite.
-        let slope = y * x.pow(&(y - 1.0));
-        g * apply("where", &[&y.eq(&Var::weak(0.0)), &Var::weak(0.0), &slope])
-    } else {
-        let safe = apply("where", &[&x.gt(&Var::weak(0.0)), x, &Var::weak(1.0)]);
-        g * p.y * safe.log()
-    })
+    let zero = Var::weak(0.0);
+    if i == 1 {
+        let flat = x.eq(&zero) & y.gt(&zero);
+        return Some(apply("where", &[&flat, &zero, &(g * p.y * guarded(&flat, x).log())]));
+    }
+    if let NodeKind::Constant(constant) = y.node().kind()
+        && let Some(exponent) = constant.value.item()
+        && exponent != 0.0
+    {
+        return Some(match exponent {
+            1.0 => g.clone(),
+            2.0 => g * (2.0 * x),
+            _ => g * (y * x.pow(&Var::weak(exponent - 1.0))),
+        });
+    }
+    // Where y is 0 the slope is 0, also at x = 0, where x**-1 is infinite.
+    let lowered = apply("where", &[&y.eq(&zero), &zero, &(y - 1.0)]);
+    Some(g * (y * x.pow(&lowered)))
 }
 pub(super) fn maximum(p: &P<'_>, i: usize, g: &Var) -> Out {
-    Some(split(&p.x[i].gt(&p.x[1 - i]), &p.x[i].eq(&p.x[1 - i]), g))
-}
-pub(super) fn minimum(p: &P<'_>, i: usize, g: &Var) -> Out {
     Some(split(&p.x[i].lt(&p.x[1 - i]), &p.x[i].eq(&p.x[1 - i]), g))
 }
+pub(super) fn minimum(p: &P<'_>, i: usize, g: &Var) -> Out {
+    Some(split(&p.x[i].gt(&p.x[1 - i]), &p.x[i].eq(&p.x[1 - i]), g))
+}
+/// In x: `y / r**2`, in y: `-x / r**2` with `r = hypot(x, y)`, whose square is not formed: it overflows.
 pub(super) fn arctan2(p: &P<'_>, i: usize, g: &Var) -> Out {
-    let radius = p.x[0].square() + p.x[1].square();
-    Some(if i == 0 { g * &p.x[1] / radius } else { -(g * &p.x[0] / radius) })
+    let radius = p.x[0].hypot(&p.x[1]);
+    let slope = &p.x[1 - i] / &radius / &radius;
+    Some(if i == 0 { g * slope } else { -(g * slope) })
 }
-/// The softmax weight of the operand: `exp(x_i - y)`, which is at most 1.
+/// The softmax weight of the operand; of two equal infinities each has a half.
 pub(super) fn logaddexp(p: &P<'_>, i: usize, g: &Var) -> Out {
-    Some(g * (&p.x[i] - &p.x[1 - i]).sigmoid())
+    let (mine, other) = (&p.x[i], &p.x[1 - i]);
+    let infinite = mine.eq(other) & mine.isinf();
+    Some(g * apply("where", &[&infinite, &Var::weak(0.5), &(mine - other).sigmoid()]))
 }
+/// `x / hypot(x, y)`, and 0 at the origin.
 pub(super) fn hypot(p: &P<'_>, i: usize, g: &Var) -> Out {
-    let slope = &p.x[i] / p.y;
-    Some(g * apply("where", &[&p.y.eq(&Var::weak(0.0)), &Var::weak(0.0), &slope]))
+    Some(g * (&p.x[i] / guarded(&p.y.eq(&Var::weak(0.0)), p.y)))
 }
+/// In x: `log(y)`; in y: `x / y`, and 0 where both are 0.
 pub(super) fn xlogy(p: &P<'_>, i: usize, g: &Var) -> Out {
-    Some(if i == 0 { g * p.x[1].log() } else { g * &p.x[0] / &p.x[1] })
+    if i == 0 {
+        return Some(g * p.x[1].log());
+    }
+    let zero = Var::weak(0.0);
+    let both = p.x[0].eq(&zero) & p.x[1].eq(&zero);
+    Some(g * (&p.x[0] / guarded(&both, &p.x[1])))
 }
 pub(super) fn neg(_: &P<'_>, _: usize, g: &Var) -> Out { Some(-g) }
 pub(super) fn abs(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * p.x[0].sign()) }

@@ -4,8 +4,11 @@
 
 mod builders;
 mod gradients;
+mod sizes;
 mod special;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use builders::where_;
 
@@ -14,8 +17,8 @@ use super::{
     broadcast_operands, default_float, no_gradient, promote_operands, settle_float,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::Var;
-use crate::tensor::{DType, Kind, Shape, Type, broadcast_shapes};
+use crate::graph::{NodeKind, Var};
+use crate::tensor::{DType, Dim, Kind, Shape, Type, broadcast_shapes};
 
 /// How an op's result type follows from the operands'.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,12 +138,12 @@ impl Op for Elementwise {
         let types: Vec<&Type> = operands.iter().map(|operand| operand.ty).collect();
         let (dtype, weak) = self.result_dtype(&types, attributes)?;
         let dims = broadcast_operands(types)?;
-        // Sizes survive a conversion, so that shapes computed with casts stay known.
-        let sizes = match operands {
-            [only] if self.name == "cast" && dtype.is_integer() => only.sizes.map(<[_]>::to_vec),
-            _ => None,
-        };
-        Ok(vec![Inferred { ty: Type { dtype, weak, dims }, sizes }])
+        if self.name == "gelu" && !matches!(attributes.str("approximate")?, "none" | "tanh") {
+            return Err(Error::new(ErrorKind::Type, "attribute `approximate` must be \"none\" or \"tanh\""));
+        }
+        let ty = Type { dtype, weak, dims };
+        let sizes = sizes::infer(self.name, operands, &ty);
+        Ok(vec![Inferred { ty, sizes }])
     }
 
     fn shapes(&self, operands: &[ShapeOperand<'_>], _attributes: &Attributes) -> Result<Vec<Shape>> {
@@ -156,12 +159,18 @@ impl Op for Elementwise {
             return Ok(vec![None; context.operands.len()]);
         }
         let Some(partial) = self.partial else { return Err(no_gradient(self.name)) };
-        let partials = Partials { x: context.operands, y, attributes: context.attributes };
+        let operands = in_dtype_of(y, context.operands)?;
+        let partials = Partials { x: &operands, y, attributes: context.attributes };
         let mut cotangents = Vec::new();
         for (i, x) in context.operands.iter().enumerate() {
-            let wanted = x.ty()?;
-            let product = if wanted.dtype.is_float() { partial(&partials, i, g) } else { None };
-            cotangents.push(product.map(|product| unbroadcast(&product, x)));
+            // What is written in the program needs no cotangent; as a target it stands behind a barrier.
+            let wants = x.ty()?.dtype.is_float() && !matches!(x.node().kind(), NodeKind::Constant(_));
+            let product = if wants { partial(&partials, i, g) } else { None };
+            cotangents.push(match product {
+                Some(product) if sets_the_shape(context.operands, i)? => Some(like_dtype(product, x)),
+                Some(product) => Some(unbroadcast(&product, x)),
+                None => None,
+            });
         }
         Ok(cotangents)
     }
@@ -172,18 +181,21 @@ impl Op for Elementwise {
             return Ok(vec![None]);
         }
         let Some(partial) = self.partial else { return Err(no_gradient(self.name)) };
-        let partials = Partials { x: context.operands, y, attributes: context.attributes };
+        let operands = in_dtype_of(y, context.operands)?;
+        let partials = Partials { x: &operands, y, attributes: context.attributes };
         let mut sum: Option<Var> = None;
+        let mut spread = false;
         for (i, tangent) in context.tangents.iter().enumerate() {
             let Some(tangent) = tangent else { continue };
-            let Some(product) = partial(&partials, i, tangent) else { continue };
+            let Some(product) = partial(&partials, i, &like_dtype(tangent.clone(), y)) else { continue };
+            spread |= sets_the_shape(context.operands, i)?;
             sum = Some(match sum {
                 Some(sum) => sum + product,
                 None => product,
             });
         }
         // A tangent of an operand that was broadcast has fewer elements than the result.
-        Ok(vec![sum.map(|sum| broadcast_like(&sum, y))])
+        Ok(vec![sum.map(|sum| if spread { like_dtype(sum, y) } else { broadcast_like(&sum, y) })])
     }
 
     fn may_overwrite(&self) -> &[(usize, usize)] {
@@ -197,6 +209,41 @@ impl Op for Elementwise {
     fn is_commutative(&self) -> bool {
         self.commutative
     }
+}
+
+/// The operands in the dtype of the result, so that a derivative is computed no less precisely.
+fn in_dtype_of(y: &Var, operands: &[Var]) -> Result<Vec<Var>> {
+    let wanted = y.ty()?.dtype;
+    operands
+        .iter()
+        .map(|x| {
+            let found = x.ty()?;
+            let differs = found.dtype != wanted && !found.weak && found.dtype != DType::Bool;
+            Ok(if differs { x.cast(wanted) } else { x.clone() })
+        })
+        .collect()
+}
+
+/// A derivative in the dtype of the value that it belongs to.
+fn like_dtype(g: Var, x: &Var) -> Var {
+    match (g.ty(), x.ty()) {
+        (Ok(found), Ok(wanted)) if found.dtype != wanted.dtype => g.cast(wanted.dtype),
+        _ => g,
+    }
+}
+
+/// Whether the result has the shape of this operand whatever the unknown lengths are: the others add
+/// neither axes nor lengths.
+fn sets_the_shape(operands: &[Var], index: usize) -> Result<bool> {
+    let rank = operands[index].ty()?.rank();
+    for (other, var) in operands.iter().enumerate() {
+        let ty = var.ty()?;
+        let adds = ty.rank() > rank || ty.dims.iter().any(|dim| *dim != Dim::Known(1));
+        if other != index && adds && !var.is(&operands[index]) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// A cotangent of a broadcast result, summed down to the shape and dtype of the operand.

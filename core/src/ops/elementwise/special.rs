@@ -32,9 +32,9 @@ pub(super) fn gelu(p: &P<'_>, _: usize, g: &Var) -> Out {
     if p.attributes.str("approximate").is_ok_and(|form| form == "tanh") {
         // y = x sigmoid(2u) with u = sqrt(2/pi) (x + 0.044715 x**3), since (1 + tanh u) / 2 = sigmoid(2u).
         let scale = 2.0 * (2.0 / PI).sqrt();
-        let s = (scale * (x + 0.044715 * (x.square() * x))).sigmoid();
+        let twice = scale * (x + 0.044715 * (x.square() * x));
+        let (s, other) = (twice.sigmoid(), (-&twice).sigmoid());
         let slope = scale * (1.0 + 3.0 * 0.044715 * x.square());
-        let other = 1.0 - &s;
         return Some(g * (&s + x * (&s * &other) * slope));
     }
     let cdf = 0.5 * (-(x * FRAC_1_SQRT_2)).erfc();

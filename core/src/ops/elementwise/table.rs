@@ -24,7 +24,7 @@ pub(super) fn ops() -> Vec<Elementwise> {
     add("sub", two, Number, Some(d::sub), "The difference `x - y`.");
     add("mul", two, Same, Some(d::mul), "The product `x * y`. Bools: logical and.");
     add("div", two, Float, Some(d::div), "The quotient `x / y`; integers give floats.");
-    add("floor_div", two, Number, None, "The quotient rounded toward minus infinity, `x // y`; an integer divided by 0 gives 0.");
+    add("floor_div", two, Number, Some(d::zero), "The quotient rounded toward minus infinity, `x // y`; an integer divided by 0 gives 0.");
     add("mod", two, Number, Some(d::modulo), "The remainder of `x // y`, with the sign of `y`; an integer modulo 0 gives 0.");
     add("pow", two, Number, Some(d::pow), "`x` to the power `y`, `x ** y`.");
     add("maximum", two, Same, Some(d::maximum), "The larger of the two; NaN if either is. At ties the gradient is split evenly.");
