@@ -17,7 +17,7 @@ use super::{
     broadcast_operands, default_float, no_gradient, promote_operands, settle_float,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{NodeKind, Var};
+use crate::graph::Var;
 use crate::tensor::{DType, Dim, Kind, Shape, Type, broadcast_shapes};
 
 /// How an op's result type follows from the operands'.
@@ -163,9 +163,7 @@ impl Op for Elementwise {
         let partials = Partials { x: &operands, y, attributes: context.attributes };
         let mut cotangents = Vec::new();
         for (i, x) in context.operands.iter().enumerate() {
-            // What is written in the program needs no cotangent; as a target it stands behind a barrier.
-            let wants = x.ty()?.dtype.is_float() && !matches!(x.node().kind(), NodeKind::Constant(_));
-            let product = if wants { partial(&partials, i, g) } else { None };
+            let product = if x.ty()?.dtype.is_float() { partial(&partials, i, g) } else { None };
             cotangents.push(match product {
                 Some(product) if sets_the_shape(context.operands, i)? => Some(like_dtype(product, x)),
                 Some(product) => Some(unbroadcast(&product, x)),
