@@ -127,7 +127,7 @@ pub fn lookup(name: &str) -> Option<(Kernel, &'static [(usize, usize)])> {
             _ => (reduce::logsumexp, &[]),
         },
         "sum_to" => (reduce::sum_to, &[]),
-        "matmul" | "dot" => (matmul::matmul, &[]),
+        "matmul" => (matmul::matmul, &[]),
         "reshape" | "expand_dims" | "squeeze" | "flatten" => (shape::reshape, FIRST),
         "transpose" => (shape::transpose, &[]),
         "broadcast_to" => (shape::broadcast_to, &[]),

@@ -1,19 +1,39 @@
 //! The matrix product, in all of NumPy's combinations of ranks.
 
 use super::elementwise::unbroadcast;
+use super::shape::stack;
 use super::{Attributes, Inferred, Jvp, Op, Operand, Param, ParamKind, Registry, ShapeOperand, Vjp, promote_operands, settle_float};
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::Var;
+use crate::graph::{Location, Var};
 use crate::tensor::{DType, Dim, Shape, Type, broadcast_dims, broadcast_shapes};
 
 struct MatMul {
     params: Vec<Param>,
 }
 
+/// `dot` and `outer`, which are given by other ops.
+struct Sugar {
+    name: &'static str,
+    params: Vec<Param>,
+    doc: &'static str,
+}
+
 /// Registers the family.
 pub fn register(registry: &mut Registry) {
     let operand = |name| Param { name, kind: ParamKind::Operand, doc: "a vector, a matrix or a stack of matrices" };
     registry.add(MatMul { params: vec![operand("x"), operand("y")] });
+    registry.add(Sugar {
+        name: "dot",
+        params: vec![operand("x"), operand("y")],
+        doc: "The sum of products over the last axis of x and the last but one (of a vector: the only one) of y; \
+              the other axes of x come first, then those of y. Of scalars, and of vectors and matrices, as NumPy: \
+              `x * y` and `x @ y`.",
+    });
+    registry.add(Sugar {
+        name: "outer",
+        params: vec![operand("x"), operand("y")],
+        doc: "All products of an element of x and one of y, both flattened: a matrix.",
+    });
 }
 
 fn scalar_error() -> Error {
@@ -87,7 +107,17 @@ impl Op for MatMul {
         let g2 = if rank_y == 1 { g.expand_dims(-1) } else { g.clone() };
         let g2 = if rank_x == 1 { g2.expand_dims(-2) } else { g2 };
         let dx = g2.matmul(&y2.swap_last());
-        let dy = x2.swap_last().matmul(&g2);
+        let dy = match stacked(x)? {
+            // One matrix y for a whole stack x: one product of two tall matrices.
+            Some(rows) if rank_y == 2 => {
+                let columns = y.ty()?.dims[1].known().filter(|&columns| columns > 0);
+                match columns {
+                    Some(columns) => x.reshape(&[-1, rows]).t().matmul(&g.reshape(&[-1, columns as i64])),
+                    None => x2.swap_last().matmul(&g2),
+                }
+            }
+            _ => x2.swap_last().matmul(&g2),
+        };
         let dx = unbroadcast(&if rank_x == 1 { dx.squeeze(-2) } else { dx }, x);
         let dy = unbroadcast(&if rank_y == 1 { dy.squeeze(-1) } else { dy }, y);
         let float = |v: &Var, d: Var| -> Result<Option<Var>> { Ok(v.ty()?.dtype.is_float().then_some(d)) };
@@ -108,8 +138,105 @@ impl Op for MatMul {
     }
 }
 
+/// For a stack of matrices whose last axis has a known length other than 0: that length.
+fn stacked(x: &Var) -> Result<Option<i64>> {
+    let ty = x.ty()?;
+    Ok(ty.dims.last().and_then(Dim::known).filter(|&length| length > 0 && ty.rank() > 2).map(|length| length as i64))
+}
+
+impl Sugar {
+    fn expanded(&self, x: &Var, y: &Var) -> Result<Var> {
+        if self.name == "outer" {
+            return Ok(x.flatten().expand_dims(1) * y.flatten().expand_dims(0));
+        }
+        let (rank_x, rank_y) = (x.ty()?.rank(), y.ty()?.rank());
+        Ok(match (rank_x, rank_y) {
+            (0, _) | (_, 0) => x * y,
+            (_, 1 | 2) => x.matmul(y),
+            _ => {
+                // Each matrix of the stack y in turn, its columns last: y as one wide matrix.
+                let front = (rank_y - 2) as i64;
+                let axes: Vec<i64> = std::iter::once(front).chain(0..front).chain([front + 1]).collect();
+                let wide = y.transpose(&axes);
+                let lengths = |v: &Var, range: std::ops::Range<i64>| -> Vec<Var> { range.map(|at| v.shape().at_axis(0, at)).collect() };
+                let mut shape = lengths(x, 0..rank_x as i64 - 1);
+                let mut tail = lengths(&wide, 1..rank_y as i64);
+                let slab = wide.reshape_to(&stack(&[y.shape().at_axis(0, front), stack(&tail, 0).prod(None)], 0));
+                shape.append(&mut tail);
+                x.matmul(&slab).reshape_to(&stack(&shape, 0))
+            }
+        })
+    }
+
+    /// The type of the expansion for operands of some types.
+    fn of_types(&self, types: [&Type; 2]) -> Result<Type> {
+        let [x, y] = types.map(|ty| Var::input_at("x", ty.clone(), Location::unknown()));
+        self.expanded(&x, &y)?.ty().cloned()
+    }
+}
+
+impl Op for Sugar {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn params(&self) -> &[Param] {
+        &self.params
+    }
+
+    fn doc(&self) -> &str {
+        self.doc
+    }
+
+    fn settle(&self, operands: &[&Type], _attributes: &mut Attributes) -> Vec<Option<DType>> {
+        settle_float(operands, false)
+    }
+
+    fn infer(&self, operands: &[Operand<'_>], _attributes: &Attributes) -> Result<Vec<Inferred>> {
+        Ok(vec![self.of_types([operands[0].ty, operands[1].ty])?.into()])
+    }
+
+    fn shapes(&self, operands: &[ShapeOperand<'_>], _attributes: &Attributes) -> Result<Vec<Shape>> {
+        let [x, y] = [0, 1].map(|at: usize| Type::of_shape(DType::F64, operands[at].shape));
+        let shape = self.of_types([&x, &y])?.known_shape();
+        shape.map(|shape| vec![shape]).ok_or_else(|| Error::new(ErrorKind::Internal, "a shape is not known"))
+    }
+
+    fn decompose(&self, operands: &[Var], _attributes: &Attributes) -> Option<Result<Vec<Var>>> {
+        let [x, y] = operands else { return None };
+        Some(self.expanded(x, y).map(|value| vec![value]))
+    }
+
+    fn has_decomposition(&self) -> bool {
+        true
+    }
+
+    fn can_fail(&self) -> bool {
+        self.name == "dot"
+    }
+}
+
 impl Var {
+    /// The dot product: of vectors a scalar, of matrices their product; see `arignote ops`.
+    #[track_caller]
+    pub fn dot(&self, other: &Var) -> Var {
+        Var::apply("dot", &[self.clone(), other.clone()], Attributes::new())
+    }
+
+    /// All products of an element of each, as a matrix.
+    #[track_caller]
+    pub fn outer(&self, other: &Var) -> Var {
+        Var::apply("outer", &[self.clone(), other.clone()], Attributes::new())
+    }
+
     /// The matrix product.
+    ///
+    /// ```
+    /// use arignote_core::{graph::Var, tensor::{DType, Type}};
+    /// let x = Var::input("x", Type::new(DType::F32, ["n".into(), 4.into()]));
+    /// let w = Var::input("w", Type::new(DType::F32, [4.into(), 2.into()]));
+    /// assert_eq!(x.matmul(&w).ty().unwrap().to_string(), "f32[n, 2]");
+    /// ```
     #[track_caller]
     pub fn matmul(&self, other: &Var) -> Var {
         Var::apply("matmul", &[self.clone(), other.clone()], Attributes::new())

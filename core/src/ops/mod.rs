@@ -15,6 +15,8 @@ pub mod nn;
 pub mod random;
 pub mod reduce;
 mod registry;
+#[cfg(test)]
+mod shape_tests;
 pub mod shape;
 mod symbolic;
 

@@ -66,7 +66,11 @@ impl Op for Nn {
 
     fn infer(&self, operands: &[Operand<'_>], attributes: &Attributes) -> Result<Vec<Inferred>> {
         let x = operands[0].ty;
-        let dtype = if x.dtype.is_float() { x.dtype } else { default_float() };
+        let dtype = match x.dtype {
+            dtype if dtype.is_float() => dtype,
+            _ if x.weak => DType::F64,
+            _ => default_float(),
+        };
         if self.kind != Kind::CrossEntropy {
             normalize_axis(attributes.int("axis")?, x.rank())?;
             return Ok(vec![Type { dtype, weak: x.weak, dims: x.dims.clone() }.into()]);
@@ -82,8 +86,8 @@ impl Op for Nn {
             let message = "labels have the axes of the logits without the last, the classes";
             return Err(Error::new(ErrorKind::Type, message));
         }
-        let dims = labels.dims.iter().zip(&x.dims).map(|(a, b)| if a.known().is_some() { a } else { b });
-        Ok(vec![Type { dtype, weak: x.weak, dims: dims.cloned().collect() }.into()])
+        let dims = labels.dims.iter().zip(&x.dims).map(|(label, logit)| super::shape::meet(label, logit));
+        Ok(vec![Type { dtype, weak: x.weak, dims: dims.collect() }.into()])
     }
 
     fn shapes(&self, operands: &[ShapeOperand<'_>], attributes: &Attributes) -> Result<Vec<Shape>> {
@@ -103,6 +107,9 @@ impl Op for Nn {
     fn vjp(&self, context: &Vjp<'_>) -> Result<Vec<Option<Var>>> {
         let (x, y) = (&context.operands[0], &context.results[0]);
         let Some(g) = &context.cotangents[0] else { return Ok(vec![None; context.operands.len()]) };
+        if !x.ty()?.dtype.is_float() {
+            return Ok(vec![None; context.operands.len()]);
+        }
         let axis = [context.attributes.int("axis").unwrap_or(-1)];
         Ok(match self.kind {
             Kind::Softmax => vec![Some(y * (g - (g * y).reduce_axes("sum", Some(&axis), true)))],

@@ -106,6 +106,15 @@ impl Reduce {
         Ok(dims.iter().enumerate().filter_map(pick).collect())
     }
 
+    /// Whether reducing an axis of length 0 has no meaning.
+    fn needs_elements(&self) -> bool {
+        matches!(self.what, Max | Min | ArgMax | ArgMin)
+    }
+
+    fn of_nothing(&self, axes: &[usize]) -> String {
+        format!("`{}` of no elements, along axes {axes:?}, has no result", self.name)
+    }
+
     /// A value of the reduced shape, with the reduced axes there again with length 1.
     fn restored(&self, value: &Var, x: &Var, attributes: &Attributes) -> Result<Var> {
         if attributes.bool("keepdims")? {
@@ -143,11 +152,28 @@ impl Op for Reduce {
         let ty = operands[0].ty;
         let dims = self.reduced(&ty.dims, Dim::Known(1), attributes)?;
         let (dtype, weak) = self.dtype(ty, attributes)?;
-        Ok(vec![Type { dtype, weak, dims }.into()])
+        let axes = self.axes(attributes, ty.rank())?;
+        if self.needs_elements() && axes.iter().any(|&axis| ty.dims[axis] == Dim::Known(0)) {
+            return Err(Error::new(ErrorKind::Type, self.of_nothing(&axes)));
+        }
+        // The number of elements, `prod(shape(x))`, is known as far as the shape is.
+        let sizes = match (self.what, operands[0].sizes) {
+            (Prod, Some(sizes)) if dims.is_empty() && dtype.is_integer() => {
+                Some(vec![super::shape::Count::of(sizes).dim()])
+            }
+            _ => None,
+        };
+        Ok(vec![Inferred { ty: Type { dtype, weak, dims }, sizes }])
     }
 
     fn shapes(&self, operands: &[ShapeOperand<'_>], attributes: &Attributes) -> Result<Vec<Shape>> {
-        Ok(vec![self.reduced(operands[0].shape, 1, attributes)?.into()])
+        let shape = operands[0].shape;
+        let axes = self.axes(attributes, shape.len())?;
+        if self.needs_elements() && axes.iter().any(|&axis| shape[axis] == 0) {
+            let message = format!("{}; the shape is {shape:?}", self.of_nothing(&axes));
+            return Err(Error::new(ErrorKind::Runtime, message));
+        }
+        Ok(vec![self.reduced(shape, 1, attributes)?.into()])
     }
 
     fn vjp(&self, context: &Vjp<'_>) -> Result<Vec<Option<Var>>> {
@@ -162,8 +188,10 @@ impl Op for Reduce {
         let result = match self.what {
             Sum => spread(&g, x),
             Mean => {
-                let count = (x.size() / y.size().maximum(&Var::weak(1i64))).cast(x.ty()?.dtype);
-                spread(&(g / count), x)
+                // f16 and bf16 do not hold large counts.
+                let wide = if g.ty()?.dtype.size() < 4 { g.cast(DType::F32) } else { g };
+                let count = (x.size() / y.size().maximum(&Var::weak(1i64))).cast(wide.ty()?.dtype);
+                spread(&(wide / count), x)
             }
             Max | Min => {
                 let mask = x.eq(&restored(y)?);
@@ -177,16 +205,21 @@ impl Op for Reduce {
                 g * (x - finite).exp()
             }
             Prod => {
-                // The product of the other factors: without zeros y / x; with one zero, the product of
-                // the non-zero factors at the zero and 0 elsewhere; with more, 0.
+                // The product of the other factors, by the number of zeros among all. `others` is the
+                // product of the non-zero factors, `sum` the sum of the zeros: 0, but not constant, so
+                // that the terms with it, which are 0, have the right derivative: exact twice.
                 let zero = x.eq(&Var::weak(0.0));
-                let dtype = x.ty()?.dtype;
+                let nothing = Var::weak(0.0);
                 let safe = where_(&zero, &Var::weak(1.0), x);
                 let others = safe.reduce("prod", attributes, true);
-                let zeros = zero.cast(dtype).reduce("sum", attributes, true);
-                let without = &others / &safe;
-                let at_zero = where_(&(zero & zeros.eq(&Var::weak(1.0))), &others, &Var::weak(0.0));
-                g * where_(&zeros.eq(&Var::weak(0.0)), &without, &at_zero)
+                let zeros = zero.reduce("sum", attributes, true);
+                let sum = where_(&zero, x, &nothing).reduce("sum", attributes, true);
+                let rest = &others / &safe;
+                let one = where_(&zero, &others, &(&rest * &sum));
+                let two = where_(&zero, &(&others * (&sum - x)), &nothing);
+                let several = where_(&zeros.eq(&Var::weak(2i64)), &two, &nothing);
+                let some = where_(&zeros.eq(&Var::weak(1i64)), &one, &several);
+                g * where_(&zeros.eq(&Var::weak(0i64)), &rest, &some)
             }
             ArgMax | ArgMin | All | Any => return Ok(vec![None]),
         };
@@ -203,8 +236,7 @@ impl Op for Reduce {
         let attributes = context.attributes;
         let keep = attributes.bool("keepdims")?;
         Ok(vec![Some(match self.what {
-            Sum => t.reduce("sum", attributes, keep),
-            Mean => t.reduce("mean", attributes, keep),
+            Sum | Mean => Var::apply(self.name, std::slice::from_ref(t), attributes.clone()),
             Max | Min => {
                 let mask = x.eq(&self.restored(y, x, attributes)?);
                 let ties = mask.cast(x.ty()?.dtype).reduce("sum", attributes, keep);
@@ -216,7 +248,7 @@ impl Op for Reduce {
                     operands: context.operands, results: context.results, cotangents: &[Some(one)], attributes,
                 };
                 match self.vjp(&vjp)?.into_iter().next().flatten() {
-                    Some(slope) => (slope * t).reduce("sum", attributes, keep),
+                    Some(slope) => (slope * t).reduce("sum", attributes, keep).cast(y.ty()?.dtype),
                     None => return Ok(vec![None]),
                 }
             }
@@ -225,7 +257,7 @@ impl Op for Reduce {
     }
 
     fn can_fail(&self) -> bool {
-        matches!(self.what, Max | Min | ArgMax | ArgMin)
+        self.needs_elements()
     }
 }
 
@@ -249,11 +281,24 @@ impl Op for SumTo {
             let message = format!("cannot sum {x} to {} axes", dims.len());
             return Err(Error::new(ErrorKind::Type, message));
         }
+        for (from, to) in x.dims.iter().rev().zip(dims.iter().rev()) {
+            if *to != Dim::Known(1) && !from.compatible(to) {
+                let message = format!("cannot sum an axis of length {from} to {to}");
+                return Err(Error::new(ErrorKind::Type, message));
+            }
+        }
         Ok(vec![Type { dtype: x.dtype, weak: x.weak, dims }.into()])
     }
 
     fn shapes(&self, operands: &[ShapeOperand<'_>], _attributes: &Attributes) -> Result<Vec<Shape>> {
-        Ok(vec![super::shape::shape_of_sizes(&operands[1], "sum_to")?])
+        let (x, shape) = (operands[0].shape, super::shape::shape_of_sizes(&operands[1], "sum_to")?);
+        let fits = shape.len() <= x.len()
+            && x.iter().rev().zip(shape.iter().rev()).all(|(from, to)| from == to || *to == 1);
+        if !fits {
+            let message = format!("`sum_to`: {x:?} cannot be summed to {:?}", shape.as_slice());
+            return Err(Error::new(ErrorKind::Runtime, message));
+        }
+        Ok(vec![shape])
     }
 
     fn size_operands(&self, _attributes: &Attributes) -> Vec<usize> {
@@ -285,6 +330,12 @@ impl Var {
     }
 
     /// A reduction by name over some axes (`None`: all of them).
+    ///
+    /// ```
+    /// use arignote_core::{graph::Var, tensor::{DType, Type}};
+    /// let x = Var::input("x", Type::new(DType::F32, ["n".into(), 4.into()]));
+    /// assert_eq!(x.reduce_axes("sum", Some(&[1]), true).ty().unwrap().to_string(), "f32[n, 1]");
+    /// ```
     #[track_caller]
     pub fn reduce_axes(&self, op: &str, axes: Option<&[i64]>, keepdims: bool) -> Var {
         let axes = axes.map_or(Attribute::None, Attribute::from);

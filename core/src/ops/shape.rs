@@ -28,6 +28,53 @@ pub(crate) fn dims_of_sizes(operand: &Operand<'_>) -> Result<Vec<Dim>> {
     }
 }
 
+/// What is known of a dim that is both of two.
+pub(crate) fn meet(a: &Dim, b: &Dim) -> Dim {
+    match (a, b) {
+        (Dim::Known(_), _) | (Dim::Named(_), Dim::Named(_) | Dim::Unknown) => a.clone(),
+        _ => b.clone(),
+    }
+}
+
+/// A number of elements as far as it is known: a known factor times named and unknown ones.
+pub(crate) struct Count {
+    known: usize,
+    names: Vec<Dim>,
+    unknown: usize,
+}
+
+impl Count {
+    /// The product of some dims.
+    pub(crate) fn of<'a>(dims: impl IntoIterator<Item = &'a Dim>) -> Count {
+        let mut count = Count { known: 1, names: Vec::new(), unknown: 0 };
+        for dim in dims {
+            match dim {
+                Dim::Known(length) => match count.known.checked_mul(*length) {
+                    Some(known) => count.known = known,
+                    None => count.unknown += 1,
+                },
+                Dim::Named(_) => count.names.push(dim.clone()),
+                Dim::Unknown => count.unknown += 1,
+            }
+        }
+        count
+    }
+
+    /// The number, if it is known.
+    pub(crate) fn number(&self) -> Option<usize> {
+        (self.known == 0 || (self.names.is_empty() && self.unknown == 0)).then_some(self.known)
+    }
+
+    /// The number as a dim.
+    pub(crate) fn dim(&self) -> Dim {
+        match (self.number(), self.names.as_slice()) {
+            (Some(number), _) => Dim::Known(number),
+            (None, [name]) if self.known == 1 && self.unknown == 0 => name.clone(),
+            _ => Dim::Unknown,
+        }
+    }
+}
+
 /// The values of an operand of sizes.
 pub(crate) fn sizes_of(operand: &ShapeOperand<'_>, op: &str) -> Result<Vec<i64>> {
     let value = operand.value.ok_or_else(|| {
@@ -162,7 +209,12 @@ impl Op for ShapeOp {
     fn infer(&self, operands: &[Operand<'_>], attributes: &Attributes) -> Result<Vec<Inferred>> {
         let Some(first) = operands.first() else { return Err(type_error("at least one operand is needed".to_owned())) };
         let x = first.ty;
-        let typed = |dims: Vec<Dim>| Inferred { ty: Type { dtype: x.dtype, weak: x.weak, dims }, sizes: None };
+        // What is known of the elements stays known where the result is still a scalar or vector.
+        let typed = |dims: Vec<Dim>| {
+            let keeps = matches!(self.kind, Reshape | ExpandDims | Squeeze | Flatten | BroadcastTo) && dims.len() <= 1;
+            let sizes = first.sizes.filter(|sizes| keeps && Count::of(&dims).number() == Some(sizes.len()));
+            Inferred { sizes: sizes.map(<[_]>::to_vec), ty: Type { dtype: x.dtype, weak: x.weak, dims } }
+        };
         let ones = || x.dims.iter().map(|dim| dim.known().map(|length| length == 1)).collect::<Vec<_>>();
         Ok(vec![match self.kind {
             ShapeOf => {
@@ -182,24 +234,24 @@ impl Op for ShapeOp {
             ExpandDims => {
                 let mut dims = x.dims.clone();
                 dims.insert(attributes.axis("axis", x.rank() + 1)?, Dim::Known(1));
-                let mut inferred = typed(dims);
-                inferred.sizes = if x.rank() == 0 { first.sizes.map(<[_]>::to_vec) } else { None };
-                inferred
+                typed(dims)
             }
             Squeeze => {
                 let drop = self.squeezed(attributes, &ones())?;
                 typed(x.dims.iter().enumerate().filter(|(axis, _)| !drop.contains(axis)).map(|(_, d)| d.clone()).collect())
             }
             Flatten => {
-                let count = x.known_shape().map(|shape| shape.iter().product());
-                typed(vec![count.map_or(Dim::Unknown, Dim::Known)])
+                typed(vec![Count::of(&x.dims).dim()])
             }
             BroadcastTo => {
-                let wanted = dims_of_sizes(&operands[1])?;
+                let mut wanted = dims_of_sizes(&operands[1])?;
                 if wanted.len() < x.rank() {
                     return Err(type_error(format!("cannot broadcast {x} to {} axes", wanted.len())));
                 }
-                for (dim, to) in x.dims.iter().rev().zip(wanted.iter().rev()) {
+                for (dim, to) in x.dims.iter().rev().zip(wanted.iter_mut().rev()) {
+                    if *to == Dim::Unknown && dim.known().is_some_and(|length| length != 1) {
+                        *to = dim.clone();
+                    }
                     if let (Some(from), Some(to)) = (dim.known(), to.known())
                         && from != 1
                         && from != to
@@ -219,20 +271,31 @@ impl Op for ShapeOp {
                 if open.len() > 1 {
                     return Err(type_error("only one size may be -1".to_owned()));
                 }
-                let count: Option<usize> = x.known_shape().map(|shape| shape.iter().product());
-                if let (Some(count), [at]) = (count, open.as_slice()) {
-                    let rest = dims.iter().enumerate().filter(|(i, _)| i != at).map(|(_, dim)| dim.known()).product::<Option<usize>>();
-                    if let Some(rest) = rest {
-                        if rest == 0 || count % rest != 0 {
-                            return Err(type_error(format!("{count} elements do not fill rows of {rest}")));
-                        }
-                        dims[*at] = Dim::Known(count / rest);
-                    }
-                } else if let (Some(count), Some(new), []) =
-                    (count, dims.iter().map(Dim::known).product::<Option<usize>>(), open.as_slice())
-                    && count != new
+                if let Some(size) = literal.iter().flatten().find(|size| **size < -1) {
+                    return Err(type_error(format!("{size} is not a size")));
+                }
+                let (total, new) = (Count::of(&x.dims), Count::of(&dims));
+                let rest = Count::of(dims.iter().filter(|dim| **dim != Dim::Unknown));
+                if let (Some(total), Some(new), []) = (total.number(), new.number(), open.as_slice())
+                    && total != new
                 {
-                    return Err(type_error(format!("{count} elements do not fill {new} places")));
+                    return Err(type_error(format!("{total} elements do not fill {new} places")));
+                }
+                // One size that is -1, or not known, is what the others leave of the elements.
+                if let (1, 0, true, Some(rest)) =
+                    (new.unknown, total.unknown, new.names.is_empty(), rest.number().filter(|&rest| rest > 0))
+                {
+                    let left = Count { known: total.known / rest, names: total.names.clone(), unknown: 0 };
+                    if total.known % rest == 0 {
+                        for dim in dims.iter_mut().filter(|dim| **dim == Dim::Unknown) {
+                            *dim = left.dim();
+                        }
+                    } else if let Some(total) = total.number() {
+                        return Err(type_error(format!("{total} elements do not fill rows of {rest}")));
+                    }
+                }
+                if let ([_], Some(0)) = (open.as_slice(), rest.number()) {
+                    return Err(type_error("-1 cannot stand beside a size of 0".to_owned()));
                 }
                 typed(dims)
             }
@@ -254,21 +317,27 @@ impl Op for ShapeOp {
                             length = length.and_then(|sum| Some(sum + dim.known()?));
                         } else if !dim.compatible(known) {
                             return Err(type_error(format!("axis {at}: {known} against {dim}")));
-                        } else if known.known().is_none() && dim.known().is_some() {
-                            *known = dim.clone();
+                        } else {
+                            *known = meet(known, dim);
                         }
                     }
                 }
                 if new == 1 {
                     dims.insert(axis, Dim::Known(operands.len()));
                 } else {
-                    dims[axis] = length.map_or(Dim::Unknown, Dim::Known);
+                    dims[axis] = match operands {
+                        [only] => only.ty.dims[axis].clone(),
+                        _ => length.map_or(Dim::Unknown, Dim::Known),
+                    };
                 }
                 let gathers = dtype.is_integer() && dims.len() == 1;
-                let sizes = gathers
-                    .then(|| operands.iter().map(|operand| operand.sizes.map(<[_]>::to_vec)).collect::<Option<Vec<_>>>())
-                    .flatten()
-                    .map(|parts| parts.concat());
+                let part = |operand: &Operand<'_>| match (operand.sizes, Count::of(&operand.ty.dims).number()) {
+                    (Some(sizes), _) => Some(sizes.to_vec()),
+                    (None, Some(length)) if length <= 16 => Some(vec![Dim::Unknown; length]),
+                    _ => None,
+                };
+                let sizes = if gathers { operands.iter().map(part).collect::<Option<Vec<_>>>() } else { None };
+                let sizes = sizes.map(|parts| parts.concat());
                 Inferred { ty: Type { dtype, weak, dims }, sizes }
             }
         }])
@@ -308,8 +377,9 @@ impl Op for ShapeOp {
             Reshape => {
                 let mut sizes = sizes_of(&operands[1], self.name)?;
                 let count: usize = x.iter().product();
-                let rest: i64 = sizes.iter().filter(|&&size| size >= 0).product();
-                if let Some(open) = sizes.iter_mut().find(|size| **size < 0) {
+                let rest = sizes.iter().filter(|&&size| size >= 0).try_fold(1i64, |rest, &size| rest.checked_mul(size));
+                let Some(rest) = rest else { return fail(format!("`reshape`: the sizes {sizes:?} are too large")) };
+                if let Some(open) = sizes.iter_mut().find(|size| **size == -1) {
                     if rest == 0 || count as i64 % rest != 0 {
                         return fail(format!("`reshape`: {count} elements of shape {x:?} do not fill rows of {rest}"));
                     }
@@ -375,12 +445,25 @@ impl Op for ShapeOp {
             BroadcastTo => one(Var::apply("sum_to", &[g.clone(), x.shape()], Attributes::new())),
             Concatenate => {
                 let axis = join_axis(attributes, rank, 0)?;
-                let mut start = Var::weak(0i64).cast(DType::I64);
+                let lengths: Option<Vec<usize>> =
+                    context.operands.iter().map(|v| v.ty().ok().and_then(|ty| ty.dims[axis].known())).collect();
+                let mut first = 0;
+                let mut start = Var::scalar(0i64);
                 let mut cotangents = Vec::new();
-                for operand in context.operands {
-                    let stop = &start + operand.shape().at_axis(0, axis as i64);
-                    let part = g.slice_between(axis, &start, &stop);
-                    start = stop;
+                for (at, operand) in context.operands.iter().enumerate() {
+                    let part = match &lengths {
+                        Some(lengths) => {
+                            let from = first;
+                            first += lengths[at] as i64;
+                            g.slice_known(axis, from, first)
+                        }
+                        None => {
+                            let stop = &start + operand.shape().at_axis(0, axis as i64);
+                            let part = g.slice_between(axis, &start, &stop);
+                            start = stop;
+                            part
+                        }
+                    };
                     let ty = operand.ty()?;
                     cotangents.push(ty.dtype.is_float().then(|| part.cast(ty.dtype)));
                 }
@@ -500,6 +583,19 @@ impl Var {
         self.transpose(&axes)
     }
 
+    /// Two axes exchanged.
+    #[track_caller]
+    pub fn swapaxes(&self, axis1: i64, axis2: i64) -> Var {
+        let attributes = Attributes::new().with("axis1", axis1).with("axis2", axis2);
+        Var::apply("swapaxes", std::slice::from_ref(self), attributes)
+    }
+
+    /// The elements in reverse order along one axis.
+    #[track_caller]
+    pub fn flip(&self, axis: i64) -> Var {
+        Var::apply("flip", std::slice::from_ref(self), Attributes::new().with("axis", axis))
+    }
+
     /// A new axis of length 1.
     #[track_caller]
     pub fn expand_dims(&self, axis: i64) -> Var {
@@ -553,6 +649,16 @@ impl Var {
         let mut attributes = Attributes::new();
         attributes.set("index", Attribute::Index(items));
         Var::apply("index", &operands, attributes)
+    }
+
+    /// The part from `start` to `stop` along an axis.
+    #[track_caller]
+    fn slice_known(&self, axis: usize, start: i64, stop: i64) -> Var {
+        let mut items = vec![IndexItem::Slice { start: IndexBound::Open, stop: IndexBound::Open, step: 1 }; axis];
+        items.push(IndexItem::Slice { start: IndexBound::At(start), stop: IndexBound::At(stop), step: 1 });
+        let mut attributes = Attributes::new();
+        attributes.set("index", Attribute::Index(items));
+        Var::apply("index", std::slice::from_ref(self), attributes)
     }
 
     /// One position of an axis, which is dropped.

@@ -1,0 +1,166 @@
+//! Types, known sizes and errors of reductions, products of matrices and shape ops; kernels are tested
+//! with the backends.
+
+use crate::graph::Var;
+use crate::lang::{Source, lower, parse};
+use crate::ops::{Attributes, ShapeOperand, Vjp, registry};
+use crate::tensor::{DType, Tensor, Type};
+
+/// The type of an expression over some inputs, or the message of its error.
+fn typed(expr: &str) -> String {
+    let inputs = "x: f32[n, 4], y: f32[2, 3, 4], v: f32[3], s: f32[], h: f16[2, 3], i: i32[n], b: bool[2], e: f32[0, 2], l: f32[n, 1]";
+    let text = format!("fn f({inputs}) {{\nreturn {expr}\n}}");
+    let file = parse(Source::new("t.arig", text)).unwrap_or_else(|error| panic!("{error}"));
+    match lower(&file, None).and_then(|function| function.outputs[0].1.ty().cloned()) {
+        Ok(ty) => ty.to_string(),
+        Err(error) => error.message().to_owned(),
+    }
+}
+
+fn check(rows: &[(&str, &str)]) {
+    for (expr, expected) in rows {
+        let found = typed(expr);
+        let holds = match expected.strip_prefix('!') {
+            Some(part) => found.contains(part),
+            None => found == *expected,
+        };
+        assert!(holds, "{expr}: expected {expected}, found {found}");
+    }
+}
+
+#[test]
+fn reductions() {
+    check(&[
+        ("sum(x)", "f32[]"),
+        ("sum(x, axis=0)", "f32[4]"),
+        ("sum(x, axis=[0, -1], keepdims=true)", "f32[1, 1]"),
+        ("sum(h, dtype=f64)", "f64[]"),
+        ("sum(i)", "i64[]"),
+        ("prod(b)", "i64[]"),
+        ("mean(i)", "f64[]"),
+        ("max(e, axis=1)", "f32[0]"),
+        ("max(e, axis=0)", "!no elements"),
+        ("argmax(x, axis=-1)", "i64[n]"),
+        ("argmax(y, axis=[0, 1])", "!one axis or none"),
+        ("all(x, axis=1)", "bool[n]"),
+        ("sum(x, axis=2)", "!out of range"),
+        ("sum_to(y, [3, 1])", "f32[3, 1]"),
+        ("sum_to(y, [2, 4])", "!cannot sum"),
+    ]);
+}
+
+#[test]
+fn products_of_matrices() {
+    check(&[
+        ("v @ v", "f32[]"),
+        ("y @ ones(5, 4, 6)", "!5"),
+        ("y @ ones(4, 6)", "f32[2, 3, 6]"),
+        ("ones(3) @ y", "f32[2, 4]"),
+        ("x @ ones(4)", "f32[n]"),
+        ("x @ v", "!4, the matching axis of y 3"),
+        ("s @ v", "!at least one axis"),
+        ("dot(s, v)", "f32[3]"),
+        ("dot(y, ones(5, 4, 6))", "f32[2, 3, 5, 6]"),
+        ("outer(v, y)", "f32[3, 24]"),
+    ]);
+}
+
+#[test]
+fn shapes_and_sizes() {
+    check(&[
+        ("reshape(y, [6, -1])", "f32[6, 4]"),
+        ("reshape(y, [5, -1])", "!24 elements"),
+        ("reshape(y, [5])", "!24 elements"),
+        ("reshape(x, [-1, 4])", "f32[n, 4]"),
+        ("reshape(x, [shape(x)[0], 2, 2])", "f32[n, 2, 2]"),
+        ("flatten(l)", "f32[n]"),
+        ("transpose(y, axes=[2, 0, 1])", "f32[4, 2, 3]"),
+        ("transpose(y, axes=[0, 0, 1])", "!each of the 3 axes once"),
+        ("swapaxes(y, 0, -1)", "f32[4, 3, 2]"),
+        ("broadcast_to(v, [2, shape(v)[0]])", "f32[2, 3]"),
+        ("broadcast_to(v, [2, 4])", "!cannot broadcast"),
+        ("expand_dims(x, -1)", "f32[n, 4, 1]"),
+        ("squeeze(l, axis=1)", "f32[n]"),
+        ("squeeze(y, axis=1)", "!does not have length 1"),
+        ("squeeze(l)", "!`axis` must be given"),
+        ("concatenate([y, y], axis=1)", "f32[2, 6, 4]"),
+        ("concatenate([x, x], axis=1)", "f32[n, 8]"),
+        ("concatenate([x, y])", "!another number of axes"),
+        ("stack([x, x], axis=1)", "f32[n, 2, 4]"),
+        ("zeros(shape(x), dtype=f32)", "f32[n, 4]"),
+        ("zeros(shape(x)[0], 100, dtype=f32)", "f32[n, 100]"),
+        ("zeros(concatenate([shape(x), shape(v)]), dtype=f32)", "f32[n, 4, 3]"),
+        ("zeros(prod(shape(y)), dtype=f32)", "f32[24]"),
+        ("softmax(i)", "f64[n]"),
+        ("cross_entropy(x, i)", "f32[n]"),
+        ("cross_entropy(x, v)", "!labels"),
+    ]);
+}
+
+#[test]
+fn concrete_shapes() {
+    let shape = |op: &str, x: &[usize], sizes: &[i64]| {
+        let op = registry().get(op).unwrap();
+        let value = Tensor::vector(sizes.to_vec());
+        let operands = [ShapeOperand { shape: x, value: None }, ShapeOperand { shape: &[sizes.len()], value: Some(&value) }];
+        match op.shapes(&operands, &Attributes::new()) {
+            Ok(shapes) => format!("{:?}", shapes[0].as_slice()),
+            Err(error) => error.message().to_owned(),
+        }
+    };
+    assert_eq!(shape("reshape", &[2, 6], &[3, -1]), "[3, 4]");
+    assert_eq!(shape("reshape", &[0, 6], &[-1]), "[0]");
+    assert!(shape("reshape", &[0, 6], &[0, -1]).contains("do not fill"));
+    assert!(shape("reshape", &[2, 6], &[-1, -1]).contains("does not fit"));
+    assert!(shape("reshape", &[2, 6], &[-3, 4]).contains("does not fit"));
+    assert!(shape("reshape", &[2], &[i64::MAX, 4]).contains("too large"));
+    assert_eq!(shape("broadcast_to", &[3, 1], &[2, 3, 4]), "[2, 3, 4]");
+    assert!(shape("broadcast_to", &[3], &[2]).contains("cannot be broadcast"));
+    assert_eq!(shape("sum_to", &[2, 3, 4], &[3, 1]), "[3, 1]");
+    assert!(shape("sum_to", &[2, 3], &[2]).contains("cannot be summed"));
+}
+
+/// Every cotangent has the dtype, and as far as known the dims, of its operand.
+#[test]
+fn cotangents_fit_their_operands() {
+    let input = |dtype, dims: &[usize]| Var::input("x", Type::of_shape(dtype, dims));
+    let (f, h) = (DType::F32, DType::F16);
+    let int = |axis: i64| Attributes::new().with("axis", axis);
+    let rows: Vec<(&str, Vec<Var>, Attributes)> = vec![
+        ("sum", vec![input(h, &[2, 3])], int(1).with("dtype", DType::F64)),
+        ("mean", vec![input(h, &[2, 3])], int(0)),
+        ("prod", vec![input(f, &[2, 3])], Attributes::new().with("keepdims", true)),
+        ("max", vec![input(f, &[2, 3])], int(-1)),
+        ("logsumexp", vec![input(f, &[2, 3])], Attributes::new()),
+        ("matmul", vec![input(f, &[3]), input(f, &[3])], Attributes::new()),
+        ("matmul", vec![input(f, &[3]), input(f, &[5, 3, 4])], Attributes::new()),
+        ("matmul", vec![input(f, &[5, 2, 3]), input(f, &[3])], Attributes::new()),
+        ("matmul", vec![input(f, &[5, 2, 3]), input(f, &[3, 4])], Attributes::new()),
+        ("matmul", vec![input(f, &[5, 1, 2, 3]), input(f, &[7, 3, 4])], Attributes::new()),
+        ("concatenate", vec![input(f, &[2, 3]), input(DType::F64, &[2, 4])], int(1)),
+        ("stack", vec![input(f, &[2]), input(f, &[2])], int(1)),
+        ("transpose", vec![input(f, &[2, 3, 4])], Attributes::new().with("axes", vec![1, 2, 0])),
+        ("squeeze", vec![input(f, &[1, 3, 1])], Attributes::new()),
+        ("expand_dims", vec![input(f, &[3])], int(-1)),
+        ("softmax", vec![input(f, &[2, 3])], int(0)),
+        ("cross_entropy", vec![input(f, &[2, 3]), input(DType::I32, &[2])], Attributes::new()),
+    ];
+    for (name, operands, attributes) in rows {
+        let op = registry().get(name).unwrap();
+        let y = Var::apply(name, &operands, attributes.clone());
+        let attributes = crate::ops::complete_attributes(&*op, attributes).unwrap();
+        let g = Var::input("g", y.ty().unwrap_or_else(|error| panic!("{error}")).clone());
+        let context = Vjp { operands: &operands, results: &[y], cotangents: &[Some(g)], attributes: &attributes };
+        for (x, cotangent) in operands.iter().zip(op.vjp(&context).unwrap()) {
+            let (x, found) = (x.ty().unwrap(), cotangent.map(|c| c.ty().unwrap_or_else(|e| panic!("{name}: {e}")).clone()));
+            match found {
+                Some(found) => {
+                    assert_eq!(found.dtype, x.dtype, "{name}");
+                    assert_eq!(found.rank(), x.rank(), "{name}");
+                    assert!(found.dims.iter().zip(&x.dims).all(|(a, b)| a.compatible(b)), "{name}: {found} for {x}");
+                }
+                None => assert!(!x.dtype.is_float(), "{name}"),
+            }
+        }
+    }
+}
