@@ -211,3 +211,49 @@ fn unsafe_code_says_why_it_is_sound() {
         }
     }
 }
+
+/// The names in the tables of dependencies of a manifest.
+fn dependencies(manifest: &Path) -> Vec<String> {
+    let text = fs::read_to_string(manifest).unwrap();
+    let (mut names, mut listing) = (Vec::new(), false);
+    for line in text.lines() {
+        if line.starts_with('[') {
+            listing = line.ends_with("dependencies]");
+        } else if let (true, Some((name, _))) = (listing, line.split_once(['.', ' ', '='])) {
+            names.extend((!name.is_empty() && !name.starts_with('#')).then(|| name.to_owned()));
+        }
+    }
+    names
+}
+
+#[test]
+fn every_dependency_is_used() {
+    let (mut crates, mut unused) = (0, Vec::new());
+    let mut used_by_any = BTreeSet::new();
+    let plugins = fs::read_dir(root().join("plugins")).unwrap().map(|entry| entry.unwrap().path());
+    let members = ["abi", "core", "arignote", "backend-reference", "backend-cpu", "backend-cuda", "xtask"];
+    for folder in members.iter().map(|member| root().join(member)).chain(plugins.filter(|path| path.is_dir())) {
+        crates += 1;
+        let sources = sources(&folder.strip_prefix(root()).unwrap().to_string_lossy());
+        for name in dependencies(&folder.join("Cargo.toml")) {
+            let word = name.replace('-', "_");
+            let used = sources.iter().flat_map(|source| &source.whole).any(|line| {
+                line.match_indices(&word).any(|(at, _)| {
+                    let before = line[..at].chars().next_back();
+                    let after = line[at + word.len()..].chars().next();
+                    let part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+                    !part(before) && !part(after)
+                })
+            });
+            if !used {
+                unused.push(format!("{}/Cargo.toml: nothing uses `{name}`", folder.display()));
+            }
+            used_by_any.insert(name);
+        }
+    }
+    assert!(crates >= 9);
+    let declared = dependencies(&root().join("Cargo.toml")).into_iter();
+    let idle = declared.filter(|name| !used_by_any.contains(name) && !name.starts_with("arignote"));
+    unused.extend(idle.map(|name| format!("Cargo.toml: no member depends on `{name}`")));
+    assert!(unused.is_empty(), "{}", unused.join("\n"));
+}

@@ -215,7 +215,8 @@ impl Loader {
 }
 
 /// The folders in which plugins are looked for, in this order: those of the config, of
-/// `ARIGNOTE_PLUGIN_PATH`, the user's data folder, and the folder of the executable.
+/// `ARIGNOTE_PLUGIN_PATH`, the user's data folder, and the folder of the executable, unless that is one
+/// that Cargo builds in: what lies there is not installed, and may be left from another build.
 pub fn standard_folders(config: &[PathBuf]) -> Vec<PathBuf> {
     let mut folders = config.to_vec();
     if let Some(paths) = std::env::var_os("ARIGNOTE_PLUGIN_PATH") {
@@ -225,7 +226,8 @@ pub fn standard_folders(config: &[PathBuf]) -> Vec<PathBuf> {
     let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/share"));
     folders.extend(data.or_else(home).map(|data| data.join("arignote/plugins")));
     let executable = std::env::current_exe().ok();
-    folders.extend(executable.and_then(|file| Some(file.parent()?.to_owned())));
+    let builds = |folder: &Path| folder.ancestors().take(2).any(|folder| folder.join(".cargo-lock").exists());
+    folders.extend(executable.and_then(|file| Some(file.parent()?.to_owned())).filter(|folder| !builds(folder)));
     folders
 }
 

@@ -1,0 +1,232 @@
+//! The command `arignote`: what it prints, what it writes, how it fails.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use arignote::runtime::{read_npy, write_npy};
+use arignote::tensor::Tensor;
+
+const PROGRAM: &str = "\
+fn softplus(x: f64[n]) {
+    y = log(1 + exp(x))
+    return y, grad(sum(y), x)
+}
+
+fn count(step: i64[]) {
+    state total: i64[] = 0
+    total <- total + step
+    return total
+}
+";
+
+/// A folder with `program.arig`, in which nothing of the user's or of this repository is read.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Folder {
+        let folder = Folder(tempfile::tempdir().unwrap());
+        std::fs::write(folder.path("program.arig"), PROGRAM).unwrap();
+        folder
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_arignote"));
+        command.args(line.split_whitespace()).current_dir(self.0.path());
+        for name in ["ARIGNOTE_FLAGS", "ARIGNOTE_CONFIG", "ARIGNOTE_PLUGIN_PATH"] {
+            command.env_remove(name);
+        }
+        for name in ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"] {
+            command.env(name, self.0.path());
+        }
+        command
+    }
+
+    /// What a command prints that succeeds.
+    fn prints(&self, line: &str) -> String {
+        let output = self.command(line).output().unwrap();
+        assert!(output.status.success(), "`arignote {line}`: {}", errors(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The error of a command that ends with status 1, of one screen or less.
+    fn fails(&self, line: &str, expected: &[&str]) {
+        check_failure(line, &self.command(line).output().unwrap(), expected);
+    }
+}
+
+fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn check_failure(line: &str, output: &Output, expected: &[&str]) {
+    let found = errors(output);
+    assert_eq!(output.status.code(), Some(1), "`arignote {line}`: {found}");
+    assert!(output.stdout.is_empty(), "`arignote {line}` printed {}", String::from_utf8_lossy(&output.stdout));
+    for part in expected {
+        assert!(found.contains(part), "`arignote {line}`: expected {part:?} in\n{found}");
+    }
+    assert!(found.lines().count() <= 24, "`arignote {line}`: more than a screen:\n{found}");
+}
+
+#[test]
+fn run_prints_results_on_every_device() {
+    let folder = Folder::new();
+    for device in ["reference", "cpu"] {
+        let found = folder.prints(&format!("run program.arig --fn softplus --in x=[0,800,-800] --device {device}"));
+        assert_eq!(found, "0: f64[3] = [0.6931471805599453, 800, 0]\n1: f64[3] = [0.5, 1, 0]\n");
+    }
+    let mut command = folder.command("run program.arig --fn softplus --in x=[800]");
+    let output = command.env("ARIGNOTE_FLAGS", "device=cpu").output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", errors(&output));
+}
+
+#[test]
+fn auto_says_which_device_it_takes() {
+    let folder = Folder::new();
+    let output = folder.command("run program.arig --fn softplus --in x=[0] --device auto").output().unwrap();
+    assert!(output.status.success(), "{}", errors(&output));
+    assert!(errors(&output).starts_with("device auto: cpu") && errors(&output).lines().count() == 1, "{}", errors(&output));
+}
+
+#[test]
+fn run_reads_and_writes_files() {
+    let folder = Folder::new();
+    write_npy(&folder.path("x.npy"), &Tensor::vector(vec![0.0, 800.0])).unwrap();
+    folder.prints("run program.arig --fn softplus --in x=x.npy --out results");
+    assert_eq!(read_npy(&folder.path("results/1.npy")).unwrap().to_f64_vec(), [0.5, 1.0]);
+    assert!(folder.path("results/0.npy").exists() && !folder.path("results/2.npy").exists());
+
+    let found = folder.prints("run program.arig --fn count --in step=2 --repeat 3 --save-state s.safetensors");
+    assert_eq!(found, "0: i64[] = 4\n");
+    let found = folder.prints("run program.arig --fn count --in step=1 --load-state s.safetensors");
+    assert_eq!(found, "0: i64[] = 6\n");
+}
+
+#[test]
+fn explain_shows_every_stage() {
+    let folder = Folder::new();
+    let found = folder.prints("explain program.arig --fn softplus --device cpu");
+    for part in ["device cpu", "# as stated", "log(", "# rewrites", "program.arig:2", "# as compiled", "softplus(", "on cpu"] {
+        assert!(found.contains(part), "expected {part:?} in\n{found}");
+    }
+}
+
+#[test]
+fn graph_draws() {
+    let folder = Folder::new();
+    assert!(folder.prints("graph program.arig --fn softplus").starts_with("digraph"));
+    let stated = folder.prints("graph program.arig --fn softplus --stated");
+    assert!(stated.contains("log") && stated.contains("grad"), "{stated}");
+    let drawn = folder.prints("graph program.arig --fn softplus --svg");
+    assert!(drawn.starts_with("<svg") && drawn.trim_end().ends_with("</svg>"), "{drawn}");
+}
+
+#[test]
+fn fmt_lays_out_and_checks() {
+    let folder = Folder::new();
+    folder.prints("fmt --check program.arig");
+    std::fs::write(folder.path("crooked.arig"), "fn f( x:f64[] ){\n  return   x+1\n\n}\n").unwrap();
+    folder.fails("fmt --check crooked.arig", &["crooked.arig", "arignote fmt"]);
+    folder.prints("fmt crooked.arig");
+    folder.prints("fmt --check crooked.arig");
+    assert_eq!(std::fs::read_to_string(folder.path("crooked.arig")).unwrap(), "fn f(x: f64[]) {\n    return x + 1\n}\n");
+}
+
+#[test]
+fn listings_are_there_as_text_and_as_json() {
+    let folder = Folder::new();
+    for (listing, parts) in [
+        ("devices", &["cpu", "reference", "cuda0"][..]),
+        ("plugins", &["cpu", "reference", "built in"]),
+        ("ops", &["matmul(", "softmax(", "axis=-1"]),
+        ("rules", &["log1p_of_one_plus", "stabilize", "constant_fold", "(off)"]),
+        ("config", &["device = \"cpu\"", "--device", "algebra", "default"]),
+    ] {
+        let text = folder.prints(&format!("{listing} --device cpu"));
+        for part in parts {
+            assert!(text.contains(part) || *part == "cuda0", "`{listing}`: expected {part:?} in\n{text}");
+        }
+        let json: serde_json::Value = serde_json::from_str(&folder.prints(&format!("{listing} --json"))).unwrap();
+        let rows = json.as_array().map(Vec::len).or(json.as_object().map(serde_json::Map::len));
+        assert!(rows.is_some_and(|rows| rows >= 2), "`{listing} --json`: {json}");
+    }
+}
+
+#[test]
+fn errors_say_what_is_wrong_and_what_to_do() {
+    let folder = Folder::new();
+    let run = |rest: &str| format!("run program.arig {rest}");
+    folder.fails(&run("--fn softplus --in x=[0] --device cpuu"), &["cpuu", "did you mean `cpu`?"]);
+    folder.fails(&run("--fn softplus --in x=[0] --device cuda0"), &["cuda0"]);
+    folder.fails(&run("--fn softplus --in x=[0] --set devise=cpu"), &["--set", "did you mean `device`?"]);
+    folder.fails(&run("--fn softplus --in x=[0] --set mode=fast"), &["fast-run", "\"fast\""]);
+    folder.fails(&run("--fn softplus --in x=[0] --config no.toml"), &["no.toml"]);
+    folder.fails(&run("--fn softplux --in x=[0]"), &["softplux", "softplus"]);
+    folder.fails(&run("--in x=[0]"), &["softplus", "count"]);
+    folder.fails(&run("--fn softplus"), &["needs the input `x: f64[n]`"]);
+    folder.fails(&run("--fn softplus --in z=[0]"), &["`z`", "`x`"]);
+    folder.fails(&run("--fn softplus --in x=[0] --in x=[1]"), &["`x`", "twice"]);
+    folder.fails(&run("--fn softplus --in x=1"), &["`x`", "f64[n]", "f64[]"]);
+    folder.fails(&run("--fn softplus --in x"), &["NAME=VALUE"]);
+    folder.fails(&run("--fn softplus --in x=none.npy"), &["none.npy"]);
+    folder.fails("run nothing.arig", &["nothing.arig"]);
+    std::fs::write(folder.path("bad.arig"), "fn f(x: f64[n]) {\n    return lgo(x)\n}\n").unwrap();
+    folder.fails("run bad.arig --in x=[1]", &["bad.arig:2", "lgo", "^", "log"]);
+}
+
+#[test]
+fn a_failed_run_writes_nothing() {
+    let folder = Folder::new();
+    folder.fails("run program.arig --fn count --in step=x.npy --out results --save-state s.safetensors", &["x.npy"]);
+    assert!(!folder.path("results").exists() && !folder.path("s.safetensors").exists());
+}
+
+#[test]
+fn bad_files_change_nothing() {
+    let folder = Folder::new();
+    let cut = |name: &str, length: usize| {
+        let bytes = std::fs::read(folder.path(name)).unwrap();
+        std::fs::write(folder.path(name), &bytes[..bytes.len() - length]).unwrap();
+    };
+    write_npy(&folder.path("x.npy"), &Tensor::vector(vec![0.0, 800.0])).unwrap();
+    cut("x.npy", 3);
+    folder.fails("run program.arig --fn softplus --in x=x.npy", &["x.npy"]);
+    write_npy(&folder.path("x.npy"), &Tensor::vector(vec![0.0f32])).unwrap();
+    folder.fails("run program.arig --fn softplus --in x=x.npy", &["`x`", "f32[1]", "f64[n]"]);
+    folder.prints("run program.arig --fn count --in step=2 --save-state s.safetensors");
+    cut("s.safetensors", 1);
+    folder.fails("run program.arig --fn count --in step=1 --load-state s.safetensors", &["s.safetensors"]);
+}
+
+#[test]
+fn wrong_usage_ends_with_status_two() {
+    let folder = Folder::new();
+    for line in ["", "frobnicate", "run", "conform --device cpu", "devices --jason", "run program.arig --repeat many"] {
+        let output = folder.command(line).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "`arignote {line}`");
+        assert!(errors(&output).contains("--help"), "`arignote {line}`: {}", errors(&output));
+    }
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let folder = Folder::new();
+    let mut child = folder.command("ops").stdout(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn the_programs_of_the_repository_are_laid_out() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "arig") {
+            Folder::new().prints(&format!("fmt --check {}", path.display()));
+        }
+    }
+}
