@@ -224,7 +224,14 @@ fn open_devices(
         let names: Vec<&str> = backends.iter().map(|(backend, _)| backend.name()).collect();
         let Some((backend, _)) = backends.iter().find(|(backend, _)| backend.name() == wanted.backend()) else {
             let message = format!("there is no backend `{}` for the device `{name}`", wanted.backend());
-            return Err(Error::from(config.error_at("device", &message, &names)));
+            let folders = standard_folders(&config.plugins_path());
+            let folders: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
+            let searched = match folders.as_slice() {
+                [] => "no folder was searched".to_owned(),
+                folders => format!("those in {} were searched", folders.join(", ")),
+            };
+            return Err(Error::from(config.error_at("device", &message, &names))
+                .note(format!("backends come from plugins, {searched}; `[plugins] path` names folders")));
         };
         let device = open(config, backend, wanted.index() as usize, host).map_err(|error| {
             let message = format!("the device `{name}` is unavailable: {}", error.message());
