@@ -2,6 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
+use super::path::{broken, name};
 use super::{cotangents, tangents};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, NodeKind, Var, clone_with, expand_nodes, topological_order};
@@ -31,54 +32,56 @@ pub fn expand_symbolic(graph: &Graph) -> Result<Graph> {
         ("grad", [cost, targets @ ..]) => {
             let one = cost.ones_like();
             let results = cotangents(&[(cost.clone(), one)], targets)?;
-            connected(results, targets, attributes)
+            connected(results, cost, targets, attributes)
         }
         ("vjp", [y, x, cotangent]) => {
             let results = cotangents(&[(y.clone(), cotangent.clone())], std::slice::from_ref(x))?;
-            connected(results, std::slice::from_ref(x), attributes)
+            connected(results, y, std::slice::from_ref(x), attributes)
         }
         ("jvp", [y, x, tangent]) => {
             let results = tangents(std::slice::from_ref(y), &[(x.clone(), tangent.clone())])?;
-            connected(results, std::slice::from_ref(y), attributes)
+            match results.into_iter().next().flatten() {
+                None if !zero_if_disconnected(attributes) => Err(disconnected(y, x)),
+                tangent => Ok(vec![fitted(tangent, y)?]),
+            }
         }
         (name, _) => Err(Error::new(ErrorKind::Internal, format!("`{name}` has no expansion"))),
     })
 }
 
 /// Derivatives with the targets' types; a missing one is an error or zero, as the node says.
-fn connected(found: Vec<Option<Var>>, like: &[Var], attributes: &Attributes) -> Result<Vec<Var>> {
-    let zero = attributes.get("disconnected") == Some(&Attribute::Str("zero".into()));
-    found
-        .into_iter()
-        .zip(like)
-        .enumerate()
-        .map(|(position, (found, like))| {
-            let wanted = like.ty()?;
-            let Some(found) = found else {
-                if zero {
-                    return Ok(like.zeros_like());
-                }
-                let name = match like.node().kind() {
-                    NodeKind::Input(name) => format!("`{name}`"),
-                    NodeKind::State(state) => format!("`{}`", state.name()),
-                    _ => format!("target {position}"),
-                };
-                let message = format!("the result does not depend differentiably on {name}: it is disconnected");
-                return Err(Error::new(ErrorKind::Gradient, message)
-                    .note("`disconnected=\"zero\"` takes the gradient as zero")
-                    .at(like.node().location()));
-            };
-            let ty = found.ty()?.clone();
-            let found = if ty.dtype == wanted.dtype { found } else { found.cast(wanted.dtype) };
-            // A cotangent may be a scalar where the value was broadcast only in name.
-            let fits = ty.rank() == wanted.rank();
-            Ok(if fits { found } else { found.broadcast_to_var(&like.shape()) })
-        })
-        .collect()
+fn connected(found: Vec<Option<Var>>, cost: &Var, targets: &[Var], attributes: &Attributes) -> Result<Vec<Var>> {
+    let zero = zero_if_disconnected(attributes);
+    let one = |(found, target): (Option<Var>, &Var)| match found {
+        None if !zero => Err(disconnected(cost, target)),
+        found => fitted(found, target),
+    };
+    found.into_iter().zip(targets).map(one).collect()
 }
 
-/// The same values with a barrier around every target of a derivative that is itself computed, so that
-/// rewriting cannot rewrite the cost past it. [`remove_barriers`] takes them away.
+fn zero_if_disconnected(attributes: &Attributes) -> bool {
+    attributes.get("disconnected") == Some(&Attribute::Str("zero".into()))
+}
+
+fn disconnected(cost: &Var, target: &Var) -> Error {
+    let message = format!("{} does not depend differentiably on {}", name(cost), name(target));
+    Error::new(ErrorKind::Gradient, message)
+        .note(broken(cost, target))
+        .note("`disconnected=\"zero\"` takes the derivative as zero")
+}
+
+/// A derivative with the dtype and shape of the value that it belongs to; `None` is zero.
+fn fitted(found: Option<Var>, like: &Var) -> Result<Var> {
+    let wanted = like.ty()?;
+    let Some(found) = found else { return Ok(like.zeros_like()) };
+    let ty = found.ty()?.clone();
+    let found = if ty.dtype == wanted.dtype { found } else { found.cast(wanted.dtype) };
+    // A cotangent may be a scalar where the value was broadcast only in name.
+    Ok(if ty.rank() == wanted.rank() { found } else { found.broadcast_to_var(&like.shape()) })
+}
+
+/// The same values with a barrier around every target of a derivative that is itself computed or a
+/// constant, so that rewriting cannot rewrite the cost past it. [`remove_barriers`] takes them away.
 ///
 /// # Errors
 /// If a value is ill-typed.
@@ -97,7 +100,7 @@ pub fn protect_targets(outputs: &[Var]) -> Result<Vec<Var>> {
             _ => &var.node().operands()[1..2],
         };
         for target in targets {
-            let computed = matches!(target.node().kind(), NodeKind::Apply(..));
+            let computed = matches!(target.node().kind(), NodeKind::Apply(..) | NodeKind::Constant(_));
             if computed && seen.insert(target.key(), ()).is_none() {
                 let location = target.node().location().clone();
                 let guarded =

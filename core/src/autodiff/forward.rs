@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 
 use super::reverse::above;
 use crate::error::Result;
-use crate::graph::{NodeKind, Var, topological_order};
+use crate::graph::{NodeKind, Var, topological_order_above};
 use crate::ops::Jvp;
 
 /// The tangents of `outputs` for given tangents of some values; `None` where an output does not depend
@@ -13,7 +13,12 @@ use crate::ops::Jvp;
 /// # Errors
 /// If an op on the way has no forward-mode derivative; the error names it and its line.
 pub fn tangents(outputs: &[Var], directions: &[(Var, Var)]) -> Result<Vec<Option<Var>>> {
-    let order = topological_order(outputs);
+    tangents_above(outputs, directions, &[])
+}
+
+/// As [`tangents`]; what the nodes of `floor` are computed from is left out.
+fn tangents_above(outputs: &[Var], directions: &[(Var, Var)], floor: &[Var]) -> Result<Vec<Option<Var>>> {
+    let order = topological_order_above(outputs, floor);
     let targets: Vec<Var> = directions.iter().map(|(target, _)| target.clone()).collect();
     let above = above(&order, &targets);
     let mut known: FxHashMap<(u64, u32), Var> =
@@ -30,19 +35,16 @@ pub fn tangents(outputs: &[Var], directions: &[(Var, Var)]) -> Result<Vec<Option
             continue;
         }
         let results = var.siblings();
-        let outgoing = if op.has_decomposition() {
-            match op.decompose(node.operands(), attributes) {
-                Some(values) => {
-                    let pairs = node.operands().iter().zip(&incoming);
-                    let inner: Vec<(Var, Var)> =
-                        pairs.filter_map(|(operand, tangent)| Some((operand.clone(), tangent.clone()?))).collect();
-                    tangents(&values?, &inner)
-                }
-                None => Ok(vec![None; results.len()]),
+        let outgoing = node.location().stand_in(|| {
+            if !op.has_decomposition() {
+                return op.jvp(&Jvp { operands: node.operands(), results: &results, tangents: &incoming, attributes });
             }
-        } else {
-            op.jvp(&Jvp { operands: node.operands(), results: &results, tangents: &incoming, attributes })
-        };
+            let Some(values) = op.decompose(node.operands(), attributes) else { return Ok(vec![None; results.len()]) };
+            let pairs = node.operands().iter().zip(&incoming);
+            let inner: Vec<(Var, Var)> =
+                pairs.filter_map(|(operand, tangent)| Some((operand.clone(), tangent.clone()?))).collect();
+            tangents_above(&values?, &inner, node.operands())
+        });
         let outgoing = outgoing.map_err(|error| error.at(node.location()))?;
         for (result, tangent) in results.iter().zip(outgoing) {
             if let Some(tangent) = tangent {

@@ -6,6 +6,7 @@
 mod check;
 mod expand;
 mod forward;
+mod path;
 mod reverse;
 
 pub use check::{CheckOptions, check_gradients};

@@ -3,7 +3,8 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::error::Result;
-use crate::graph::{NodeKind, Var, topological_order};
+use super::path;
+use crate::graph::{NodeKind, Var, topological_order_above};
 use crate::ops::Vjp;
 
 /// The cotangents of `targets` for given cotangents of `outputs`; `None` for a target on which no
@@ -11,10 +12,16 @@ use crate::ops::Vjp;
 /// are added in an order that depends on the graph alone.
 ///
 /// # Errors
-/// If an op between the outputs and a target has no gradient; the error names it and its line.
+/// If an op between the outputs and a target has no gradient; the error names it, its line, and the
+/// path from an output to a target on which it stands.
 pub fn cotangents(outputs: &[(Var, Var)], targets: &[Var]) -> Result<Vec<Option<Var>>> {
+    cotangents_above(outputs, targets, &[])
+}
+
+/// As [`cotangents`]; what flows into a node of `floor` flows no further.
+fn cotangents_above(outputs: &[(Var, Var)], targets: &[Var], floor: &[Var]) -> Result<Vec<Option<Var>>> {
     let roots: Vec<Var> = outputs.iter().map(|(output, _)| output.clone()).collect();
-    let order = topological_order(&roots);
+    let order = topological_order_above(&roots, floor);
     let wanted: FxHashSet<(u64, u32)> = targets.iter().map(Var::key).collect();
     let on_path = above(&order, targets);
     let mut sums: FxHashMap<(u64, u32), Var> = FxHashMap::default();
@@ -32,12 +39,20 @@ pub fn cotangents(outputs: &[(Var, Var)], targets: &[Var]) -> Result<Vec<Option<
         if incoming.iter().all(Option::is_none) {
             continue;
         }
-        let outgoing = if op.has_decomposition() {
-            through_decomposition(&**op, node.operands(), attributes, &incoming)
-        } else {
-            op.vjp(&Vjp { operands: node.operands(), results: &results, cotangents: &incoming, attributes })
-        };
-        let outgoing = outgoing.map_err(|error| error.at(node.location()))?;
+        let outgoing = node.location().stand_in(|| {
+            if op.has_decomposition() {
+                through_decomposition(&**op, node.operands(), attributes, &incoming)
+            } else {
+                op.vjp(&Vjp { operands: node.operands(), results: &results, cotangents: &incoming, attributes })
+            }
+        });
+        let outgoing = outgoing.map_err(|error| {
+            let error = error.at(node.location());
+            match path::note(&roots, var, targets) {
+                Some(note) => error.note(note),
+                None => error,
+            }
+        })?;
         for (operand, cotangent) in node.operands().iter().zip(outgoing) {
             if let Some(cotangent) = cotangent {
                 cotangent.ty()?;
@@ -82,5 +97,6 @@ fn through_decomposition(
     let Some(values) = op.decompose(operands, attributes) else { return Ok(vec![None; operands.len()]) };
     let outputs: Vec<(Var, Var)> =
         values?.into_iter().zip(incoming).filter_map(|(value, cotangent)| Some((value, cotangent.clone()?))).collect();
-    cotangents(&outputs, operands)
+    // The operands may be computed from each other: their own derivatives are not this op's.
+    cotangents_above(&outputs, operands, operands)
 }

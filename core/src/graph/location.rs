@@ -1,5 +1,6 @@
 //! A place in the user's code.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,18 +15,26 @@ pub struct Location {
     pub column: u32,
 }
 
+thread_local! {
+    static STAND_IN: RefCell<Option<Location>> = const { RefCell::new(None) };
+}
+
 impl Location {
     /// No place.
     pub fn unknown() -> Location {
         Location { file: "".into(), line: 0, column: 0 }
     }
 
-    /// The place that called the function whose `#[track_caller]` chain ends here.
+    /// The place that called the function whose `#[track_caller]` chain ends here; inside
+    /// [`Location::stand_in`], the place that stands in.
     #[track_caller]
     pub fn caller() -> Location {
+        if let Some(location) = STAND_IN.with_borrow(Option::clone) {
+            return location;
+        }
         let caller = std::panic::Location::caller();
         thread_local! {
-            static LAST: std::cell::RefCell<(&'static str, Arc<str>)> = std::cell::RefCell::new(("", "".into()));
+            static LAST: RefCell<(&'static str, Arc<str>)> = RefCell::new(("", "".into()));
         }
         let file = LAST.with_borrow_mut(|last| {
             if last.0 != caller.file() {
@@ -34,6 +43,19 @@ impl Location {
             last.1.clone()
         });
         Location { file, line: caller.line(), column: caller.column() }
+    }
+
+    /// Runs `build`, in which every [`Location::caller`] is this place: what the compiler builds for a
+    /// node, such as its gradient, belongs to the line of the node.
+    pub fn stand_in<T>(&self, build: impl FnOnce() -> T) -> T {
+        struct Restore(Option<Location>);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                STAND_IN.set(self.0.take());
+            }
+        }
+        let _restore = Restore(STAND_IN.replace(Some(self.clone())));
+        build()
     }
 
     /// Whether there is a place.

@@ -18,5 +18,5 @@ pub use location::Location;
 pub use note::StatementNote;
 pub use owned::{Graph, NodeId, NodeView, ValueId, ValueKind};
 pub use state::{State, StateValue};
-pub use traverse::{ancestors, clone_with, depends_on, inputs_of, same_graph, topological_order};
+pub use traverse::{ancestors, clone_with, depends_on, inputs_of, same_graph, topological_order, topological_order_above};
 pub use var::{Constant, Node, NodeKind, Var};

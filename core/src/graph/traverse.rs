@@ -10,8 +10,13 @@ use crate::error::Result;
 /// One value of every node that the outputs need, operands before users. The order depends on the
 /// graph alone.
 pub fn topological_order(outputs: &[Var]) -> Vec<Var> {
+    topological_order_above(outputs, &[])
+}
+
+/// As [`topological_order`], without the nodes of `floor` and what only they need.
+pub fn topological_order_above(outputs: &[Var], floor: &[Var]) -> Vec<Var> {
     let mut order = Vec::new();
-    let mut seen = FxHashSet::default();
+    let mut seen: FxHashSet<u64> = floor.iter().map(|var| var.node().id()).collect();
     let mut stack: Vec<(Var, bool)> = outputs.iter().rev().map(|var| (var.clone(), false)).collect();
     while let Some((var, expanded)) = stack.pop() {
         if expanded {

@@ -82,6 +82,8 @@ fn frontier(graph: &Graph) -> Vec<ValueId> {
                 };
                 !op.is_symbolic()
                     && !has_effect(op.name())
+                    // It keeps a target of a gradient apart from its value.
+                    && op.name() != "grad_barrier"
                     && view.results.iter().all(|result| small(&result.ty))
                     && view.operands.iter().all(|operand| constant.get(&operand.node) == Some(&true))
             }
