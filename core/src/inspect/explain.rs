@@ -13,9 +13,9 @@ pub fn explain(function: &Function) -> String {
     let mut section = |title: &str, body: &str| {
         let _ = writeln!(text, "# {title}\n{}\n", body.trim_end());
     };
-    section("as stated", compiled.before());
+    section("as stated", &compiled.before());
     section("rewrites", &firings(compiled));
-    section("as compiled", compiled.after());
+    section("as compiled", &compiled.after());
     section("devices and memory", &placement(compiled));
     for (device, program) in compiled.programs() {
         section(&format!("program for {device}"), &program.text);

@@ -1,8 +1,8 @@
 //! A parsed file whose functions can be had by name.
 
-use super::{ExprId, ExprKind, File, Source, UnaryOp, lower, parse, print_graph};
+use super::{ExprId, ExprKind, File, Source, UnaryOp, lower, parse, print};
 use crate::error::Result;
-use crate::graph::{FunctionGraph, Graph};
+use crate::graph::{FunctionGraph, Graph, Update};
 use crate::ops::Attribute;
 
 /// A parsed file.
@@ -34,9 +34,21 @@ impl Module {
     }
 }
 
-/// A graph as text for people to read. What cannot be printed is said in a comment.
-pub fn print_function(graph: &Graph, name: &str) -> String {
-    match print_graph(graph, name) {
+/// The text of a function whose results and then new states a graph computes, as it is stated or in any
+/// later stage. What cannot be printed is said in a comment.
+pub fn print_function(graph: &Graph, function: &FunctionGraph) -> String {
+    let printed = graph.to_vars().and_then(|(inputs, mut values)| {
+        let updated = values.split_off(function.outputs.len().min(values.len()));
+        let names = function.outputs.iter().map(|(name, _)| name.clone());
+        let updates = function.updates.iter().zip(updated);
+        print(&FunctionGraph {
+            inputs,
+            outputs: names.zip(values).collect(),
+            updates: updates.map(|(old, value)| Update { value, ..old.clone() }).collect(),
+            ..function.clone()
+        })
+    });
+    match printed {
         Ok(printed) => printed.text,
         Err(error) => format!("# cannot be printed: {error}\n"),
     }

@@ -27,8 +27,7 @@ pub struct Compiled {
     /// For each updated state: its index among the states and the slot of its new value.
     pub(super) updates: Vec<(usize, usize)>,
     pub(super) devices: Vec<(String, Arc<dyn crate::plugin::Device>)>,
-    before: String,
-    after: String,
+    function: FunctionGraph,
     stated: Graph,
     graph: Graph,
     firings: Vec<Firing>,
@@ -90,12 +89,10 @@ impl Compiled {
             .chain(function.updates.iter().map(|update| update.value.clone()))
             .collect();
         let stated = Graph::from_vars(&function.inputs, &outputs)?;
-        let before = crate::lang::print_function(&stated, &function.name);
         let mut firings = Vec::new();
         let graph = optimize(session, &function.inputs, &outputs, &mut firings)?;
         let graph = decompose_unsupported(session, graph, &mut firings)?;
-        let after = crate::lang::print_function(&graph, &function.name);
-        Builder::new(session, graph)?.finish(function, stated, before, after, firings)
+        Builder::new(session, graph)?.finish(function, stated, firings)
     }
 
     /// The states that the function reads or updates, in the order of first use.
@@ -104,13 +101,13 @@ impl Compiled {
     }
 
     /// The graph as stated, in the language.
-    pub fn before(&self) -> &str {
-        &self.before
+    pub fn before(&self) -> String {
+        crate::lang::print_function(&self.stated, &self.function)
     }
 
     /// The graph as compiled, in the language.
-    pub fn after(&self) -> &str {
-        &self.after
+    pub fn after(&self) -> String {
+        crate::lang::print_function(&self.graph, &self.function)
     }
 
     /// The graph as stated.
@@ -240,7 +237,7 @@ impl<'a> Builder<'a> {
     }
 
     fn finish(
-        mut self, function: &FunctionGraph, stated: Graph, before: String, after: String, firings: Vec<Firing>,
+        mut self, function: &FunctionGraph, stated: Graph, firings: Vec<Firing>,
     ) -> Result<Compiled> {
         let groups = placement::groups(&self.graph, &self.order, &self.places);
         let mut group_of: FxHashMap<NodeId, usize> = FxHashMap::default();
@@ -283,7 +280,7 @@ impl<'a> Builder<'a> {
             .collect();
         Ok(Compiled {
             inputs, states: self.states, read_states, slots: self.slots.len(), constants: self.constants, steps, outputs: slots,
-            updates, devices: self.session.devices().to_vec(), before, after, stated,
+            updates, devices: self.session.devices().to_vec(), function: function.clone(), stated,
             graph: self.graph, firings, nodes, programs,
         })
     }
