@@ -61,6 +61,7 @@ pub fn function(op: &str) -> Option<Elementwise> {
         "logaddexp" => Float2(special::logaddexp),
         "hypot" => Float2(libm::hypot),
         "xlogy" => Float2(special::xlogy),
+        "polygamma" => Float2(special::polygamma),
 
         "exp" => Float1(libm::exp),
         "exp2" => Float1(libm::exp2),

@@ -88,6 +88,82 @@ pub fn digamma(x: f64) -> f64 {
     sum + x.ln() - 0.5 / x - series
 }
 
+/// The derivative of order `n` of [`digamma`]: `(-1)^(n+1) n! ζ(n+1, x)` (DLMF 5.15.1, 25.11.1).
+///
+/// Below 0, where that sum over `x, x+1, ...` is long: the sum over all `x + k`, which repeats with
+/// period 1, without the part over `x-1, x-2, ...`.
+pub fn polygamma(n: f64, x: f64) -> f64 {
+    if n == 0.0 {
+        return digamma(x);
+    }
+    if x.is_nan() || n.is_nan() || n < 0.0 || n.fract() != 0.0 || !n.is_finite() {
+        return f64::NAN;
+    }
+    let odd = n % 2.0 != 0.0;
+    let sign = if odd { 1.0 } else { -1.0 };
+    if x == 0.0 || (x < 0.0 && x == x.floor()) {
+        return match (odd, x == 0.0) {
+            (true, _) => f64::INFINITY,
+            (false, true) => -f64::INFINITY.copysign(x),
+            (false, false) => f64::NAN,
+        };
+    }
+    if x > 0.0 {
+        return sign * scaled_zeta(n, x);
+    }
+    // The nearest whole number leaves the difference exact.
+    let rest = x - x.round();
+    let above = if rest == 0.5 { scaled_zeta(n, 0.5) } else { power(n, rest) + scaled_zeta(n, 1.0 + rest) };
+    sign * (above + sign * (scaled_zeta(n, 1.0 - rest) - scaled_zeta(n, 1.0 - x)))
+}
+
+/// `n! / x^(n+1)`.
+fn power(n: f64, x: f64) -> f64 {
+    if n > 150.0 {
+        let size = (libm::lgamma(n + 1.0) - (n + 1.0) * x.abs().ln()).exp();
+        return if n % 2.0 == 0.0 { size.copysign(x) } else { size };
+    }
+    (1..=n as u32).fold(1.0 / x, |product, i| product * (f64::from(i) / x))
+}
+
+/// `n! ζ(n+1, x)` for `x > 0`, by the formula of Euler and Maclaurin (DLMF 25.11.28), every power
+/// relative to that of `x`, so that none overflows before the result does.
+fn scaled_zeta(n: f64, x: f64) -> f64 {
+    if x == f64::INFINITY {
+        return 0.0;
+    }
+    let s = n + 1.0;
+    let end = s.max(16.0);
+    let (mut sum, mut at) = (0.0, x);
+    while at < end {
+        let term = (at / x).powf(-s);
+        sum += term;
+        at += 1.0;
+        if term < sum * 1e-18 {
+            return power(n, x) * sum;
+        }
+    }
+    let last = (at / x).powf(-s);
+    sum += last * (at / n + 0.5);
+    // B(2j) / (2j)! for j = 1 to 10.
+    let coefficients = [
+        1.0 / 12.0, -1.0 / 720.0, 1.0 / 30240.0, -1.0 / 1_209_600.0, 1.0 / 47_900_160.0,
+        -691.0 / 1_307_674_368_000.0, 1.0 / 74_724_249_600.0, -3617.0 / 10_670_622_842_880_000.0,
+        43867.0 / 5_109_094_217_170_944_000.0, -174_611.0 / 802_857_662_698_291_200_000.0,
+    ];
+    let mut rising = s / at;
+    for (j, coefficient) in coefficients.into_iter().enumerate() {
+        let term = coefficient * rising * last;
+        sum += term;
+        if term.abs() < sum * 1e-18 {
+            break;
+        }
+        let next = s + 2.0 * j as f64 + 1.0;
+        rising *= next / at * ((next + 1.0) / at);
+    }
+    power(n, x) * sum
+}
+
 /// The inverse of `erf`: a starting value of Giles (2012), then Halley's steps on `erf` or `erfc`.
 pub fn erfinv(y: f64) -> f64 {
     if y == 0.0 || y.is_nan() {

@@ -224,6 +224,7 @@ operations! {
     Arctan2 "arctan2" => x.wide2(y, f64::atan2); Logaddexp "logaddexp" => x.wide2(y, math::logaddexp);
     Hypot "hypot" => x.wide2(y, f64::hypot);
     Xlogy "xlogy" => x.wide2(y, |x, y| if x == 0.0 && !y.is_nan() { 0.0 } else { x * y.ln() });
+    Polygamma "polygamma" => x.wide2(y, math::polygamma);
     BitwiseAnd "bitwise_and" => x.and(y); BitwiseOr "bitwise_or" => x.or(y); BitwiseXor "bitwise_xor" => x.xor(y);
     ShiftLeft "shift_left" => x.shift_left(y); ShiftRight "shift_right" => x.shift_right(y);
 }

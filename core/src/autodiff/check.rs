@@ -53,6 +53,11 @@ pub fn check_gradients(
     let positions: Vec<usize> = (0..point.len()).filter(|&i| point[i].dtype() == DType::F64).collect();
     let gradients = evaluate(&inputs, &crate::ops::grad(&cost, &targets.iter().collect::<Vec<_>>()), point)?;
     for (&position, gradient) in positions.iter().zip(&gradients) {
+        if gradient.shape() != point[position].shape() {
+            let (found, wanted) = (gradient.shape(), point[position].shape());
+            let message = format!("argument {position}: its gradient has the shape {found:?}, it the shape {wanted:?}");
+            return Err(Error::new(ErrorKind::Gradient, message));
+        }
         let elements = point[position].to_f64_vec();
         let slopes = gradient.to_f64_vec();
         let scale = slopes.iter().fold(1.0f64, |most, slope| most.max(slope.abs()));

@@ -3,10 +3,10 @@
 use super::create::cast_like;
 use super::{
     Attribute, AttributeKind, Attributes, IndexBound, IndexItem, Inferred, Jvp, Op, Operand, Param, ParamKind,
-    Registry, ShapeOperand, Vjp, normalize_axis, promote_operands, settle_float,
+    Registry, ShapeOperand, Vjp, normalize_axis, promote_operands, settle_float, where_,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::Var;
+use crate::graph::{NodeKind, Var};
 use crate::tensor::{DType, Dim, Shape, Tensor, Type, broadcast_dims, broadcast_shapes};
 
 /// Registers the family.
@@ -27,7 +27,7 @@ pub fn register(registry: &mut Registry) {
         rule: Rule::Set,
         params: vec![operand("x", "what to change"), operand("v", "what to write"), operands(), index()],
         doc: "`x` with `v`, broadcast, written at an index. Where an index names a place twice, the last one \
-              counts; gradients assume that none does.\n\n    x.at[1:].set(v)",
+              counts, also in the gradient.\n\n    x.at[1:].set(v)",
     });
     registry.add(IndexOp {
         name: "add_at",
@@ -470,6 +470,30 @@ fn depth(attributes: &Attributes) -> Result<usize> {
     usize::try_from(depth).or_else(|_| type_error(format!("`depth` is not negative, but this is {depth}")))
 }
 
+/// Whether an index may name a place twice: it has an array of positions that are not known to differ.
+fn may_repeat(items: &[IndexItem], operands: &[Var]) -> Result<bool> {
+    let mut arrays = 0;
+    let mut differ = false;
+    for item in items {
+        let IndexItem::Operand(number) = item else { continue };
+        let operand = nth(operands, *number)?;
+        let ty = operand.ty()?;
+        if ty.dtype == DType::Bool || ty.rank() == 0 {
+            continue;
+        }
+        arrays += 1;
+        if let NodeKind::Constant(constant) = operand.node().kind() {
+            let mut positions = constant.value.to_i64_vec();
+            let one_sign = positions.iter().all(|&at| at >= 0) || positions.iter().all(|&at| at < 0);
+            let count = positions.len();
+            positions.sort_unstable();
+            positions.dedup();
+            differ = one_sign && positions.len() == count;
+        }
+    }
+    Ok(arrays > 1 || (arrays == 1 && !differ))
+}
+
 /// The index that takes operand 0 on an axis.
 fn items_on(axis: usize) -> Vec<IndexItem> {
     let mut items = vec![IndexItem::Slice { start: IndexBound::Open, stop: IndexBound::Open, step: 1 }; axis];
@@ -603,8 +627,19 @@ impl Op for IndexOp {
                     cotangents[0] = Some(cast_like(kept, x)?);
                 }
                 if v.ty()?.dtype.is_float() {
-                    let operands = [std::slice::from_ref(g), rest].concat();
-                    cotangents[1] = Some(reduced_like(Var::apply("index", &operands, attributes()), v)?);
+                    let at = |x: &Var| Var::apply("index", &[std::slice::from_ref(x), rest].concat(), attributes());
+                    let mut part = at(g);
+                    if self.rule == Rule::Set && may_repeat(context.attributes.index("index")?, rest)? {
+                        // Only the last of those that are written to one place is there in the result:
+                        // the one whose number is found there again.
+                        let shape = part.shape();
+                        let count = Var::apply("arange", &[part.size()], Attributes::new().with("dtype", DType::I64));
+                        let numbers = count.reshape_to(&shape);
+                        let places = x.zeros_like().cast(DType::I64);
+                        let written = Var::apply("set_at", &[&[places, numbers.clone()], rest].concat(), attributes());
+                        part = where_(&at(&written).eq(&numbers), &part, &Var::weak(0.0));
+                    }
+                    cotangents[1] = Some(reduced_like(part, v)?);
                 }
             }
             Rule::Take if x.ty()?.dtype.is_float() => {

@@ -31,7 +31,7 @@ methods!(
     unary: abs sign square relu floor ceil round trunc reciprocal sqrt exp exp2 expm1 log log2 log10 log1p sin cos
         tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh erf erfc erfinv gamma lgamma digamma sigmoid
         log_sigmoid softplus log1mexp silu gelu isnan isinf isfinite logical_not stop_gradient;
-    binary: floor_div pow maximum minimum arctan2 logaddexp hypot xlogy eq ne lt le gt ge logical_and logical_or
+    binary: floor_div pow maximum minimum arctan2 logaddexp hypot xlogy polygamma eq ne lt le gt ge logical_and logical_or
         logical_xor
 );
 

@@ -28,8 +28,10 @@ fn guarded(mask: &Var, x: &Var) -> Var {
 }
 
 pub(super) fn identity(_: &P<'_>, _: usize, g: &Var) -> Out { Some(g.clone()) }
-/// Constant almost everywhere, or held constant: no gradient flows.
-pub(super) fn zero(_: &P<'_>, _: usize, _: &Var) -> Out { None }
+/// Held constant: no gradient flows.
+pub(super) fn held(_: &P<'_>, _: usize, _: &Var) -> Out { None }
+/// Constant in steps: the derivative is zero but at the jumps, where it does not exist; zero there too.
+pub(super) fn steps(p: &P<'_>, _: usize, _: &Var) -> Out { Some(p.y.zeros_like()) }
 pub(super) fn add(_: &P<'_>, _: usize, g: &Var) -> Out { Some(g.clone()) }
 pub(super) fn sub(_: &P<'_>, i: usize, g: &Var) -> Out { Some(if i == 0 { g.clone() } else { -g }) }
 pub(super) fn mul(p: &P<'_>, i: usize, g: &Var) -> Out { Some(g * &p.x[1 - i]) }

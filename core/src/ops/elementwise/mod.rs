@@ -37,14 +37,17 @@ enum Typing {
     Bits,
     /// The promoted dtype of all operands but the first, which is `bool`.
     Where,
+    /// The second operand's dtype; integers give the config's `float`. The first is an integer, an order.
+    Order,
     /// The dtype of the attribute `dtype`.
     Cast,
 }
 
 /// The gradient of an op as partial derivatives applied to something: given operands, results and a
 /// cotangent or tangent `g` of operand `i`, the product of `g` and the derivative in operand `i`.
-/// `None` says that the op is not differentiable in that operand (the derivative is zero almost
-/// everywhere, or the operand is discrete).
+/// `None` says that the operand does not influence the result differentiably: it is discrete, or held
+/// constant. An op that is constant in steps is not of that kind: its derivative is zero wherever it
+/// exists, and a cost that depends on it has a gradient.
 type Partial = fn(&Partials<'_>, usize, &Var) -> Option<Var>;
 
 /// What a [`Partial`] works from.
@@ -85,16 +88,19 @@ impl Elementwise {
             Err(Error::new(ErrorKind::Type, format!("expected {what}, found {dtype}; `cast` converts")))
         };
         let (dtype, weak) = match self.typing {
-            Typing::Where => promote_operands(types.iter().skip(1).copied()),
+            Typing::Where | Typing::Order => promote_operands(types.iter().skip(1).copied()),
             _ => promote_operands(types.iter().copied()),
         };
         Ok(match self.typing {
             Typing::Same => (dtype, weak),
             Typing::Number if dtype == DType::Bool => return fail("numbers", dtype),
             Typing::Number => (dtype, weak),
-            Typing::Float if dtype.is_float() => (dtype, weak),
-            Typing::Float if weak => (DType::F64, true),
-            Typing::Float => (default_float(), false),
+            Typing::Order if types.first().is_some_and(|ty| !ty.dtype.is_integer()) => {
+                return fail("whole numbers as the order", types[0].dtype);
+            }
+            Typing::Float | Typing::Order if dtype.is_float() => (dtype, weak),
+            Typing::Float | Typing::Order if weak => (DType::F64, true),
+            Typing::Float | Typing::Order => (default_float(), false),
             Typing::Compare | Typing::Logical => (DType::Bool, false),
             Typing::Bits if dtype.kind() == Kind::Float => return fail("bools or integers", dtype),
             Typing::Bits => (dtype, weak),
@@ -126,7 +132,10 @@ impl Op for Elementwise {
     fn settle(&self, operands: &[&Type], _attributes: &mut Attributes) -> Vec<Option<DType>> {
         match self.typing {
             Typing::Logical | Typing::Cast => Vec::new(),
-            Typing::Where => match operands.split_first().map(|(_, rest)| settle_float(rest, false)) {
+            Typing::Where | Typing::Order => match operands
+                .split_first()
+                .map(|(_, rest)| settle_float(rest, self.typing == Typing::Order))
+            {
                 Some(casts) if !casts.is_empty() => std::iter::once(None).chain(casts).collect(),
                 _ => Vec::new(),
             },

@@ -4,6 +4,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
 
 use super::Partials;
 use crate::graph::Var;
+use crate::tensor::DType;
 
 type Out = Option<Var>;
 type P<'a> = Partials<'a>;
@@ -17,6 +18,10 @@ pub(super) fn erfinv(p: &P<'_>, _: usize, g: &Var) -> Out {
 }
 pub(super) fn gamma(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * (p.y * p.x[0].digamma())) }
 pub(super) fn lgamma(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * p.x[0].digamma()) }
+pub(super) fn digamma(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * Var::weak(1i64).polygamma(&p.x[0])) }
+pub(super) fn polygamma(p: &P<'_>, i: usize, g: &Var) -> Out {
+    (i == 1).then(|| g * (p.x[0].cast(DType::I64) + 1).polygamma(&p.x[1]))
+}
 /// `sigmoid(x) * sigmoid(-x)`, which does not cancel where the sigmoid is near 1.
 pub(super) fn sigmoid(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * (p.y * (-&p.x[0]).sigmoid())) }
 pub(super) fn log_sigmoid(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * (-&p.x[0]).sigmoid()) }

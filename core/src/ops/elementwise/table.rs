@@ -24,7 +24,7 @@ pub(super) fn ops() -> Vec<Elementwise> {
     add("sub", two, Number, Some(d::sub), "The difference `x - y`.");
     add("mul", two, Same, Some(d::mul), "The product `x * y`. Bools: logical and.");
     add("div", two, Float, Some(d::div), "The quotient `x / y`; integers give floats.");
-    add("floor_div", two, Number, Some(d::zero), "The quotient rounded toward minus infinity, `x // y`; an integer divided by 0 gives 0.");
+    add("floor_div", two, Number, Some(d::steps), "The quotient rounded toward minus infinity, `x // y`; an integer divided by 0 gives 0. Its gradient is 0.");
     add("mod", two, Number, Some(d::modulo), "The remainder of `x // y`, with the sign of `y`; an integer modulo 0 gives 0.");
     add("pow", two, Number, Some(d::pow), "`x` to the power `y`, `x ** y`.");
     add("maximum", two, Same, Some(d::maximum), "The larger of the two; NaN if either is. At ties the gradient is split evenly.");
@@ -36,13 +36,13 @@ pub(super) fn ops() -> Vec<Elementwise> {
 
     add("neg", one, Number, Some(d::neg), "`-x`.");
     add("abs", one, Number, Some(d::abs), "The absolute value; its gradient at 0 is 0.");
-    add("sign", one, Number, Some(d::zero), "-1, 0 or 1, by the sign.");
+    add("sign", one, Number, Some(d::steps), "-1, 0 or 1, by the sign; NaN stays NaN. Its gradient is 0.");
     add("square", one, Number, Some(d::square), "`x * x`.");
     add("relu", one, Number, Some(d::relu), "`maximum(x, 0)`, with gradient 0 at 0.");
-    add("floor", one, Number, Some(d::zero), "Rounded toward minus infinity.");
-    add("ceil", one, Number, Some(d::zero), "Rounded toward infinity.");
-    add("round", one, Number, Some(d::zero), "Rounded to the nearest whole number, halves to even.");
-    add("trunc", one, Number, Some(d::zero), "Rounded toward zero.");
+    add("floor", one, Number, Some(d::steps), "Rounded toward minus infinity. The gradient is 0, as of all that is constant in steps.");
+    add("ceil", one, Number, Some(d::steps), "Rounded toward infinity. Its gradient is 0.");
+    add("round", one, Number, Some(d::steps), "Rounded to the nearest whole number, halves to even. Its gradient is 0.");
+    add("trunc", one, Number, Some(d::steps), "Rounded toward zero. Its gradient is 0.");
     add("reciprocal", one, Float, Some(d::reciprocal), "`1 / x`.");
     add("sqrt", one, Float, Some(d::sqrt), "The square root; NaN for negative numbers.");
     add("exp", one, Float, Some(d::exp), "e to the power x.");
@@ -70,7 +70,9 @@ pub(super) fn ops() -> Vec<Elementwise> {
     add("erfinv", one, Float, Some(s::erfinv), "The inverse of `erf`.");
     add("gamma", one, Float, Some(s::gamma), "The gamma function (DLMF 5.2.1).");
     add("lgamma", one, Float, Some(s::lgamma), "The logarithm of the absolute value of the gamma function.");
-    add("digamma", one, Float, None, "The derivative of `lgamma` (DLMF 5.2.2). Its own derivative is not there yet.");
+    add("digamma", one, Float, Some(s::digamma), "The derivative of `lgamma` (DLMF 5.2.2).");
+    add("polygamma", &["n", "x"], Order, Some(s::polygamma),
+        "The derivative of order `n`, a whole number, of `digamma` at `x` (DLMF 5.15); NaN where n is negative.\n\n    polygamma(1, x)");
     add("sigmoid", one, Float, Some(s::sigmoid), "The logistic function `1 / (1 + exp(-x))`.");
     add("log_sigmoid", one, Float, Some(s::log_sigmoid), "`log(sigmoid(x))` without cancellation.");
     add("softplus", one, Float, Some(s::softplus), "`log(1 + exp(x))` without overflow.");
@@ -99,7 +101,7 @@ pub(super) fn ops() -> Vec<Elementwise> {
 
     add("clip", &["x", "lo", "hi"], Same, Some(d::clip), "`minimum(maximum(x, lo), hi)`; the gradient in x is 1 within the bounds, ends included.");
     add("where", &["condition", "x", "y"], Where, Some(d::select), "x where the condition holds, else y. Gradients are selected likewise, never multiplied by 0.");
-    add("stop_gradient", one, Same, Some(d::zero), "x, as a constant for gradients.");
+    add("stop_gradient", one, Same, Some(d::held), "x, as a constant for gradients.");
     add("grad_barrier", one, Same, Some(d::identity), "x, out of reach of rewrites until gradients with respect to it are expanded.");
 
     let dtype = attribute("dtype", AttributeKind::DType, None, "the dtype to convert to");

@@ -1,0 +1,503 @@
+//! Every op of the registry either has its derivatives checked here or is listed with the reason why it
+//! has none: reverse mode against central differences, forward mode against reverse, and the same of
+//! the gradient itself, over shapes that broadcast, are empty or have one element.
+//!
+//! Lengths are known in one run and unknown until the call in another, as derivatives are built
+//! differently.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use arignote::autodiff::{CheckOptions, check_gradients};
+use arignote::config::Config;
+use arignote::graph::Var;
+use arignote::ops::{Attribute, Attributes, IndexBound, IndexItem, grad, registry, where_};
+use arignote::runtime::{Function, FunctionBuilder, Session};
+use arignote::tensor::{DType, Tensor};
+
+/// Ops without derivatives, each with the reason.
+const EXCUSED: &[(&str, &str)] = &[
+    ("eq ne lt le gt ge isnan isinf isfinite logical_and logical_or logical_xor logical_not all any", "the result is bool"),
+    ("bitwise_and bitwise_or bitwise_xor bitwise_not shift_left shift_right", "of bools and integers only"),
+    ("argmax argmin shape", "the result is an integer"),
+    ("zeros ones eye arange zeros_like ones_like one_hot", "no operand's value, or only an integer's, is in the result"),
+    ("uniform normal", "draws depend on a key of integers only"),
+    ("stop_gradient", "has no gradient by its meaning; the filetests hold it"),
+    ("grad vjp jvp", "derivatives themselves: the second derivatives of this file are theirs"),
+];
+
+type Body = Box<dyn Fn(&[Var]) -> Var>;
+
+/// A function to check at a point.
+struct Case {
+    label: String,
+    point: Vec<Tensor>,
+    body: Body,
+}
+
+fn session() -> Session {
+    let config = Config::default().with("device", "reference").unwrap();
+    let config = config.with("fallback", Vec::<String>::new()).unwrap();
+    arignote::session_with(config).unwrap()
+}
+
+fn size(shape: &[usize]) -> usize {
+    shape.iter().product()
+}
+
+/// Values spread over an interval, no two of a test's alike: multiples of the golden ratio, modulo 1.
+fn spread(shape: &[usize], (low, high): (f64, f64), seed: usize) -> Tensor {
+    let at = |i: usize| ((i + 1 + 37 * seed) as f64 * 0.618_033_988_749_894_9).fract();
+    Tensor::from_vec((0..size(shape)).map(|i| low + (high - low) * at(i)).collect(), shape).unwrap()
+}
+
+fn apply(op: &str, operands: &[Var]) -> Var {
+    Var::apply(op, operands, Attributes::new())
+}
+
+const ONE: &[&[usize]] = &[&[], &[1], &[0], &[7], &[2, 0], &[3, 5]];
+const TWO: &[[&[usize]; 2]] =
+    &[[&[], &[]], [&[], &[3]], [&[3], &[1]], [&[2, 3], &[3]], [&[2, 1], &[1, 3]], [&[0], &[1]], [&[5, 1, 2], &[3, 1]]];
+const THREE: &[[&[usize]; 3]] =
+    &[[&[], &[], &[]], [&[3], &[], &[1]], [&[2, 1], &[3], &[]], [&[1], &[0], &[1]], [&[2, 3], &[2, 1], &[2, 3]]];
+
+/// Elementwise ops with an interval for each operand; an op may have several rows.
+fn elementwise() -> Vec<(&'static str, Vec<(f64, f64)>)> {
+    let any = (-2.0, 2.0);
+    let positive = (0.4, 2.5);
+    let within = (-0.8, 0.8);
+    let mut rows: Vec<(&str, Vec<(f64, f64)>)> = Vec::new();
+    for op in ["neg", "square", "exp", "exp2", "expm1", "sin", "cos", "arctan", "sinh", "cosh", "tanh", "arcsinh", "erf",
+        "erfc", "sigmoid", "log_sigmoid", "softplus", "silu", "grad_barrier"]
+    {
+        rows.push((op, vec![any]));
+    }
+    for op in ["sqrt", "log", "log2", "log10", "log1p", "abs", "relu", "reciprocal", "gamma", "lgamma", "digamma"] {
+        rows.push((op, vec![positive]));
+    }
+    for op in ["abs", "relu", "reciprocal", "gamma", "lgamma", "digamma", "log1p"] {
+        rows.push((op, vec![(-0.7, -0.2)]));
+    }
+    for op in ["arcsin", "arccos", "arctanh", "erfinv", "tan"] {
+        rows.push((op, vec![within]));
+    }
+    for op in ["sign", "floor", "ceil", "round", "trunc"] {
+        rows.push((op, vec![(1.1, 1.4)]));
+    }
+    rows.extend([
+        ("arccosh", vec![(1.3, 3.0)]),
+        ("log1mexp", vec![(-3.0, -0.2)]),
+        ("add", vec![any, any]),
+        ("sub", vec![any, any]),
+        ("mul", vec![any, any]),
+        ("div", vec![any, positive]),
+        ("div", vec![any, (-2.0, -0.5)]),
+        ("floor_div", vec![(2.2, 2.4), (0.95, 0.99)]),
+        ("mod", vec![(2.2, 2.4), (0.95, 0.99)]),
+        ("mod", vec![(-2.4, -2.2), (0.95, 0.99)]),
+        ("pow", vec![positive, any]),
+        ("maximum", vec![any, any]),
+        ("minimum", vec![any, any]),
+        ("arctan2", vec![positive, any]),
+        ("arctan2", vec![any, (-2.0, -0.3)]),
+        ("logaddexp", vec![any, any]),
+        ("hypot", vec![positive, any]),
+        ("xlogy", vec![any, positive]),
+        ("clip", vec![any, (-1.1, -0.9), (0.9, 1.1)]),
+    ]);
+    rows
+}
+
+fn elementwise_cases() -> BTreeMap<&'static str, Vec<Case>> {
+    let mut cases: BTreeMap<&'static str, Vec<Case>> = BTreeMap::new();
+    for (op, domains) in elementwise() {
+        let shapes: Vec<&[&[usize]]> = match domains.len() {
+            1 => ONE.iter().map(std::slice::from_ref).collect(),
+            2 => TWO.iter().map(<[_; 2]>::as_slice).collect(),
+            _ => THREE.iter().map(<[_; 3]>::as_slice).collect(),
+        };
+        for shapes in shapes {
+            let operands = shapes.iter().zip(&domains).enumerate();
+            let point = operands.map(|(i, (shape, domain))| spread(shape, *domain, i)).collect();
+            let body: Body = Box::new(move |x| apply(op, x));
+            cases.entry(op).or_default().push(Case { label: format!("{op} of {shapes:?}"), point, body });
+        }
+    }
+    cases
+}
+
+/// Cases of one op, added one by one.
+struct Cases<'a> {
+    op: &'static str,
+    list: &'a mut Vec<Case>,
+}
+
+impl Cases<'_> {
+    fn add(&mut self, shapes: &[&[usize]], body: impl Fn(&[Var]) -> Var + 'static) {
+        self.within((-2.0, 2.0), shapes, body);
+    }
+
+    fn within(&mut self, domain: (f64, f64), shapes: &[&[usize]], body: impl Fn(&[Var]) -> Var + 'static) {
+        let point = shapes.iter().enumerate().map(|(i, shape)| spread(shape, domain, i)).collect();
+        self.at(point, body);
+    }
+
+    fn at(&mut self, point: Vec<Tensor>, body: impl Fn(&[Var]) -> Var + 'static) {
+        let shapes: Vec<&[usize]> = point.iter().map(Tensor::shape).collect();
+        let label = format!("{} #{} of {shapes:?}", self.op, self.list.len());
+        self.list.push(Case { label, point, body: Box::new(body) });
+    }
+}
+
+fn with(name: &str, value: impl Into<Attribute>) -> Attributes {
+    Attributes::new().with(name, value)
+}
+
+fn integers(values: &[i64]) -> Tensor {
+    Tensor::vector(values.to_vec())
+}
+
+fn other_cases() -> BTreeMap<&'static str, Vec<Case>> {
+    let mut cases: BTreeMap<&'static str, Vec<Case>> = BTreeMap::new();
+    let mut of = |op: &'static str, fill: &dyn Fn(&mut Cases<'_>)| {
+        fill(&mut Cases { op, list: cases.entry(op).or_default() });
+    };
+    elementwise_with_attributes(&mut of);
+    reductions(&mut of);
+    products(&mut of);
+    shapes(&mut of);
+    networks(&mut of);
+    indices(&mut of);
+    of("full", &|c| {
+        c.add(&[&[]], |x| Var::apply("full", &[Var::constant(integers(&[2, 3])), x[0].clone()], Attributes::new()));
+        c.add(&[&[]], |x| Var::apply("full", &[Var::constant(integers(&[0, 3])), x[0].clone()], Attributes::new()));
+    });
+    cases
+}
+
+type Of<'a> = &'a mut dyn FnMut(&'static str, &dyn Fn(&mut Cases<'_>));
+
+fn elementwise_with_attributes(of: Of<'_>) {
+    of("cast", &|c| {
+        for &shape in ONE {
+            c.add(&[shape], |x| x[0].cast(DType::F64));
+        }
+    });
+    of("gelu", &|c| {
+        for form in ["none", "tanh"] {
+            for &shape in ONE {
+                c.add(&[shape], move |x| Var::apply("gelu", x, with("approximate", form)));
+            }
+        }
+    });
+    of("pow", &|c| {
+        for exponent in [-1.0, 0.0, 0.5, 1.0, 2.0, 3.0] {
+            c.within((0.4, 2.5), &[&[3]], move |x| x[0].pow(&Var::weak(exponent)));
+        }
+        c.within((-2.5, -0.4), &[&[3]], |x| x[0].pow(&Var::weak(3i64)));
+        c.add(&[&[3]], |x| Var::weak(2.0).pow(&x[0]));
+    });
+    of("polygamma", &|c| {
+        for order in [0i64, 1, 2, 5] {
+            for &shape in ONE {
+                c.within((0.6, 2.5), &[shape], move |x| Var::weak(order).polygamma(&x[0]));
+            }
+            c.within((-0.7, -0.3), &[&[3]], move |x| Var::weak(order).polygamma(&x[0]));
+        }
+        let orders = || Tensor::from_vec(vec![1i64, 2, 0], &[3, 1]).unwrap();
+        c.at(vec![orders(), spread(&[2], (0.6, 2.5), 0)], |x| x[0].polygamma(&x[1]));
+    });
+    of("where", &|c| {
+        let mask = |shape: &[usize]| Tensor::from_vec((0..size(shape)).map(|i| i % 3 == 0).collect(), shape).unwrap();
+        for [condition, x, y] in THREE {
+            let point = vec![mask(condition), spread(x, (-2.0, 2.0), 0), spread(y, (-2.0, 2.0), 1)];
+            c.at(point, |x| where_(&x[0], &x[1].square(), &(&x[2] * 3.0).sin()));
+        }
+    });
+}
+
+fn reductions(of: Of<'_>) {
+    let axes = || [Attribute::None, Attribute::Int(0), Attribute::Int(-1), Attribute::from(vec![-1, 0]), Attribute::List(Vec::new())];
+    for op in ["sum", "prod", "mean", "logsumexp", "max", "min"] {
+        of(op, &|c| {
+            for shape in [&[2, 3][..], &[1, 1], &[2, 3, 2], &[0, 3]] {
+                let needs_elements = matches!(op, "max" | "min");
+                for axis in axes().into_iter().filter(|_| !needs_elements || size(shape) > 0) {
+                    for keep in [false, true] {
+                        let attributes = with("axis", axis.clone()).with("keepdims", keep);
+                        c.add(&[shape], move |x| Var::apply(op, x, attributes.clone()));
+                    }
+                }
+            }
+            c.add(&[&[]], |x| apply(op, x));
+            c.add(&[&[7]], |x| apply(op, x));
+        });
+    }
+    of("prod", &|c| {
+        for x in [vec![2.0, 0.0, 3.0], vec![0.0, 5.0, 0.0], vec![0.0, 0.0, 0.0, 2.0], vec![-1.5, 2.0, -0.5]] {
+            c.at(vec![Tensor::vector(x)], |x| x[0].prod(None));
+        }
+        let rows = Tensor::from_vec(vec![0.0, 2.0, 3.0, 4.0, 0.0, 0.0], &[2, 3]).unwrap();
+        c.at(vec![rows], |x| x[0].prod(Some(1)));
+    });
+    of("sum_to", &|c| {
+        for (from, to) in [(&[2, 3][..], &[1, 3][..]), (&[2, 3], &[]), (&[4, 2, 3], &[2, 1]), (&[0, 3], &[3]), (&[3], &[3])] {
+            let to = integers(to);
+            c.add(&[from], move |x| apply("sum_to", &[x[0].clone(), Var::constant(to.clone())]));
+        }
+    });
+}
+
+fn products(of: Of<'_>) {
+    let ranks: &[[&[usize]; 2]] = &[
+        [&[3], &[3]], [&[2, 3], &[3]], [&[3], &[3, 2]], [&[2, 3], &[3, 4]], [&[0, 3], &[3, 2]], [&[2, 0], &[0, 3]],
+        [&[4, 2, 3], &[3, 2]], [&[4, 2, 3], &[3]], [&[3], &[4, 3, 2]], [&[2, 3], &[4, 3, 2]], [&[5, 1, 2, 3], &[2, 3, 1]],
+        [&[1, 2, 3], &[4, 3, 2]], [&[0, 2, 3], &[3, 2]], [&[1, 1], &[1, 1]],
+    ];
+    of("matmul", &|c| ranks.iter().for_each(|pair| c.add(pair, |x| x[0].matmul(&x[1]))));
+    of("dot", &|c| {
+        let pairs: &[[&[usize]; 2]] =
+            &[[&[], &[2]], [&[3], &[3]], [&[2, 3], &[3, 4]], [&[2, 3], &[4, 3, 2]], [&[2, 2, 3], &[2, 3, 1]], [&[2, 0], &[3, 0, 2]]];
+        pairs.iter().for_each(|pair| c.add(pair, |x| x[0].dot(&x[1])));
+    });
+    of("outer", &|c| TWO.iter().for_each(|pair| c.add(pair, |x| x[0].outer(&x[1]))));
+}
+
+fn shapes(of: Of<'_>) {
+    let sizes = |sizes: &[i64]| Var::constant(integers(sizes));
+    of("reshape", &|c| {
+        for (from, to) in [(&[2, 3][..], &[3, 2][..]), (&[2, 3], &[-1]), (&[], &[1, 1]), (&[1], &[]), (&[0, 3], &[3, -1]), (&[4], &[2, -1])] {
+            c.add(&[from], move |x| x[0].reshape(to));
+        }
+    });
+    of("transpose", &|c| {
+        for axes in [vec![2, 0, 1], vec![0, -1, 1], vec![0, 1, 2]] {
+            c.add(&[&[2, 3, 4]], move |x| x[0].transpose(&axes));
+        }
+        ONE.iter().for_each(|&shape| c.add(&[shape], |x| x[0].t()));
+    });
+    of("broadcast_to", &|c| {
+        for (from, to) in [(&[][..], &[2, 3][..]), (&[3], &[2, 3]), (&[2, 1], &[4, 2, 3]), (&[1], &[0]), (&[3], &[3]), (&[0], &[2, 0])] {
+            let to = sizes(to);
+            c.add(&[from], move |x| x[0].broadcast_to_var(&to));
+        }
+    });
+    of("expand_dims", &|c| {
+        for axis in [0, -1, 1] {
+            c.add(&[&[3]], move |x| x[0].expand_dims(axis));
+        }
+        c.add(&[&[]], |x| x[0].expand_dims(0));
+    });
+    of("squeeze", &|c| {
+        c.add(&[&[1, 3, 1]], |x| x[0].squeeze(0));
+        c.add(&[&[1, 3, 1]], |x| x[0].squeeze(-1));
+        c.add(&[&[1, 3, 1]], |x| Var::apply("squeeze", x, with("axis", vec![0, 2])));
+        c.add(&[&[1]], |x| x[0].squeeze(0));
+    });
+    of("concatenate", &|c| {
+        for axis in [0, -1] {
+            let join = move |x: &[Var]| Var::apply("concatenate", x, with("axis", axis));
+            c.add(&[&[2, 2], &[2, 2], &[2, 2]], join);
+            c.add(&[&[3]], join);
+        }
+        c.add(&[&[2, 1], &[2, 0], &[2, 4]], |x| Var::apply("concatenate", x, with("axis", 1)));
+    });
+    of("stack", &|c| {
+        for axis in [0, 1, -1] {
+            c.add(&[&[2, 3], &[2, 3]], move |x| Var::apply("stack", x, with("axis", axis)));
+        }
+        c.add(&[&[], &[], &[]], |x| Var::apply("stack", x, with("axis", 0)));
+        c.add(&[&[0]], |x| Var::apply("stack", x, with("axis", 0)));
+    });
+    of("flip", &|c| {
+        for axis in [Attribute::None, Attribute::Int(0), Attribute::Int(-1), Attribute::from(vec![1, 0])] {
+            c.add(&[&[2, 3]], move |x| Var::apply("flip", x, with("axis", axis.clone())));
+        }
+        ONE.iter().for_each(|&shape| c.add(&[shape], |x| apply("flip", x)));
+    });
+    of("flatten", &|c| ONE.iter().for_each(|&shape| c.add(&[shape], |x| x[0].flatten())));
+    of("swapaxes", &|c| {
+        c.add(&[&[2, 3, 4]], |x| x[0].swapaxes(0, -1));
+        c.add(&[&[2, 3]], |x| x[0].swapaxes(1, 1));
+    });
+}
+
+fn networks(of: Of<'_>) {
+    for op in ["softmax", "log_softmax"] {
+        of(op, &|c| {
+            for axis in [0, -1] {
+                for shape in [&[3][..], &[2, 3], &[1], &[2, 3, 2], &[0, 3], &[3, 0]] {
+                    c.add(&[shape], move |x| Var::apply(op, x, with("axis", axis)));
+                }
+            }
+        });
+    }
+    of("cross_entropy", &|c| {
+        c.at(vec![spread(&[2, 4], (-2.0, 2.0), 0), integers(&[3, 0])], |x| x[0].cross_entropy(&x[1]));
+        c.at(vec![spread(&[4], (-2.0, 2.0), 0), Tensor::scalar(2i64)], |x| x[0].cross_entropy(&x[1]));
+        c.at(vec![spread(&[0, 4], (-2.0, 2.0), 0), integers(&[])], |x| x[0].cross_entropy(&x[1]));
+        let labels = Tensor::from_vec(vec![0u8, 1, 2, 0, 1, 2], &[3, 2]).unwrap();
+        c.at(vec![spread(&[3, 2, 3], (-2.0, 2.0), 0), labels], |x| x[0].cross_entropy(&x[1]));
+    });
+}
+
+/// Indices with the number of integer or bool operands that they refer to, and whether a place occurs
+/// twice.
+fn items() -> Vec<(Vec<IndexItem>, Vec<Tensor>)> {
+    let slice = |start: Option<i64>, stop: Option<i64>, step| {
+        let end = |end: Option<i64>| end.map_or(IndexBound::Open, IndexBound::At);
+        IndexItem::Slice { start: end(start), stop: end(stop), step }
+    };
+    let dynamic = IndexItem::Slice { start: IndexBound::Operand(0), stop: IndexBound::Open, step: 1 };
+    let operand = IndexItem::Operand;
+    let mask = Tensor::vector(vec![true, false, true]);
+    vec![
+        (vec![IndexItem::At(-1)], vec![]),
+        (vec![IndexItem::At(0), IndexItem::At(1)], vec![]),
+        (vec![slice(Some(1), None, 1), IndexItem::NewAxis], vec![]),
+        (vec![IndexItem::Ellipsis, slice(None, None, -2)], vec![]),
+        (vec![slice(Some(3), None, 1)], vec![]),
+        (vec![dynamic], vec![Tensor::scalar(1i64)]),
+        (vec![operand(0)], vec![Tensor::scalar(2i64)]),
+        (vec![operand(0)], vec![integers(&[2, 0])]),
+        (vec![operand(0)], vec![integers(&[2, 0, 2, -1])]),
+        (vec![operand(0)], vec![integers(&[])]),
+        (vec![operand(0), operand(1)], vec![integers(&[0, 2, 0]), integers(&[1, 0, 1])]),
+        (vec![slice(None, Some(2), 1), operand(0)], vec![Tensor::from_vec(vec![0i64, 1, 1, 0], &[2, 2]).unwrap()]),
+        (vec![operand(0)], vec![mask.clone()]),
+        (vec![operand(0), IndexItem::At(0)], vec![mask]),
+    ]
+}
+
+fn indices(of: Of<'_>) {
+    let x = || spread(&[3, 2], (-2.0, 2.0), 0);
+    let attributes = |items: Vec<IndexItem>| with("index", Attribute::Index(items));
+    of("index", &|c| {
+        for (items, operands) in items() {
+            let attributes = attributes(items);
+            c.at([vec![x()], operands].concat(), move |x| Var::apply("index", x, attributes.clone()));
+        }
+    });
+    for op in ["set_at", "add_at"] {
+        of(op, &|c| {
+            for (items, operands) in items() {
+                // A scalar for every place, and one value for each.
+                let all = Var::constant(x()).index(items.clone(), &operands.iter().cloned().map(Var::constant).collect::<Vec<_>>());
+                let full = all.ty().unwrap().known_shape();
+                let full = full.unwrap_or_else(|| panic!("{:?}", all.ty()));
+                for shape in [&[][..], full.as_slice()] {
+                    let attributes = attributes(items.clone());
+                    let point = [vec![x(), spread(shape, (-2.0, 2.0), 1)], operands.clone()].concat();
+                    c.at(point, move |x| Var::apply(op, x, attributes.clone()));
+                }
+            }
+        });
+    }
+    of("take", &|c| {
+        let places = Tensor::from_vec(vec![1i64, 0, 1, -1], &[2, 2]).unwrap();
+        for axis in [Attribute::None, Attribute::Int(0), Attribute::Int(-1)] {
+            for indices in [places.clone(), Tensor::scalar(1i64), integers(&[])] {
+                let attributes = with("axis", axis.clone());
+                c.at(vec![x(), indices], move |x| Var::apply("take", x, attributes.clone()));
+            }
+        }
+    });
+}
+
+/// Evaluates with one session; what was compiled for the outputs before is used again.
+struct Evaluator {
+    session: Session,
+    compiled: RefCell<Option<(Vec<Var>, Function)>>,
+}
+
+impl Evaluator {
+    fn call(&self, inputs: &[Var], outputs: &[Var], point: &[Tensor]) -> arignote::Result<Vec<Tensor>> {
+        let mut compiled = self.compiled.borrow_mut();
+        if let Some((known, function)) = &*compiled
+            && known.len() == outputs.len()
+            && known.iter().zip(outputs).all(|(a, b)| a.is(b))
+        {
+            return function.call(point);
+        }
+        let builder = inputs.iter().fold(FunctionBuilder::new("f"), FunctionBuilder::input);
+        let function = outputs.iter().fold(builder, FunctionBuilder::output).build(&self.session)?;
+        let results = function.call(point);
+        *compiled = Some((outputs.to_vec(), function));
+        results
+    }
+
+    /// First and second derivatives of a case; the failure, if there is one.
+    fn check(&self, case: &Case) -> Vec<String> {
+        let evaluate = |inputs: &[Var], outputs: &[Var], point: &[Tensor]| self.call(inputs, outputs, point);
+        let checked = |what: &str, point: &[Tensor], f: &dyn Fn(&[Var]) -> Var| {
+            let error = check_gradients(f, point, &evaluate, CheckOptions::default()).err()?;
+            Some(format!("{}, {what}: {error}", case.label))
+        };
+        let hidden_point = [case.point.clone(), vec![Tensor::scalar(i64::MAX)]].concat();
+        let gradient = |x: &[Var]| gradient_of(&case.body, x);
+        [
+            checked("first derivative", &case.point, &case.body),
+            checked("first derivative, unknown lengths", &hidden_point, &|x| (case.body)(&hidden(x))),
+            checked("second derivative", &case.point, &gradient),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+/// The arguments but the last, cut off behind the last on every axis: their lengths are not known.
+fn hidden(arguments: &[Var]) -> Vec<Var> {
+    let Some((end, rest)) = arguments.split_last() else { return Vec::new() };
+    let cut = IndexItem::Slice { start: IndexBound::Open, stop: IndexBound::Operand(0), step: 1 };
+    let hide = |x: &Var| x.index(vec![cut.clone(); x.ty().unwrap().rank()], std::slice::from_ref(end));
+    rest.iter().map(|x| if x.ty().unwrap().rank() == 0 { x.clone() } else { hide(x) }).collect()
+}
+
+/// A scalar that depends on every element of the gradient, and on every float argument so that it is
+/// differentiable where the gradient is constant.
+fn gradient_of(body: &Body, arguments: &[Var]) -> Var {
+    let floats: Vec<&Var> = arguments.iter().filter(|x| x.ty().unwrap().dtype.is_float()).collect();
+    let y = body(arguments);
+    let weights = |x: &Var, seed: usize| {
+        let shape = x.ty().unwrap().known_shape().unwrap();
+        Var::constant(spread(&shape, (0.5, 1.5), seed))
+    };
+    let cost = match y.ty().unwrap().known_shape() {
+        Some(_) => (&y * weights(&y, 1)).sum(None),
+        None => y.square().sum(None),
+    };
+    let terms = floats.iter().zip(grad(&cost, &floats)).map(|(x, g)| (g * weights(x, 2)).sum(None) + x.square().sum(None));
+    terms.fold(Var::scalar(0.0), |sum, term| sum + term)
+}
+
+fn check(cases: BTreeMap<&'static str, Vec<Case>>) {
+    let evaluator = Evaluator { session: session(), compiled: RefCell::new(None) };
+    let failures: Vec<String> = cases.values().flatten().flat_map(|case| evaluator.check(case)).collect();
+    assert!(failures.is_empty(), "{} failed:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn derivatives_of_elementwise_ops() {
+    check(elementwise_cases());
+}
+
+#[test]
+fn derivatives_of_all_other_ops() {
+    check(other_cases());
+}
+
+#[test]
+fn every_op_is_checked_or_excused() {
+    let (elementwise, other) = (elementwise_cases(), other_cases());
+    let checked: BTreeSet<&str> = elementwise.keys().chain(other.keys()).copied().collect();
+    let excused: BTreeSet<&str> = EXCUSED.iter().flat_map(|(ops, _)| ops.split(' ')).collect();
+    let both: Vec<_> = checked.intersection(&excused).collect();
+    assert!(both.is_empty(), "on both lists: {both:?}");
+    let listed: BTreeSet<&str> = checked.union(&excused).copied().collect();
+    let known: Vec<String> = registry().iter().map(|op| op.name().to_owned()).collect();
+    let missing: Vec<_> = known.iter().filter(|op| !listed.contains(op.as_str())).collect();
+    assert!(missing.is_empty(), "neither checked nor excused: {missing:?}");
+    let unknown: Vec<_> = listed.iter().filter(|op| !known.iter().any(|known| known == *op)).collect();
+    assert!(unknown.is_empty(), "no such ops: {unknown:?}");
+}
