@@ -72,7 +72,7 @@ pub fn digamma(x: f64) -> f64 {
         let (a, b) = (TERMS as f64 + x, TERMS as f64 + ROOT);
         let integral = if near == 0.0 { 1.0 / b } else { (near / b).ln_1p() / near };
         let derivative = (1.0 / (a * b)) * (1.0 / a + 1.0 / b);
-        let third = 2.0 * derivative / (a * b) * 3.0;
+        let third = 6.0 / (a * b) * (1.0 / a + 1.0 / b) * (1.0 / (a * a) + 1.0 / (b * b));
         return near * (total + integral + 0.5 / (a * b) + derivative / 12.0 - third / 720.0);
     }
     while x < 12.0 {
