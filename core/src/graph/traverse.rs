@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{NodeKind, Var};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 /// One value of every node that the outputs need, operands before users. The order depends on the
 /// graph alone.
@@ -55,8 +55,9 @@ pub fn depends_on(var: &Var, source: &Var) -> bool {
     false
 }
 
-/// The outputs rebuilt with some values replaced by others. What does not depend on a replaced value
-/// is shared with the old graph. Replacements are not themselves searched.
+/// The outputs rebuilt with some values (inputs, states or intermediate ones) replaced by others. What
+/// does not depend on a replaced value is shared with the old graph. Replacements are made at once: they
+/// are not searched themselves. One without a dtype of its own takes that of what it replaces.
 ///
 /// ```
 /// use arignote_core::graph::{Var, clone_with};
@@ -68,10 +69,13 @@ pub fn depends_on(var: &Var, source: &Var) -> bool {
 /// ```
 ///
 /// # Errors
-/// If a replacement has a type that does not fit where it is put.
+/// If a replacement has another dtype or rank than what it replaces, or dims that cannot be equal, or
+/// does not fit where it is put.
 pub fn clone_with(outputs: &[Var], replacements: &[(Var, Var)]) -> Result<Vec<Var>> {
-    let mut map: FxHashMap<(u64, u32), Var> =
-        replacements.iter().map(|(old, new)| (old.key(), new.clone())).collect();
+    let mut map: FxHashMap<(u64, u32), Var> = FxHashMap::default();
+    for (old, new) in replacements {
+        map.insert(old.key(), fitted(old, new)?);
+    }
     for var in topological_order(outputs) {
         let NodeKind::Apply(op, attributes) = var.node().kind() else { continue };
         let operands: Vec<Var> = var.node().operands().iter().map(|operand| renewed(&map, operand)).collect();
@@ -88,46 +92,22 @@ pub fn clone_with(outputs: &[Var], replacements: &[(Var, Var)]) -> Result<Vec<Va
     Ok(outputs.iter().map(|output| renewed(&map, output)).collect())
 }
 
-fn renewed(map: &FxHashMap<(u64, u32), Var>, var: &Var) -> Var {
-    map.get(&var.key()).unwrap_or(var).clone()
+/// A replacement with the dtype of what it replaces.
+fn fitted(old: &Var, new: &Var) -> Result<Var> {
+    let (wanted, found) = (old.ty()?, new.ty()?);
+    let adopts = found.weak && found.dtype.kind() <= wanted.dtype.kind();
+    let fits = (found.dtype == wanted.dtype || adopts)
+        && found.rank() == wanted.rank()
+        && found.dims.iter().zip(&wanted.dims).all(|(a, b)| a.compatible(b));
+    if !fits {
+        let message = format!("a value of type {wanted} cannot be replaced by one of type {found}");
+        let error = Error::new(ErrorKind::Type, message).at(new.node().location());
+        let castable = found.dtype != wanted.dtype && found.rank() == wanted.rank();
+        return Err(if castable { error.note(format!("convert it with `cast(DType::{:?})`", wanted.dtype)) } else { error });
+    }
+    Ok(if found.dtype == wanted.dtype { new.clone() } else { new.cast(wanted.dtype) })
 }
 
-/// Whether two lists of values compute the same from the same: equal ops, attributes and constants in
-/// the same places. Inputs correspond as given by `pairs`; others must be identical.
-pub fn same_graph(left: &[Var], right: &[Var], pairs: &[(Var, Var)]) -> bool {
-    if left.len() != right.len() {
-        return false;
-    }
-    let mut classes: FxHashMap<(u64, u32), u64> = FxHashMap::default();
-    for (number, (a, b)) in pairs.iter().enumerate() {
-        classes.insert(a.key(), number as u64);
-        classes.insert(b.key(), number as u64);
-    }
-    let mut numbers: FxHashMap<Vec<u8>, u64> = FxHashMap::default();
-    let mut next = pairs.len() as u64;
-    let all: Vec<Var> = left.iter().chain(right).cloned().collect();
-    for var in topological_order(&all) {
-        let mut key = Vec::new();
-        match var.node().kind() {
-            NodeKind::Apply(op, attributes) => {
-                key.extend(format!("{}{attributes:?}", op.name()).bytes());
-                for operand in var.node().operands() {
-                    key.extend(classes.get(&operand.key()).copied().unwrap_or(u64::MAX).to_le_bytes());
-                }
-            }
-            NodeKind::Constant(constant) => {
-                key.extend(format!("{}{:?}{}", constant.value.dtype(), constant.value.shape(), constant.weak).bytes());
-                key.extend(constant.value.to_bytes());
-            }
-            NodeKind::Input(_) | NodeKind::State(_) => key.extend(format!("leaf {}", var.node().id()).bytes()),
-        }
-        let number = *numbers.entry(key).or_insert_with(|| {
-            next += 1 << 8;
-            next
-        });
-        for sibling in var.siblings() {
-            classes.entry(sibling.key()).or_insert(number + sibling.output() as u64);
-        }
-    }
-    left.iter().zip(right).all(|(a, b)| classes.get(&a.key()) == classes.get(&b.key()))
+fn renewed(map: &FxHashMap<(u64, u32), Var>, var: &Var) -> Var {
+    map.get(&var.key()).unwrap_or(var).clone()
 }

@@ -66,7 +66,8 @@ impl FunctionBuilder {
     ///
     /// # Errors
     /// If an expression is ill-typed, a gradient does not exist, an input is missing or repeated, two
-    /// updates name one state, an update has another type than its state, or no device runs an op.
+    /// outputs have one name, two updates name one state, an update or given has another type than what
+    /// it stands for, or no device runs an op.
     pub fn build(self, session: &Session) -> Result<Function> {
         let graph = self.finish()?;
         Function::compile(session, graph)
@@ -83,6 +84,14 @@ impl FunctionBuilder {
         for (i, update) in self.graph.updates.iter().enumerate() {
             if self.graph.updates[..i].iter().any(|other| other.state.is(&update.state)) {
                 return fail(format!("the state `{}` is updated twice", update.state.name()));
+            }
+        }
+        for (i, (name, value)) in self.graph.outputs.iter().enumerate() {
+            if let Some(name) = name
+                && self.graph.outputs[..i].iter().any(|(other, _)| other.as_ref() == Some(name))
+            {
+                let message = format!("two outputs are named `{name}`");
+                return Err(Error::new(ErrorKind::Type, message).at(value.node().location()));
             }
         }
         let outputs = self.graph.outputs.iter().map(|(_, value)| value.clone());

@@ -9,6 +9,7 @@ use crate::autodiff;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{FunctionGraph, Graph, Location, NodeId, NodeKind, State, ValueId, Var};
 use crate::plugin::{CompileOptions, Executable, Program, StatementNote};
+use crate::rewrite::shapes::same_shape;
 use crate::rewrite::{Firing, Phase};
 use crate::runtime::Session;
 use crate::tensor::{DType, Dim, Tensor, Type};
@@ -246,9 +247,11 @@ impl<'a> Builder<'a> {
         }
         let updated: Vec<State> = function.updates.iter().map(|update| update.state.clone()).collect();
         let (mut steps, mut nodes, mut programs) = (Vec::new(), Vec::new(), Vec::new());
+        // A new value that a state may refuse after the last step forbids overwriting any old one.
+        let certain = self.updates_certainly_fit(function);
         for (number, group) in groups.iter().enumerate() {
-            let last = number + 1 == groups.len();
-            let (step, program) = self.step(group, number, &group_of, &updated, last, &mut nodes)?;
+            let donates = certain && number + 1 == groups.len();
+            let (step, program) = self.step(group, number, &group_of, &updated, donates, &mut nodes)?;
             let device = self.session.devices()[group.device].0.clone();
             steps.push(step);
             programs.push((device, program));
@@ -285,6 +288,22 @@ impl<'a> Builder<'a> {
         })
     }
 
+    /// Whether every call gives all updated states values of their types.
+    fn updates_certainly_fit(&self, function: &FunctionGraph) -> bool {
+        let values = self.graph.outputs().iter().skip(function.outputs.len());
+        function.updates.iter().zip(values).all(|(update, &value)| {
+            let mut dims = self.graph.ty(value).dims.iter().zip(&update.state.ty().dims);
+            let known = dims.all(|(dim, wanted)| wanted.known().is_none() || wanted == dim);
+            let old = || {
+                let is_old = |id: &&NodeId| {
+                    matches!(self.graph.node(**id).kind, NodeKind::State(state) if state.is(&update.state))
+                };
+                self.order.iter().find(is_old).copied()
+            };
+            known || old().is_some_and(|old| same_shape(&self.graph, old.output(0), value))
+        })
+    }
+
     /// The slot of a value; a constant gets one on demand.
     fn slot(&mut self, value: ValueId) -> usize {
         if let Some(&slot) = self.slots.get(&value) {
@@ -299,7 +318,7 @@ impl<'a> Builder<'a> {
     }
 
     fn step(
-        &mut self, group: &Group, number: usize, group_of: &FxHashMap<NodeId, usize>, updated: &[State], last: bool,
+        &mut self, group: &Group, number: usize, group_of: &FxHashMap<NodeId, usize>, updated: &[State], donates: bool,
         reports: &mut Vec<NodeReport>,
     ) -> Result<(Step, Program)> {
         let mut part = Graph::new();
@@ -358,7 +377,7 @@ impl<'a> Builder<'a> {
             .iter()
             .map(|value| match self.graph.node(value.node).kind {
                 NodeKind::State(state) => {
-                    last && updated.iter().any(|s| s.is(state)) && !self.graph.outputs().contains(value)
+                    donates && updated.iter().any(|s| s.is(state)) && !self.graph.outputs().contains(value)
                 }
                 _ => false,
             })

@@ -40,8 +40,8 @@ impl Function {
     pub fn call(&self, arguments: &[Tensor]) -> Result<Vec<Tensor>> {
         let count = self.graph.inputs.len();
         if arguments.len() > count {
-            let message = format!("{} takes {count} arguments, {} were given", self.title(), arguments.len());
-            return Err(Error::new(ErrorKind::Runtime, message));
+            let message = format!("{} takes {count} inputs, {} were given", self.title(), arguments.len());
+            return Err(Error::new(ErrorKind::Runtime, message).note(self.inputs_note()));
         }
         let mut filled = arguments.to_vec();
         for position in arguments.len()..count {
@@ -62,7 +62,7 @@ impl Function {
                 let error = Error::new(ErrorKind::Runtime, format!("{} has no input `{name}`", self.title()));
                 return Err(match nearest(name, names.iter().copied()) {
                     Some(near) => error.note(format!("did you mean `{near}`?")),
-                    None => error.note(format!("its inputs: {}", names.join(", "))),
+                    None => error.note(self.inputs_note()),
                 });
             };
             if filled[position].replace(value.clone()).is_some() {
@@ -78,11 +78,18 @@ impl Function {
     }
 
     fn default(&self, position: usize) -> Result<Tensor> {
-        self.graph.defaults[position].clone().ok_or_else(|| {
+        self.graph.defaults.get(position).cloned().flatten().ok_or_else(|| {
             let ty = self.graph.inputs[position].ty().map_or(String::new(), ToString::to_string);
             let message = format!("{} needs the input `{}: {ty}`", self.title(), self.input_names()[position]);
             Error::new(ErrorKind::Runtime, message)
         })
+    }
+
+    fn inputs_note(&self) -> String {
+        match self.input_names().as_slice() {
+            [] => "it has no inputs".to_owned(),
+            names => format!("its inputs: {}", names.join(", ")),
+        }
     }
 
     fn title(&self) -> String {
@@ -100,6 +107,21 @@ impl Function {
     /// The outputs' names in order, where they have one.
     pub fn output_names(&self) -> Vec<Option<&str>> {
         self.graph.outputs.iter().map(|(name, _)| name.as_deref()).collect()
+    }
+
+    /// The place of the output of this name among the results of a call.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn output_position(&self, name: &str) -> Result<usize> {
+        let names = self.output_names();
+        names.iter().position(|known| *known == Some(name)).ok_or_else(|| {
+            let error = Error::new(ErrorKind::Runtime, format!("{} has no output `{name}`", self.title()));
+            match nearest(name, names.iter().copied().flatten()) {
+                Some(near) => error.note(format!("did you mean `{near}`?")),
+                None => error,
+            }
+        })
     }
 
     /// The states that the function reads or updates.

@@ -97,9 +97,10 @@ fn parse_npy(bytes: &[u8]) -> Result<Tensor, String> {
         Some(after.trim_start())
     };
     let descr = field("descr").and_then(|text| text.split('\'').nth(1)).ok_or("the header has no 'descr'")?;
+    let kind = descr.strip_prefix(['<', '|', '=']).unwrap_or_default();
     let dtype = DType::ALL
         .into_iter()
-        .find(|&dtype| npy_name(dtype).is_some_and(|name| name[1..] == descr[1..] && !descr.starts_with('>')))
+        .find(|&dtype| npy_name(dtype).is_some_and(|name| &name[1..] == kind))
         .ok_or_else(|| format!("dtype '{descr}' is not supported (little-endian bool, integers and floats are)"))?;
     let fortran = field("fortran_order").ok_or("the header has no 'fortran_order'")?.starts_with("True");
     let shape: Vec<usize> = field("shape")
@@ -183,13 +184,17 @@ pub fn save_state(path: &Path, session: &Session, states: &[State]) -> Result<()
 /// Sets states from a safetensors file: all of them, or none if anything does not fit.
 ///
 /// # Errors
-/// If the file cannot be read, is cut short, lacks a state, or holds another dtype or shape.
+/// If the file cannot be read, is cut short, lacks a state, or holds another dtype or shape; or if two
+/// states have one name.
 pub fn load_state(path: &Path, session: &Session, states: &[State]) -> Result<()> {
     let bytes = std::fs::read(path).map_err(|error| io_error(path, format!("cannot read: {error}")))?;
     let file = SafeTensors::deserialize(&bytes)
         .map_err(|error| io_error(path, format!("this is not a whole safetensors file: {error}")))?;
-    let mut values = Vec::new();
+    let mut values: Vec<(&State, Tensor)> = Vec::new();
     for state in states {
+        if values.iter().any(|(known, _)| known.name() == state.name()) {
+            return Err(io_error(path, format!("two states are named `{}`", state.name())));
+        }
         let Ok(view) = file.tensor(state.name()) else {
             let error = io_error(path, format!("there is no tensor `{}` for the state of that name", state.name()));
             return Err(match nearest(state.name(), file.names()) {
@@ -205,10 +210,7 @@ pub fn load_state(path: &Path, session: &Session, states: &[State]) -> Result<()
         };
         values.push((state, Tensor::from_bytes(dtype, view.shape(), view.data())?));
     }
-    for (state, value) in values {
-        session.set(state, value)?;
-    }
-    Ok(())
+    session.set_all(values)
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use rustc_hash::FxHashMap;
+
 use super::HostServices;
 use crate::config::{Config, Mode, OptionSpec};
 use crate::error::{Error, ErrorKind, Result};
@@ -408,11 +410,13 @@ impl Session {
         &self, graph: &Graph, statements: &[NodeId], overwrites: &[Vec<(usize, usize)>], donate: &[bool],
     ) -> Result<Vec<StatementNote>> {
         let enabled = !self.inner.rewrites.exclude.iter().any(|name| name == "inplace");
-        let allowed = |id: NodeId| match statements.iter().position(|&known| known == id) {
-            Some(at) if enabled => overwrites[at].clone(),
+        let pairs: FxHashMap<NodeId, &Vec<(usize, usize)>> = statements.iter().copied().zip(overwrites).collect();
+        let allowed = |id: NodeId| match pairs.get(&id) {
+            Some(&pairs) if enabled => pairs.clone(),
             _ => Vec::new(),
         };
-        let donated = |id: NodeId| graph.inputs().iter().position(|&input| input == id).is_some_and(|at| donate[at]);
+        let given: FxHashMap<NodeId, bool> = graph.inputs().iter().copied().zip(donate.iter().copied()).collect();
+        let donated = |id: NodeId| given.get(&id).copied().unwrap_or(false);
         let views = |id: NodeId| usual_views(graph, id);
         let plan = Statements { graph, order: statements, allowed: &allowed, donated: &donated, views: &views };
         let notes = plan.plan();
@@ -438,11 +442,30 @@ impl Session {
     /// # Errors
     /// If the value is not of the state's type; the state then keeps its value.
     pub fn set(&self, state: &State, value: Tensor) -> Result<()> {
-        if !state.ty().admits(value.dtype(), value.shape()) {
-            let message = format!("the state `{}` is {}, not {}", state.name(), state.ty(), value.ty());
+        self.set_all(vec![(state, value)])
+    }
+
+    /// Sets the values of different states at once: no call sees some of them new and some old.
+    ///
+    /// # Errors
+    /// If a value is not of its state's type; all states then keep their values.
+    pub fn set_all(&self, mut values: Vec<(&State, Tensor)>) -> Result<()> {
+        for (state, value) in &values {
+            if !state.ty().admits(value.dtype(), value.shape()) {
+                let message = format!("the state `{}` is {}, not {}", state.name(), state.ty(), value.ty());
+                return Err(Error::new(ErrorKind::Runtime, message));
+            }
+        }
+        // Locks are taken in the order in which calls take them.
+        values.sort_by_key(|(state, _)| state.address());
+        if let Some(pair) = values.windows(2).find(|pair| pair[0].0.is(pair[1].0)) {
+            let message = format!("the state `{}` is set twice", pair[0].0.name());
             return Err(Error::new(ErrorKind::Runtime, message));
         }
-        *state.lock() = StateValue::Host(value);
+        let guards: Vec<_> = values.iter().map(|(state, _)| state.lock()).collect();
+        for (mut guard, (_, value)) in guards.into_iter().zip(&values) {
+            *guard = StateValue::Host(value.clone());
+        }
         Ok(())
     }
 
