@@ -4,6 +4,7 @@
 //!
 //! - `# input NAME = LITERAL`: an argument, taken in the dtype of the input;
 //! - `# expect LITERAL`: the next result, equal to a relative tolerance;
+//! - `# dtypes D ...`: the dtypes of all results, in order;
 //! - `# tolerance T`: of the file, 1e-12 unless given (f32 results: 1e-6);
 //! - `# expect-error TEXT`: compiling or calling fails, and the error contains the text.
 
@@ -79,10 +80,17 @@ fn run(session: &Session, path: &Path) -> Result<(), String> {
             if expected.is_empty() {
                 return Err("the file expects nothing".to_owned());
             }
+            if expected.len() != results.len() {
+                return Err(format!("{} results, but {} are expected", results.len(), expected.len()));
+            }
+            if let Some(wanted) = directive("dtypes").first() {
+                let found: Vec<&str> = results.iter().map(|result| result.dtype().name()).collect();
+                if !wanted.split_whitespace().eq(found.iter().copied()) {
+                    return Err(format!("the results are {}, expected {wanted}", found.join(" ")));
+                }
+            }
             for (position, expected) in expected.iter().enumerate() {
-                let Some(found) = results.get(position) else {
-                    return Err(format!("result {position} is missing"));
-                };
+                let found = &results[position];
                 let usual = if found.dtype() == DType::F32 { 1e-6 } else { 1e-12 };
                 let tolerance = directive("tolerance").first().map_or(usual, |text| text.trim().parse().unwrap());
                 let wanted = literal(session, expected, None);

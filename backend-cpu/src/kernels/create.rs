@@ -56,9 +56,10 @@ fn value_shape<'a>(operands: &[Option<View<'a>>]) -> &'a [usize] {
 pub fn arange(call: &mut Call<'_, '_>) -> Result<()> {
     let start = if call.operands.len() > 1 { Some(call.operand(0)?) } else { None };
     let step = call.optional(2);
+    let fractions = call.operands.iter().flatten().any(|view| view.dtype.is_float());
     let result = &mut call.results[0];
     let dtype = result.dtype;
-    if dtype.is_float() {
+    if dtype.is_float() || fractions {
         let one = |view: Option<View<'_>>, default: f64| view.and_then(|v| v.cast::<f64>(DType::F64).first().copied()).unwrap_or(default);
         let (start, step) = (one(start, 0.0), one(step, 1.0));
         stored_type!(dtype, T => for (i, out) in typed_mut::<T>(result.bytes).iter_mut().enumerate() {

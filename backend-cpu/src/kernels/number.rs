@@ -58,7 +58,10 @@ macro_rules! float {
             #[inline(always)] fn div(self, y: Self) -> Self { self / y }
             fn floor_div(self, y: Self) -> Self {
                 if y == 0.0 { return self / y; }
-                let quotient = (self - self.modulo(y)) / y;
+                let rest = self % y;
+                // By the truncated remainder, which stays finite where y is infinite.
+                let down = rest != 0.0 && (rest < 0.0) != (y < 0.0);
+                let quotient = (self - rest) / y - if down { 1.0 } else { 0.0 };
                 let floor = quotient.floor();
                 if quotient == 0.0 { (0.0 as $T).copysign(self / y) }
                 else if quotient - floor > 0.5 { floor + 1.0 } else { floor }
