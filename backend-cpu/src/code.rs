@@ -112,7 +112,8 @@ impl Code {
         &self, view: &NodeView<'_>, shapes: &[&[usize]], value: &dyn Fn(usize) -> Option<Tensor>,
     ) -> Result<Option<Vec<Shape>>> {
         let Some((op, attributes)) = view.apply() else { return Ok(None) };
-        let sizes = op.size_operands(attributes);
+        let types: Vec<&Type> = view.operands.iter().map(|&operand| self.graph.ty(operand)).collect();
+        let sizes = op.size_operands(&types, attributes);
         let mut values = HashMap::new();
         for &operand in &sizes {
             if operand >= shapes.len() { continue; }

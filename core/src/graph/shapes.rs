@@ -104,7 +104,8 @@ fn concrete(op: &dyn Op, operands: &[Operand<'_>], attributes: &Attributes) -> R
         return Ok(results);
     };
     let mut values: Vec<Option<Tensor>> = vec![None; operands.len()];
-    for at in op.size_operands(attributes) {
+    let types: Vec<&Type> = operands.iter().map(|operand| operand.ty).collect();
+    for at in op.size_operands(&types, attributes) {
         let Some(operand) = operands.get(at) else { continue };
         match sizes(operand) {
             Some(value) => values[at] = Some(value),

@@ -1,8 +1,10 @@
 //! Ops that make tensors: zeros, ones, one value, ranges, the identity matrix.
 
+use super::elementwise::like_dtype;
+use super::sizes::{dims_of_sizes, shape_of_sizes, sizes, value_of};
 use super::{
     Attribute, AttributeKind, Attributes, Inferred, Jvp, Op, Operand, Param, ParamKind, Registry, ShapeOperand,
-    Vjp, promote_operands, settle_float,
+    Vjp, nth, promote_operands, settle_float,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Var;
@@ -10,13 +12,13 @@ use crate::tensor::{DType, Dim, Shape, Tensor, Type};
 
 /// Registers the family.
 pub fn register(registry: &mut Registry) {
-    let dtype = || attribute("dtype", AttributeKind::DType, Some(Attribute::None), "the dtype of the result");
-    let operand = |name, doc| Param { name, kind: ParamKind::Operand, doc };
+    let dtype = || Param::attribute("dtype", AttributeKind::DType, Some(Attribute::None), "the dtype of the result");
+    let operand = Param::operand;
     let optional = |name, doc| Param { name, kind: ParamKind::OptionalOperand, doc };
     let spread = || Param { name: "shape", kind: ParamKind::SpreadSizes, doc: "the lengths of the axes" };
     let sizes = || Param { name: "shape", kind: ParamKind::Sizes, doc: "the lengths of the axes" };
     let like = || vec![operand("x", "gives shape and dtype")];
-    let k = attribute("k", AttributeKind::Int, Some(Attribute::Int(0)), "which diagonal; positive ones lie above");
+    let k = Param::attribute("k", AttributeKind::Int, Some(Attribute::Int(0)), "which diagonal; positive ones lie above");
     let mut add = |name, rule, params, doc| registry.add(Create { name, rule, params, doc });
     add("zeros", Rule::Filled, vec![spread(), dtype()],
         "Zeros of a shape. Without a `dtype` they take that of the operand they meet.\n\n    zeros(2, n, dtype=f32)");
@@ -39,10 +41,6 @@ pub fn register(registry: &mut Registry) {
     add("ones_like", Rule::Like, like(), "Ones of the shape and dtype of `x`.\n\n    ones_like(x)");
 }
 
-fn attribute(name: &'static str, kind: AttributeKind, default: Option<Attribute>, doc: &'static str) -> Param {
-    Param { name, kind: ParamKind::Attribute(kind, default), doc }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rule {
     Filled,
@@ -61,46 +59,6 @@ struct Create {
 
 fn type_error<T>(message: impl Into<String>) -> Result<T> {
     Err(Error::new(ErrorKind::Type, message))
-}
-
-fn missing(index: usize) -> Error {
-    Error::new(ErrorKind::Type, format!("operand {index} is missing"))
-}
-
-fn nth<T>(operands: &[T], index: usize) -> Result<&T> {
-    operands.get(index).ok_or_else(|| missing(index))
-}
-
-/// The dims that an `i64` vector of sizes stands for, as far as they are known.
-pub(super) fn dims_of_sizes(operand: &Operand<'_>) -> Result<Vec<Dim>> {
-    if !operand.ty.dtype.is_integer() && operand.ty.dims.first().and_then(Dim::known) != Some(0) {
-        return type_error(format!("a shape is a vector of whole numbers, not {}", operand.ty));
-    }
-    let [length] = operand.ty.dims.as_slice() else {
-        return type_error(format!("a shape is a vector of whole numbers, not {}", operand.ty));
-    };
-    if let Some(constant) = operand.constant {
-        let size = |value: i64| usize::try_from(value).map(Dim::Known);
-        let dims: std::result::Result<Vec<Dim>, _> = constant.to_i64_vec().into_iter().map(size).collect();
-        return dims.or_else(|_| type_error(format!("a shape has no negative lengths: {constant}")));
-    }
-    match (operand.sizes, length) {
-        (Some(sizes), _) => Ok(sizes.to_vec()),
-        (None, Dim::Known(rank)) => Ok(vec![Dim::Unknown; *rank]),
-        _ => type_error("the number of axes must be known: the length of the shape operand is not"),
-    }
-}
-
-/// The shape that the value of a vector of sizes stands for.
-pub(super) fn shape_of_sizes(operand: &ShapeOperand<'_>) -> Result<Shape> {
-    let value = value_of(operand)?;
-    let sizes = value.to_i64_vec();
-    let shape: std::result::Result<Shape, _> = sizes.iter().map(|&size| usize::try_from(size)).collect();
-    shape.map_err(|_| Error::new(ErrorKind::Runtime, format!("a shape has no negative lengths: {sizes:?}")))
-}
-
-fn value_of<'a>(operand: &ShapeOperand<'a>) -> Result<&'a Tensor> {
-    operand.value.ok_or_else(|| Error::new(ErrorKind::Internal, "the value of an operand that decides sizes is missing"))
 }
 
 /// The dim that an integer scalar stands for, as far as it is known.
@@ -209,17 +167,7 @@ impl Create {
 }
 
 impl Op for Create {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn params(&self) -> &[Param] {
-        &self.params
-    }
-
-    fn doc(&self) -> &str {
-        self.doc
-    }
+    described!();
 
     fn settle(&self, operands: &[&Type], attributes: &mut Attributes) -> Vec<Option<DType>> {
         if self.rule == Rule::Arange && attributes.dtype("dtype").is_ok_and(|given| given.is_none()) {
@@ -272,13 +220,13 @@ impl Op for Create {
     fn shapes(&self, operands: &[ShapeOperand<'_>], _attributes: &Attributes) -> Result<Vec<Shape>> {
         let first = nth(operands, 0)?;
         let shape = match self.rule {
-            Rule::Filled | Rule::Full => shape_of_sizes(first)?,
+            Rule::Filled | Rule::Full => shape_of_sizes(first, self.name)?,
             Rule::Arange => {
-                let values = operands.iter().map(value_of).collect::<Result<Vec<&Tensor>>>()?;
+                let values = operands.iter().map(|operand| value_of(operand, self.name)).collect::<Result<Vec<&Tensor>>>()?;
                 Shape::from_slice(&[arange_length(&values)?])
             }
             Rule::Eye => {
-                let length = |operand| shape_of_sizes(operand).map(|shape| shape.first().copied().unwrap_or(0));
+                let length = |operand| shape_of_sizes(operand, self.name).map(|shape| shape.first().copied().unwrap_or(0));
                 let rows = length(first)?;
                 Shape::from_slice(&[rows, operands.get(1).map_or(Ok(rows), length)?])
             }
@@ -287,11 +235,10 @@ impl Op for Create {
         Ok(vec![shape])
     }
 
-    fn size_operands(&self, _attributes: &Attributes) -> Vec<usize> {
+    fn size_operands(&self, types: &[&Type], _attributes: &Attributes) -> Vec<usize> {
         match self.rule {
             Rule::Filled | Rule::Full => vec![0],
-            Rule::Arange => vec![0, 1, 2],
-            Rule::Eye => vec![0, 1],
+            Rule::Arange | Rule::Eye => (0..types.len()).collect(),
             Rule::Like => Vec::new(),
         }
     }
@@ -303,7 +250,7 @@ impl Op for Create {
             && value.ty()?.dtype.is_float()
         {
             let sum = Var::apply("sum", std::slice::from_ref(g), Attributes::new());
-            cotangents[1] = Some(cast_like(sum, value)?);
+            cotangents[1] = Some(like_dtype(sum, value));
         }
         Ok(cotangents)
     }
@@ -322,21 +269,6 @@ impl Op for Create {
         // A negative length or a step of 0.
         self.rule != Rule::Like
     }
-}
-
-/// `g` in the dtype of `x`.
-pub(super) fn cast_like(g: Var, x: &Var) -> Result<Var> {
-    let wanted = x.ty()?.dtype;
-    match g.ty() {
-        Ok(ty) if ty.dtype != wanted => Ok(Var::apply("cast", &[g], Attributes::new().with("dtype", wanted))),
-        _ => Ok(g),
-    }
-}
-
-/// A constant vector of sizes.
-#[track_caller]
-pub(super) fn sizes(shape: &[usize]) -> Var {
-    Var::constant(Tensor::vector(shape.iter().map(|&length| length as i64).collect()))
 }
 
 /// Zeros of a shape.
@@ -367,9 +299,4 @@ pub fn eye(n: usize, dtype: DType) -> Var {
 #[track_caller]
 pub fn arange(stop: i64, dtype: DType) -> Var {
     Var::apply("arange", &[Var::scalar(stop)], Attributes::new().with("dtype", dtype))
-}
-
-/// The sizes `[-1]`, to which `reshape` flattens.
-pub(super) fn flat() -> Var {
-    Var::constant(Tensor::vector(vec![-1i64]))
 }

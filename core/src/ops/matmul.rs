@@ -2,13 +2,15 @@
 
 use super::elementwise::unbroadcast;
 use super::shape::stack;
-use super::{Attributes, Inferred, Jvp, Op, Operand, Param, ParamKind, Registry, ShapeOperand, Vjp, promote_operands, settle_float};
+use super::{Attributes, Inferred, Jvp, Op, Operand, Param, Registry, ShapeOperand, Vjp, promote_operands, settle_float};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Location, Var};
 use crate::tensor::{DType, Dim, Shape, Type, broadcast_dims, broadcast_shapes};
 
 struct MatMul {
+    name: &'static str,
     params: Vec<Param>,
+    doc: &'static str,
 }
 
 /// `dot` and `outer`, which are given by other ops.
@@ -20,8 +22,13 @@ struct Sugar {
 
 /// Registers the family.
 pub fn register(registry: &mut Registry) {
-    let operand = |name| Param { name, kind: ParamKind::Operand, doc: "a vector, a matrix or a stack of matrices" };
-    registry.add(MatMul { params: vec![operand("x"), operand("y")] });
+    let operand = |name| Param::operand(name, "a vector, a matrix or a stack of matrices");
+    registry.add(MatMul {
+        name: "matmul",
+        params: vec![operand("x"), operand("y")],
+        doc: "The matrix product `x @ y`. A vector on the left is a row, on the right a column, and its axis is dropped \
+              from the result; axes before the last two broadcast.",
+    });
     registry.add(Sugar {
         name: "dot",
         params: vec![operand("x"), operand("y")],
@@ -41,18 +48,7 @@ fn scalar_error() -> Error {
 }
 
 impl Op for MatMul {
-    fn name(&self) -> &str {
-        "matmul"
-    }
-
-    fn params(&self) -> &[Param] {
-        &self.params
-    }
-
-    fn doc(&self) -> &str {
-        "The matrix product `x @ y`. A vector on the left is a row, on the right a column, and its axis is dropped \
-         from the result; axes before the last two broadcast."
-    }
+    described!();
 
     fn settle(&self, operands: &[&Type], _attributes: &mut Attributes) -> Vec<Option<DType>> {
         settle_float(operands, false)
@@ -176,17 +172,7 @@ impl Sugar {
 }
 
 impl Op for Sugar {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn params(&self) -> &[Param] {
-        &self.params
-    }
-
-    fn doc(&self) -> &str {
-        self.doc
-    }
+    described!();
 
     fn settle(&self, operands: &[&Type], _attributes: &mut Attributes) -> Vec<Option<DType>> {
         settle_float(operands, false)

@@ -5,6 +5,23 @@
 //! function, named once in [`FAMILIES`]. Nothing outside this folder knows an op's Rust type:
 //! everything else finds ops by name in the [`Registry`] and asks through the trait.
 
+/// The methods of [`Op`] that are fields in every op of the core.
+macro_rules! described {
+    () => {
+        fn name(&self) -> &str {
+            self.name
+        }
+
+        fn params(&self) -> &[Param] {
+            &self.params
+        }
+
+        fn doc(&self) -> &str {
+            self.doc
+        }
+    };
+}
+
 mod attributes;
 pub mod create;
 pub mod elementwise;
@@ -18,6 +35,7 @@ mod registry;
 #[cfg(test)]
 mod shape_tests;
 pub mod shape;
+mod sizes;
 mod symbolic;
 
 pub use attributes::{Attribute, Attributes, IndexBound, IndexItem, normalize_axis};
@@ -73,6 +91,20 @@ pub enum ParamKind {
     SpreadSizes,
     /// A literal attribute. `None` means that it must be given.
     Attribute(AttributeKind, Option<Attribute>),
+}
+
+impl Param {
+    /// An operand that must be given.
+    pub fn operand(name: &'static str, doc: &'static str) -> Param {
+        Param { name, kind: ParamKind::Operand, doc }
+    }
+
+    /// An attribute; without a default it must be given.
+    pub fn attribute(
+        name: &'static str, kind: AttributeKind, default: Option<Attribute>, doc: &'static str,
+    ) -> Param {
+        Param { name, kind: ParamKind::Attribute(kind, default), doc }
+    }
 }
 
 /// What literals an attribute takes.
@@ -135,9 +167,9 @@ pub trait Op: Send + Sync + 'static {
     /// If the shapes do not fit.
     fn shapes(&self, operands: &[ShapeOperand<'_>], attributes: &Attributes) -> Result<Vec<Shape>>;
 
-    /// The operands whose values, not only shapes, decide the shapes of the results.
-    fn size_operands(&self, attributes: &Attributes) -> Vec<usize> {
-        let _ = attributes;
+    /// The operands, of these types, whose values, not only shapes, decide the shapes of the results.
+    fn size_operands(&self, types: &[&Type], attributes: &Attributes) -> Vec<usize> {
+        let _ = (types, attributes);
         Vec::new()
     }
 
@@ -227,6 +259,11 @@ pub struct Jvp<'a> {
     pub tangents: &'a [Option<Var>],
     /// The attributes of the application.
     pub attributes: &'a Attributes,
+}
+
+/// One of the operands of a call, of a list that may be too short.
+fn nth<T>(operands: &[T], index: usize) -> Result<&T> {
+    operands.get(index).ok_or_else(|| Error::new(ErrorKind::Type, format!("operand {index} is missing")))
 }
 
 /// The error of an op that has no gradient.

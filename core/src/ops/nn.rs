@@ -1,7 +1,7 @@
 //! The softmax family, stable by construction.
 
 use super::{
-    Attribute, AttributeKind, Attributes, Inferred, Jvp, Op, Operand, Param, ParamKind, Registry, ShapeOperand, Vjp,
+    Attribute, AttributeKind, Attributes, Inferred, Jvp, Op, Operand, Param, Registry, ShapeOperand, Vjp,
     default_float, normalize_axis, settle_float,
 };
 use crate::error::{Error, ErrorKind, Result};
@@ -24,12 +24,9 @@ struct Nn {
 
 /// Registers the family.
 pub fn register(registry: &mut Registry) {
-    let operand = |name, doc| Param { name, kind: ParamKind::Operand, doc };
-    let axis = || Param {
-        name: "axis",
-        kind: ParamKind::Attribute(AttributeKind::Int, Some(Attribute::Int(-1))),
-        doc: "the axis along which the results sum to 1",
-    };
+    let operand = Param::operand;
+    let axis =
+        || Param::attribute("axis", AttributeKind::Int, Some(Attribute::Int(-1)), "the axis along which the results sum to 1");
     let x = || operand("x", "scores");
     registry.add(Nn {
         kind: Kind::Softmax, name: "softmax", params: vec![x(), axis()],
@@ -48,17 +45,7 @@ pub fn register(registry: &mut Registry) {
 }
 
 impl Op for Nn {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn params(&self) -> &[Param] {
-        &self.params
-    }
-
-    fn doc(&self) -> &str {
-        self.doc
-    }
+    described!();
 
     fn settle(&self, operands: &[&Type], _attributes: &mut Attributes) -> Vec<Option<DType>> {
         settle_float(&operands[..operands.len().min(1)], true)
@@ -86,7 +73,7 @@ impl Op for Nn {
             let message = "labels have the axes of the logits without the last, the classes";
             return Err(Error::new(ErrorKind::Type, message));
         }
-        let dims = labels.dims.iter().zip(&x.dims).map(|(label, logit)| super::shape::meet(label, logit));
+        let dims = labels.dims.iter().zip(&x.dims).map(|(label, logit)| super::sizes::meet(label, logit));
         Ok(vec![Type { dtype, weak: x.weak, dims: dims.collect() }.into()])
     }
 

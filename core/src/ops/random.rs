@@ -1,6 +1,6 @@
 //! Random draws: a pure function of a key, so that equal keys give equal draws on every device.
 
-use super::create::{dims_of_sizes, shape_of_sizes, sizes};
+use super::sizes::{dims_of_sizes, shape_of_sizes, sizes};
 use super::{
     Attribute, AttributeKind, Attributes, Inferred, Jvp, Op, Operand, Param, ParamKind, Registry, ShapeOperand,
     Vjp, default_float,
@@ -13,13 +13,11 @@ use crate::tensor::{DType, Dim, Shape, Type};
 pub fn register(registry: &mut Registry) {
     let params = || {
         vec![
-            Param { name: "key", kind: ParamKind::Operand, doc: "`u64[2]`: seed and stream" },
+            Param::operand("key", "`u64[2]`: seed and stream"),
             Param { name: "shape", kind: ParamKind::SpreadSizes, doc: "the lengths of the axes" },
-            Param {
-                name: "dtype",
-                kind: ParamKind::Attribute(AttributeKind::DType, Some(Attribute::None)),
-                doc: "a float dtype; the config's `float` if left out",
-            },
+            Param::attribute(
+                "dtype", AttributeKind::DType, Some(Attribute::None), "a float dtype; the config's `float` if left out",
+            ),
         ]
     };
     registry.add(Draw {
@@ -45,17 +43,7 @@ struct Draw {
 }
 
 impl Op for Draw {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn params(&self) -> &[Param] {
-        &self.params
-    }
-
-    fn doc(&self) -> &str {
-        self.doc
-    }
+    described!();
 
     fn settle(&self, _operands: &[&Type], attributes: &mut Attributes) -> Vec<Option<DType>> {
         if attributes.dtype("dtype").is_ok_and(|given| given.is_none()) {
@@ -87,10 +75,10 @@ impl Op for Draw {
         if key.shape != [2] {
             return Err(Error::new(ErrorKind::Runtime, format!("a key has the shape [2], not {:?}", key.shape)));
         }
-        Ok(vec![shape_of_sizes(shape)?])
+        Ok(vec![shape_of_sizes(shape, self.name)?])
     }
 
-    fn size_operands(&self, _attributes: &Attributes) -> Vec<usize> {
+    fn size_operands(&self, _types: &[&Type], _attributes: &Attributes) -> Vec<usize> {
         vec![1]
     }
 

@@ -1,8 +1,9 @@
 //! Reductions: sums, products, extremes and the like over axes.
 
+use super::sizes::{Count, dims_of_sizes, shape_of_sizes};
 use super::{
     Attribute, AttributeKind, Attributes, Inferred, Jvp, Op, Operand, Param, ParamKind, Registry, ShapeOperand, Vjp,
-    default_float, no_gradient, where_, settle_float,
+    default_float, no_gradient, nth, where_, settle_float,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Var;
@@ -32,7 +33,9 @@ struct Reduce {
 
 /// `sum_to(x, shape)`: the inverse of `broadcast_to`.
 struct SumTo {
+    name: &'static str,
     params: Vec<Param>,
+    doc: &'static str,
 }
 
 /// Registers the family.
@@ -50,9 +53,9 @@ pub fn register(registry: &mut Registry) {
         (LogSumExp, "logsumexp", "`log(sum(exp(x)))` without overflow; -inf of nothing."),
     ];
     for (what, name, doc) in rows {
-        let attribute = |name, kind, default, doc| Param { name, kind: ParamKind::Attribute(kind, Some(default)), doc };
+        let attribute = |name, kind, default, doc| Param::attribute(name, kind, Some(default), doc);
         let mut params = vec![
-            Param { name: "x", kind: ParamKind::Operand, doc: "what is reduced" },
+            Param::operand("x", "what is reduced"),
             attribute("axis", AttributeKind::Axes, Attribute::None, "the axis or axes; all of them if none"),
         ];
         if matches!(what, Sum | Prod | Mean) {
@@ -62,10 +65,11 @@ pub fn register(registry: &mut Registry) {
         registry.add(Reduce { what, name, doc, params });
     }
     let params = vec![
-        Param { name: "x", kind: ParamKind::Operand, doc: "what is summed" },
+        Param::operand("x", "what is summed"),
         Param { name: "shape", kind: ParamKind::Sizes, doc: "a shape that broadcasts to that of x" },
     ];
-    registry.add(SumTo { params });
+    let doc = "x summed over the axes along which `shape` was broadcast to the shape of x: the inverse of `broadcast_to`.";
+    registry.add(SumTo { name: "sum_to", params, doc });
 }
 
 impl Reduce {
@@ -131,17 +135,7 @@ fn spread(value: &Var, x: &Var) -> Var {
 }
 
 impl Op for Reduce {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn params(&self) -> &[Param] {
-        &self.params
-    }
-
-    fn doc(&self) -> &str {
-        self.doc
-    }
+    described!();
 
     fn settle(&self, operands: &[&Type], attributes: &mut Attributes) -> Vec<Option<DType>> {
         let to_float = matches!(self.what, Mean | LogSumExp) && attributes.dtype("dtype").is_ok_and(|given| given.is_none());
@@ -159,7 +153,7 @@ impl Op for Reduce {
         // The number of elements, `prod(shape(x))`, is known as far as the shape is.
         let sizes = match (self.what, operands[0].sizes) {
             (Prod, Some(sizes)) if dims.is_empty() && dtype.is_integer() => {
-                Some(vec![super::shape::Count::of(sizes).dim()])
+                Some(vec![Count::of(sizes).dim()])
             }
             _ => None,
         };
@@ -262,21 +256,11 @@ impl Op for Reduce {
 }
 
 impl Op for SumTo {
-    fn name(&self) -> &str {
-        "sum_to"
-    }
-
-    fn params(&self) -> &[Param] {
-        &self.params
-    }
-
-    fn doc(&self) -> &str {
-        "x summed over the axes along which `shape` was broadcast to the shape of x: the inverse of `broadcast_to`."
-    }
+    described!();
 
     fn infer(&self, operands: &[Operand<'_>], _attributes: &Attributes) -> Result<Vec<Inferred>> {
         let x = operands[0].ty;
-        let dims = super::shape::dims_of_sizes(&operands[1])?;
+        let dims = dims_of_sizes(nth(operands, 1)?)?;
         if dims.len() > x.rank() {
             let message = format!("cannot sum {x} to {} axes", dims.len());
             return Err(Error::new(ErrorKind::Type, message));
@@ -291,7 +275,7 @@ impl Op for SumTo {
     }
 
     fn shapes(&self, operands: &[ShapeOperand<'_>], _attributes: &Attributes) -> Result<Vec<Shape>> {
-        let (x, shape) = (operands[0].shape, super::shape::shape_of_sizes(&operands[1], "sum_to")?);
+        let (x, shape) = (operands[0].shape, shape_of_sizes(nth(operands, 1)?, self.name)?);
         let fits = shape.len() <= x.len()
             && x.iter().rev().zip(shape.iter().rev()).all(|(from, to)| from == to || *to == 1);
         if !fits {
@@ -301,7 +285,7 @@ impl Op for SumTo {
         Ok(vec![shape])
     }
 
-    fn size_operands(&self, _attributes: &Attributes) -> Vec<usize> {
+    fn size_operands(&self, _types: &[&Type], _attributes: &Attributes) -> Vec<usize> {
         vec![1]
     }
 

@@ -15,11 +15,10 @@ struct Derivative {
 
 /// Registers the family.
 pub fn register(registry: &mut Registry) {
-    let operand = |name, doc| Param { name, kind: ParamKind::Operand, doc };
-    let disconnected = || Param {
-        name: "disconnected",
-        kind: ParamKind::Attribute(AttributeKind::Str, Some(Attribute::Str("error".into()))),
-        doc: "\"error\", or \"zero\" where the result does not depend on the value",
+    let operand = Param::operand;
+    let disconnected = || {
+        let doc = "\"error\", or \"zero\" where the result does not depend on the value";
+        Param::attribute("disconnected", AttributeKind::Str, Some(Attribute::Str("error".into())), doc)
     };
     let wrt = Param { name: "wrt", kind: ParamKind::Operands, doc: "what to differentiate in" };
     registry.add(Derivative {
@@ -39,17 +38,7 @@ pub fn register(registry: &mut Registry) {
 }
 
 impl Op for Derivative {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn params(&self) -> &[Param] {
-        &self.params
-    }
-
-    fn doc(&self) -> &str {
-        self.doc
-    }
+    described!();
 
     fn infer(&self, operands: &[Operand<'_>], attributes: &Attributes) -> Result<Vec<Inferred>> {
         let fail = |message: String| Err(Error::new(ErrorKind::Type, message));

@@ -13,7 +13,7 @@ mod tests;
 pub use builders::where_;
 
 use super::{
-    AttributeKind, Attributes, Inferred, Jvp, Op, Operand, Param, ParamKind, Registry, ShapeOperand, Vjp,
+    Attributes, Inferred, Jvp, Op, Operand, Param, ParamKind, Registry, ShapeOperand, Vjp,
     broadcast_operands, default_float, no_gradient, promote_operands, settle_float,
 };
 use crate::error::{Error, ErrorKind, Result};
@@ -74,14 +74,6 @@ pub fn register(registry: &mut Registry) {
     }
 }
 
-fn operand(name: &'static str) -> Param {
-    Param { name, kind: ParamKind::Operand, doc: "an operand" }
-}
-
-fn attribute(name: &'static str, kind: AttributeKind, default: Option<super::Attribute>, doc: &'static str) -> Param {
-    Param { name, kind: ParamKind::Attribute(kind, default), doc }
-}
-
 impl Elementwise {
     fn result_dtype(&self, types: &[&Type], attributes: &Attributes) -> Result<(DType, bool)> {
         let fail = |what: &str, dtype: DType| {
@@ -117,17 +109,7 @@ impl Elementwise {
 }
 
 impl Op for Elementwise {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn params(&self) -> &[Param] {
-        &self.params
-    }
-
-    fn doc(&self) -> &str {
-        self.doc
-    }
+    described!();
 
     fn settle(&self, operands: &[&Type], _attributes: &mut Attributes) -> Vec<Option<DType>> {
         match self.typing {
@@ -232,7 +214,7 @@ fn in_dtype_of(y: &Var, operands: &[Var]) -> Result<Vec<Var>> {
 }
 
 /// A derivative in the dtype of the value that it belongs to.
-fn like_dtype(g: Var, x: &Var) -> Var {
+pub(crate) fn like_dtype(g: Var, x: &Var) -> Var {
     match (g.ty(), x.ty()) {
         (Ok(found), Ok(wanted)) if found.dtype != wanted.dtype => g.cast(wanted.dtype),
         _ => g,

@@ -2,12 +2,13 @@
 
 use super::gradients as d;
 use super::special as s;
-use super::{Elementwise, Partial, Typing, attribute, operand};
-use crate::ops::{Attribute, AttributeKind};
+use super::{Elementwise, Partial, Typing};
+use crate::ops::{Attribute, AttributeKind, Param};
 
 /// All elementwise ops.
 pub(super) fn ops() -> Vec<Elementwise> {
     let mut ops = Vec::new();
+    let operand = |name| Param::operand(name, "an operand");
     let mut add = |name, operands: &[&'static str], typing, partial: Option<Partial>, doc| {
         let commutative = matches!(
             name,
@@ -104,13 +105,13 @@ pub(super) fn ops() -> Vec<Elementwise> {
     add("stop_gradient", one, Same, Some(d::held), "x, as a constant for gradients.");
     add("grad_barrier", one, Same, Some(d::identity), "x, out of reach of rewrites until gradients with respect to it are expanded.");
 
-    let dtype = attribute("dtype", AttributeKind::DType, None, "the dtype to convert to");
+    let dtype = Param::attribute("dtype", AttributeKind::DType, None, "the dtype to convert to");
     ops.push(Elementwise {
         name: "cast", params: vec![operand("x"), dtype], typing: Typing::Cast, partial: Some(d::identity),
         doc: "x converted to `dtype`: integers wrap, floats to integers truncate, to bool asks whether non-zero.",
         commutative: false,
     });
-    let approximate = attribute(
+    let approximate = Param::attribute(
         "approximate", AttributeKind::Str, Some(Attribute::Str("none".into())), "\"none\" for erf, \"tanh\" for the tanh form",
     );
     ops.push(Elementwise {
