@@ -1,6 +1,6 @@
 //! Scalar functions that neither the standard library nor `libm` has.
 
-use std::f64::consts::PI;
+use std::f64::consts::{FRAC_2_SQRT_PI, PI, SQRT_2};
 
 /// The logistic function.
 pub fn sigmoid(x: f64) -> f64 {
@@ -22,10 +22,16 @@ pub fn log1mexp(x: f64) -> f64 {
     if x > -std::f64::consts::LN_2 { (-x.exp_m1()).ln() } else { (-x.exp()).ln_1p() }
 }
 
-/// `x * Phi(x)`.
+/// `x Φ(x)` with `Φ` by `erfc`, which keeps the left tail; what rounding takes from `x / √2` is given
+/// back to first order, as the tail would enlarge it.
 pub fn gelu(x: f64) -> f64 {
-    if x == f64::NEG_INFINITY { return -0.0; }
-    0.5 * x * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2)
+    if x.is_infinite() {
+        return if x > 0.0 { x } else { -0.0 };
+    }
+    const SQRT_2_REST: f64 = -9.667_293_313_452_913e-17;
+    let t = -x / SQRT_2;
+    let rest = ((-t).mul_add(SQRT_2, -x) - t * SQRT_2_REST) / SQRT_2;
+    0.5 * x * (libm::erfc(t) - FRAC_2_SQRT_PI * (-t * t).exp() * rest)
 }
 
 /// The approximation of `gelu` by `tanh`.
@@ -42,50 +48,80 @@ pub fn logaddexp(x: f64, y: f64) -> f64 {
     x.max(y) + (-(x - y).abs()).exp().ln_1p()
 }
 
-/// The derivative of `lgamma`: recurrence upwards, then the asymptotic series; reflection below 0.
+/// The derivative of `lgamma`. Near its positive root as in Boost.Math (`digamma_imp_1_2`: a rational
+/// function times the distance from the root, which is kept in three parts), above 10 by the
+/// asymptotic series (DLMF 5.11.2), between by recurrence (5.5.2), below 0 by reflection (5.5.4),
+/// where the error near a root is a few ulp of 1, not of the result.
 pub fn digamma(x: f64) -> f64 {
     if x.is_nan() || x == f64::INFINITY {
         return x;
     }
     if x == 0.0 {
-        return if x.is_sign_negative() { f64::INFINITY } else { f64::NEG_INFINITY };
+        return -f64::INFINITY.copysign(x);
     }
     if x < 0.0 {
-        if x == x.floor() { return f64::NAN; }
-        let fraction = x - x.round();
-        return digamma(1.0 - x) - PI / (PI * fraction).tan();
-    }
-    // Near its zero the recurrence cancels, so it is expanded there (Taylor, with zeta values as
-    // coefficients of psi at the root).
-    const ROOT: f64 = 1.461_632_144_968_362_3;
-    const ROOT_LOW: f64 = 9.549_995_429_965_697e-17;
-    let (mut x, mut sum) = (x, 0.0);
-    let near = (x - ROOT) - ROOT_LOW;
-    if near.abs() < 0.05 {
-        // psi(x) - psi(root) = sum over k of near / ((k + x)(k + root)), with the tail by Euler-Maclaurin.
-        const TERMS: usize = 64;
-        let mut total = 0.0;
-        for k in (0..TERMS).rev() {
-            let k = k as f64;
-            total += 1.0 / ((k + x) * (k + ROOT));
+        if x == x.floor() {
+            return f64::NAN;
         }
-        let (a, b) = (TERMS as f64 + x, TERMS as f64 + ROOT);
-        let integral = if near == 0.0 { 1.0 / b } else { (near / b).ln_1p() / near };
-        let derivative = (1.0 / (a * b)) * (1.0 / a + 1.0 / b);
-        let third = 6.0 / (a * b) * (1.0 / a + 1.0 / b) * (1.0 / (a * a) + 1.0 / (b * b));
-        return near * (total + integral + 0.5 / (a * b) + derivative / 12.0 - third / 720.0);
+        // The nearest whole number leaves the tangent's argument exact.
+        let fraction = x - x.round();
+        return digamma(1.0 - x) - PI / f64::tan(PI * fraction);
     }
-    while x < 12.0 {
+    if x >= 10.0 {
+        return digamma_large(x);
+    }
+    let (mut x, mut sum) = (x, 0.0);
+    while x > 2.0 {
+        x -= 1.0;
+        sum += 1.0 / x;
+    }
+    while x < 1.0 {
         sum -= 1.0 / x;
         x += 1.0;
     }
-    let y = 1.0 / (x * x);
-    let series = y
-        * (1.0 / 12.0
-            - y * (1.0 / 120.0
-                - y * (1.0 / 252.0
-                    - y * (1.0 / 240.0 - y * (1.0 / 132.0 - y * (691.0 / 32760.0 - y * (1.0 / 12.0)))))));
-    sum + x.ln() - 0.5 / x - series
+    digamma_1_2(x) + sum
+}
+
+fn digamma_large(x: f64) -> f64 {
+    let z = 1.0 / (x * x);
+    // B(2k) / 2k for k = 8 down to 1.
+    #[rustfmt::skip]
+    let terms = [
+        -3617.0 / 8160.0, 1.0 / 12.0, -691.0 / 32760.0, 1.0 / 132.0, -1.0 / 240.0, 1.0 / 252.0,
+        -1.0 / 120.0, 1.0 / 12.0,
+    ];
+    let series = terms.into_iter().fold(0.0, |sum, term| (sum + term) * z);
+    x.ln() - 0.5 / x - series
+}
+
+fn digamma_1_2(x: f64) -> f64 {
+    const Y: f64 = 0.995_581_626_892_089_8;
+    const ROOT: [f64; 3] = [
+        1_569_415_565.0 / 1_073_741_824.0,
+        381_566_830.0 / 1_073_741_824.0 / 1_073_741_824.0,
+        0.901_631_209_325_869_6e-19,
+    ];
+    const P: [f64; 6] = [
+        -0.002_892_683_683_339_188,
+        -0.054_115_626_615_350_53,
+        -0.314_767_657_147_375_75,
+        -0.665_836_341_559_876_2,
+        -0.314_628_554_532_916_5,
+        0.254_798_510_611_315_5,
+    ];
+    const Q: [f64; 8] = [
+        0.317_940_243_105_952_2e-7,
+        -0.165_079_794_012_604_9e-5,
+        0.002_989_996_625_923_24,
+        0.066_048_148_717_356_98,
+        0.486_986_018_231_043,
+        1.543_505_546_649_611_3,
+        2.119_575_992_705_535,
+        1.0,
+    ];
+    let distance = x - ROOT[0] - ROOT[1] - ROOT[2];
+    let at = |c: &[f64]| c.iter().fold(0.0, |sum, c| sum * (x - 1.0) + c);
+    distance * Y + distance * (at(&P) / at(&Q))
 }
 
 /// The derivative of order `n` of [`digamma`]: `(-1)^(n+1) n! ζ(n+1, x)` (DLMF 5.15.1, 25.11.1).
@@ -96,7 +132,7 @@ pub fn polygamma(n: f64, x: f64) -> f64 {
     if n == 0.0 {
         return digamma(x);
     }
-    if x.is_nan() || n.is_nan() || n < 0.0 || n.fract() != 0.0 || !n.is_finite() {
+    if x.is_nan() || n.is_nan() || n < 0.0 || n.fract() != 0.0 || n > 1000.0 {
         return f64::NAN;
     }
     let odd = n % 2.0 != 0.0;

@@ -58,13 +58,13 @@ macro_rules! float {
             #[inline(always)] fn div(self, y: Self) -> Self { self / y }
             fn floor_div(self, y: Self) -> Self {
                 if y == 0.0 { return self / y; }
+                // As NumPy's `npy_divmod`: the remainder is exact, so the quotient is whole but for rounding.
                 let rest = self % y;
-                // By the truncated remainder, which stays finite where y is infinite.
-                let down = rest != 0.0 && (rest < 0.0) != (y < 0.0);
-                let quotient = (self - rest) / y - if down { 1.0 } else { 0.0 };
+                let down = rest != 0.0 && (y < 0.0) != (rest < 0.0);
+                let quotient = (self - rest) / y - (if down { 1.0 } else { 0.0 });
+                if quotient == 0.0 { return (0.0 as $T).copysign(self / y); }
                 let floor = quotient.floor();
-                if quotient == 0.0 { (0.0 as $T).copysign(self / y) }
-                else if quotient - floor > 0.5 { floor + 1.0 } else { floor }
+                if quotient - floor > 0.5 { floor + 1.0 } else { floor }
             }
             fn modulo(self, y: Self) -> Self {
                 let rest = self % y;

@@ -260,6 +260,9 @@ impl Op for SumTo {
 
     fn infer(&self, operands: &[Operand<'_>], _attributes: &Attributes) -> Result<Vec<Inferred>> {
         let x = operands[0].ty;
+        if x.dtype == DType::Bool {
+            return Err(Error::new(ErrorKind::Type, "expected numbers, found bool; `cast` converts"));
+        }
         let dims = dims_of_sizes(nth(operands, 1)?)?;
         if dims.len() > x.rank() {
             let message = format!("cannot sum {x} to {} axes", dims.len());

@@ -73,7 +73,7 @@ pub(super) fn ops() -> Vec<Elementwise> {
     add("lgamma", one, Float, Some(s::lgamma), "The logarithm of the absolute value of the gamma function.");
     add("digamma", one, Float, Some(s::digamma), "The derivative of `lgamma` (DLMF 5.2.2).");
     add("polygamma", &["n", "x"], Order, Some(s::polygamma),
-        "The derivative of order `n`, a whole number, of `digamma` at `x` (DLMF 5.15); NaN where n is negative.\n\n    polygamma(1, x)");
+        "The derivative of order `n`, a whole number, of `digamma` at `x` (DLMF 5.15); NaN where n is negative or above 1000.\n\n    polygamma(1, x)");
     add("sigmoid", one, Float, Some(s::sigmoid), "The logistic function `1 / (1 + exp(-x))`.");
     add("log_sigmoid", one, Float, Some(s::log_sigmoid), "`log(sigmoid(x))` without cancellation.");
     add("softplus", one, Float, Some(s::softplus), "`log(1 + exp(x))` without overflow.");

@@ -1,0 +1,242 @@
+//! The cpu backend against the reference: every op on every dtype and on odd shapes, with any number of
+//! threads. Elements of integers and bools, and of ops that IEEE 754 rounds exactly, are equal bit for
+//! bit; the others within a stated number of units in the last place of the largest magnitude involved.
+
+use std::collections::BTreeSet;
+
+use arignote::config::Config;
+use arignote::lang;
+use arignote::ops::{ParamKind, registry};
+use arignote::runtime::{FunctionBuilder, Session};
+use arignote::tensor::{DType, Tensor};
+
+const SEED: u64 = 20_26;
+
+const DTYPES: [DType; 13] = [
+    DType::Bool, DType::I8, DType::I16, DType::I32, DType::I64, DType::U8, DType::U16, DType::U32, DType::U64,
+    DType::F16, DType::BF16, DType::F32, DType::F64,
+];
+
+/// Ops whose results IEEE 754 fixes to the last bit, or that only move or compare elements.
+const EXACT: &[&str] = &[
+    "abs", "add", "sub", "mul", "div", "neg", "sqrt", "square", "reciprocal", "floor", "ceil", "round", "trunc", "sign",
+    "maximum", "minimum", "clip", "where", "eq", "ne", "lt", "le", "gt", "ge", "isnan", "isinf", "isfinite", "relu",
+    "cast", "max", "min", "argmax", "argmin", "all", "any", "floor_div", "mod",
+];
+
+/// What the results may differ by, in units in the last place of the largest of the expected results.
+const ULPS: f64 = 4.0;
+/// The same for sums of products, which are added in another order.
+const SUM_ULPS: f64 = 64.0;
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn tensor(&mut self, dtype: DType, shape: &[usize], special: bool) -> Tensor {
+        let count: usize = shape.iter().product();
+        if dtype.is_float() {
+            let specials = [0.0, -0.0, 1.0, -1.0, 0.5, 1e-7, 30.0, -40.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN];
+            let element = |random: &mut Random| match random.next() % 4 {
+                0 if special => specials[(random.next() % specials.len() as u64) as usize],
+                _ => (random.next() >> 11) as f64 / (1u64 << 53) as f64 * 6.0 - 3.0,
+            };
+            let elements: Vec<f64> = (0..count).map(|_| element(self)).collect();
+            return Tensor::from_vec(elements, shape).unwrap().cast(dtype);
+        }
+        let element = |random: &mut Random| match random.next() % 4 {
+            0 if special => random.next() as i64,
+            _ => (random.next() % 9) as i64 - 4,
+        };
+        let elements: Vec<i64> = (0..count).map(|_| element(self)).collect();
+        Tensor::from_vec(elements, shape).unwrap().cast(dtype)
+    }
+}
+
+/// One program: an expression of `x`, `y`, `z`, and the inputs' ranks with `x` first.
+struct Case {
+    op: String,
+    text: String,
+    /// The shapes of the inputs, one list per run.
+    shapes: Vec<Vec<Vec<usize>>>,
+    /// Whether infinities, NaN and extreme integers are among the elements.
+    special: bool,
+}
+
+fn case(op: &str, text: &str, shapes: &[&[&[usize]]]) -> Case {
+    let shapes = shapes.iter().map(|run| run.iter().map(|shape| shape.to_vec()).collect()).collect();
+    Case { op: op.to_owned(), text: text.to_owned(), shapes, special: false }
+}
+
+fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    let exceptions = ["cast", "stop_gradient", "grad_barrier"];
+    for op in registry().iter().filter(|op| op.is_elementwise() && !exceptions.contains(&op.name())) {
+        let operands = op.params().iter().filter(|param| param.kind == ParamKind::Operand).count();
+        let shapes: &[&[&[usize]]] = match operands {
+            1 => &[&[&[]], &[&[0]], &[&[1]], &[&[7, 5]], &[&[40, 51]]],
+            2 => &[&[&[], &[]], &[&[0], &[1]], &[&[7], &[7]], &[&[3, 5], &[5]], &[&[2, 1, 5], &[3, 1]], &[&[40, 51], &[51]]],
+            _ => &[&[&[], &[], &[]], &[&[0], &[1], &[0]], &[&[3, 5], &[5], &[3, 1]], &[&[40, 51], &[51], &[]]],
+        };
+        let text = match (op.name(), operands) {
+            ("where", _) => "where(x > 0, y, z)".to_owned(),
+            (name, 1) => format!("{name}(x)"),
+            (name, 2) => format!("{name}(x, y)"),
+            (name, _) => format!("{name}(x, y, z)"),
+        };
+        cases.push(Case { special: true, ..case(op.name(), &text, shapes) });
+    }
+    for dtype in DTYPES {
+        cases.push(case("cast", &format!("cast(x, {dtype})"), &[&[&[]], &[&[0, 3]], &[&[7, 5]]]));
+    }
+    let matrices: &[&[&[usize]]] = &[&[&[7, 5]], &[&[1, 1]], &[&[3, 1]], &[&[40, 51]]];
+    let empties: &[&[&[usize]]] = &[&[&[0, 5]], &[&[5, 0]]];
+    for op in ["sum", "prod", "mean", "max", "min", "all", "any", "logsumexp", "argmax", "argmin"] {
+        for rest in ["", ", axis=0", ", axis=-1", ", axis=0, keepdims=true"] {
+            cases.push(case(op, &format!("{op}(x{rest})"), matrices));
+            cases.push(case(op, &format!("{op}(transpose(x){rest})"), matrices));
+        }
+        if !["max", "min", "argmax", "argmin"].contains(&op) {
+            cases.push(case(op, &format!("{op}(x, axis=0)"), empties));
+        }
+    }
+    for op in ["softmax", "log_softmax"] {
+        cases.push(case(op, &format!("{op}(x)"), matrices));
+        cases.push(case(op, &format!("{op}(x, axis=0)"), matrices));
+        cases.push(case(op, &format!("{op}(x)"), empties));
+    }
+    for (op, text, shapes) in [
+        ("matmul", "x @ y", &[&[&[7, 5][..], &[5, 3][..]][..], &[&[5], &[5]], &[&[2, 3, 4], &[4]], &[&[0, 4], &[4, 3]], &[&[3, 0], &[0, 2]], &[&[2, 1, 3, 4], &[5, 4, 2]], &[&[65, 33], &[33, 70]]][..]),
+        ("matmul", "transpose(x) @ y", &[&[&[5, 7], &[5, 3]], &[&[33, 65], &[33, 70]]]),
+        ("dot", "dot(x, y)", &[&[&[7], &[7]], &[&[2, 3], &[3]]]),
+        ("outer", "outer(x, y)", &[&[&[3], &[4]], &[&[0], &[4]]]),
+        ("cross_entropy", "cross_entropy(x, arange(shape(x)[0]) % shape(x)[1])", &[&[&[7, 5]], &[&[1, 1]]]),
+        ("reshape", "reshape(x, [-1, 5])", &[&[&[7, 5]], &[&[0, 5]]]),
+        ("reshape", "reshape(transpose(x), [-1])", &[&[&[7, 5]]]),
+        ("transpose", "transpose(x, axes=[1, 2, 0])", &[&[&[2, 3, 4]], &[&[0, 3, 4]]]),
+        ("broadcast_to", "broadcast_to(x, [3, 4, 5])", &[&[&[5]], &[&[4, 1]], &[&[]]]),
+        ("expand_dims", "expand_dims(x, axis=[0, -1])", &[&[&[3]], &[&[]]]),
+        ("squeeze", "squeeze(x, axis=1)", &[&[&[3, 1, 2]]]),
+        ("flatten", "flatten(x)", &[&[&[3, 2]], &[&[]]]),
+        ("swapaxes", "swapaxes(x, 0, 2)", &[&[&[3, 2, 4]]]),
+        ("flip", "flip(x, axis=0)", &[&[&[3, 2]], &[&[0]]]),
+        ("concatenate", "concatenate([x, y, x], axis=-1)", &[&[&[3, 2], &[3, 4]], &[&[3, 0], &[3, 1]]]),
+        ("stack", "stack([x, y], axis=1)", &[&[&[3, 2], &[3, 2]]]),
+        ("shape", "shape(x)", &[&[&[3, 2]], &[&[]]]),
+        ("sum_to", "sum_to(x, [1, 5])", &[&[&[7, 5]], &[&[2, 7, 5]]]),
+        ("index", "x[1:, ::-2]", &[&[&[7, 5]], &[&[1, 0]]]),
+        ("index", "x[..., None, -1]", &[&[&[7, 5]]]),
+        ("index", "x[[2, 0, 2]]", &[&[&[7, 5]]]),
+        ("set_at", "set_at(x[1:3], y)", &[&[&[7, 5], &[5]], &[&[7, 5], &[2, 5]]]),
+        ("add_at", "add_at(x[[2, 0, 2]], y)", &[&[&[7, 5], &[5]], &[&[7, 5], &[3, 5]]]),
+        ("take", "take(x, [1, 0, 1], axis=1)", &[&[&[7, 5]]]),
+        ("one_hot", "one_hot(arange(4), 6)", &[&[&[1]]]),
+        ("arange", "arange(2, 11, 3)", &[&[&[1]]]),
+        ("eye", "eye(3, 4, k=1)", &[&[&[1]]]),
+        ("full", "full(shape(x), 7)", &[&[&[3, 2]]]),
+        ("zeros", "zeros(2, shape(x)[0])", &[&[&[3, 2]]]),
+        ("ones", "ones(2, shape(x)[0])", &[&[&[3, 2]]]),
+        ("zeros_like", "zeros_like(x)", &[&[&[3, 2]]]),
+        ("ones_like", "ones_like(x)", &[&[&[3, 2]]]),
+        ("uniform", "uniform(u64([3, 4]), [1000])", &[&[&[1]]]),
+        ("normal", "normal(u64([3, 4]), [1000])", &[&[&[1]]]),
+        ("stop_gradient", "stop_gradient(x)", &[&[&[3]]]),
+        // Regions of several ops, with operands that are broadcast, strided, and used twice.
+        ("exp", "exp(-square(x - y)) * x + where(y > x, x, y)", &[&[&[7, 5], &[5]], &[&[40, 51], &[40, 1]]]),
+        ("tanh", "tanh(transpose(x) * 2) + sum(x, axis=1)", &[&[&[7, 5]]]),
+    ] {
+        cases.push(case(op, text, shapes));
+    }
+    cases
+}
+
+/// The compiled results, or the error.
+fn results(session: &Session, case: &Case, inputs: &[Tensor]) -> Result<Vec<Tensor>, String> {
+    let params: Vec<String> = ["x", "y", "z"].iter().zip(inputs).map(|(name, input)| {
+        let unknown = vec!["?"; input.rank()].join(", ");
+        format!("{name}: {}[{unknown}]", input.dtype())
+    }).collect();
+    let text = format!("fn f({}) {{ return {} }}", params.join(", "), case.text);
+    let attempt = || -> arignote::Result<Vec<Tensor>> {
+        let graph = lang::load(lang::Source::new("case", text))?.function(None)?;
+        FunctionBuilder::from_graph(graph).build(session)?.call(inputs)
+    };
+    attempt().map_err(|error| error.message().to_owned())
+}
+
+/// Units in the last place by which a result is off, of its own size or, for sums, of the largest.
+fn distance(dtype: DType, found: &[f64], expected: &[f64], of_largest: bool) -> f64 {
+    let (digits, least) = match dtype {
+        DType::F16 => (10, -24),
+        DType::BF16 => (7, -133),
+        DType::F32 => (23, -149),
+        _ => (52, -1074),
+    };
+    let unit = |size: f64| 2f64.powi((size.log2().floor().max(-1022.0) as i32 - digits).max(least));
+    let largest = expected.iter().filter(|value| value.is_finite()).fold(0.0f64, |most, value| most.max(value.abs()));
+    let off = |(&found, &expected): (&f64, &f64)| match found == expected || (found.is_nan() && expected.is_nan()) {
+        true => 0.0,
+        false if !found.is_finite() || !expected.is_finite() => f64::INFINITY,
+        false => (found - expected).abs() / unit(if of_largest { largest } else { expected.abs() }),
+    };
+    found.iter().zip(expected).map(off).fold(0.0, f64::max)
+}
+
+fn session(device: &str, threads: i64) -> Session {
+    let config = Config::default().with("device", device).unwrap().with("fallback", Vec::<String>::new()).unwrap();
+    let config = config.with("backend.cpu.threads", threads).unwrap();
+    arignote::session_with(config).unwrap()
+}
+
+#[test]
+fn cpu_agrees_with_the_reference() {
+    let (reference, one, three) = (session("reference", 0), session("cpu", 1), session("cpu", 3));
+    let (mut failures, mut compared, mut covered) = (Vec::new(), 0, BTreeSet::new());
+    for (number, case) in cases().iter().enumerate() {
+        covered.insert(case.op.clone());
+        for (run, shapes) in case.shapes.iter().enumerate() {
+            for dtype in DTYPES {
+                let mut random = Random(SEED ^ ((number as u64) << 20) ^ ((run as u64) << 8) ^ dtype as u64);
+                let inputs: Vec<Tensor> = shapes.iter().map(|shape| random.tensor(dtype, shape, case.special)).collect();
+                let what = || format!("{} on {dtype} of {shapes:?} (seed {SEED})", case.text);
+                match (results(&reference, case, &inputs), results(&one, case, &inputs), results(&three, case, &inputs)) {
+                    (Ok(expected), Ok(found), Ok(again)) => {
+                        compared += 1;
+                        for ((expected, found), again) in expected.iter().zip(&found).zip(&again) {
+                            if expected.dtype() != found.dtype() || expected.shape() != found.shape() {
+                                failures.push(format!("{}: {} instead of {}", what(), found.ty(), expected.ty()));
+                            } else if found.to_bytes() != again.to_bytes() {
+                                failures.push(format!("{}: the number of threads matters", what()));
+                            } else {
+                                let summed = ["sum", "prod", "mean", "logsumexp", "softmax", "log_softmax", "matmul", "dot", "sum_to", "add_at", "tanh", "logaddexp"];
+                                let summed = summed.contains(&case.op.as_str());
+                                let exact = EXACT.contains(&case.op.as_str()) || !expected.dtype().is_float();
+                                let most = if exact { 0.0 } else if summed { SUM_ULPS } else { ULPS };
+                                let off = distance(expected.dtype(), &found.to_f64_vec(), &expected.to_f64_vec(), summed);
+                                if off > most {
+                                    failures.push(format!("{}: {off} ulp off\n    {found}\n    {expected}", what()));
+                                }
+                            }
+                        }
+                    }
+                    (Err(expected), Err(found), _) if expected == found => {}
+                    (expected, found, _) => failures.push(format!("{}:\n    {found:?}\n    {expected:?}", what())),
+                }
+            }
+        }
+    }
+    let names: BTreeSet<String> = registry().iter().filter(|op| !op.is_symbolic()).map(|op| op.name().to_owned()).collect();
+    let missing: Vec<&String> = names.iter().filter(|name| !covered.contains(*name) && *name != "grad_barrier").collect();
+    assert!(missing.is_empty(), "no case for {missing:?}");
+    assert!(compared > 3000, "only {compared} runs were compared");
+    let shown = failures.iter().take(40).cloned().collect::<Vec<_>>().join("\n");
+    assert!(failures.is_empty(), "{} of {} differ:\n{shown}", failures.len(), compared);
+}
