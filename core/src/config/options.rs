@@ -112,9 +112,10 @@ declare_options! {
     "float": Float as Float = Float::F64, float, with_float;
     /// What compiling aims at: speed of the result, speed of compiling, checks of every step
     /// (`debug`), an error at the first NaN or infinity (`nan-guard`), or timings (`profile`). No
-    /// mode changes what a result means.
+    /// mode changes what a result means. `debug` and `nan-guard` are refused: they are not there yet.
     "mode": Mode as Mode = Mode::FastRun, mode, with_mode;
-    /// The seed of random numbers that are given none: same seed, same numbers, on every device.
+    /// The seed of the keys for random numbers that a session gives (`Session::key`): same seed, same
+    /// numbers, on every device.
     "seed": u32 as u32 = 0, seed, with_seed;
     /// Folders where plugins are looked for, before the usual ones.
     "plugins.path": Vec<PathBuf> as &[PathBuf] = Vec::new(), plugins_path, with_plugins_path;

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use super::HostServices;
 use crate::config::{Config, Mode, OptionSpec};
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{FunctionGraph, Graph, NodeId, State, StateValue};
+use crate::graph::{FunctionGraph, Graph, NodeId, State, StateValue, Var};
 use crate::plugin::boundary::PluginRootRef;
 use crate::plugin::{
     Backend, Device, Host, HostKernel, LoadedPlugin, Loader, LogLevel, Origin, StatementNote, standard_folders,
@@ -99,6 +99,11 @@ impl SessionBuilder {
     /// there.
     pub fn build(self) -> Result<Session> {
         let config = self.config;
+        if matches!(config.mode(), Mode::Debug | Mode::NanGuard) {
+            let message = "the modes \"debug\" and \"nan-guard\" are not there yet";
+            let others = ["\"fast-run\"", "\"fast-compile\"", "\"profile\""];
+            return Err(config.error_at("mode", message, &others).into());
+        }
         crate::ops::set_default_float(config.float().dtype());
         let host = HostServices::new();
         let mut loader = Loader::new(host.clone()).folders(standard_folders(config.plugins_path()));
@@ -323,6 +328,19 @@ impl Session {
     /// The devices in the order of preference: the chosen one, then the fallbacks.
     pub fn devices(&self) -> &[(String, Arc<dyn Device>)] {
         &self.inner.devices
+    }
+
+    /// The key of a stream of random numbers, from the config's `seed`: for `uniform`, `normal` and the like.
+    ///
+    /// ```
+    /// # use arignote_core::{config::Config, ops::random::normal, runtime::SessionBuilder, tensor::DType};
+    /// # fn draw(session: &arignote_core::runtime::Session) {
+    /// let noise = normal(&session.key(7), &[2, 3], DType::F32);
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn key(&self, stream: u64) -> Var {
+        Var::constant(Tensor::vector(vec![u64::from(self.inner.config.seed()), stream]))
     }
 
     /// One line: the chosen device, and for `auto` why not a better one.
