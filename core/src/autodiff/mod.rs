@@ -6,6 +6,7 @@
 mod check;
 mod expand;
 mod forward;
+mod mask;
 mod path;
 mod reverse;
 

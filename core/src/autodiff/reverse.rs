@@ -3,6 +3,7 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::error::Result;
+use super::mask::Cotangent;
 use super::path;
 use crate::graph::{NodeKind, Var, topological_order_above};
 use crate::ops::Vjp;
@@ -24,9 +25,9 @@ fn cotangents_above(outputs: &[(Var, Var)], targets: &[Var], floor: &[Var]) -> R
     let order = topological_order_above(&roots, floor);
     let wanted: FxHashSet<(u64, u32)> = targets.iter().map(Var::key).collect();
     let on_path = above(&order, targets);
-    let mut sums: FxHashMap<(u64, u32), Var> = FxHashMap::default();
+    let mut sums: FxHashMap<(u64, u32), Cotangent> = FxHashMap::default();
     for (output, cotangent) in outputs {
-        add(&mut sums, output, cotangent.clone());
+        add(&mut sums, output, cotangent.clone().into());
     }
     for var in order.iter().rev() {
         let node = var.node();
@@ -35,16 +36,24 @@ fn cotangents_above(outputs: &[(Var, Var)], targets: &[Var], floor: &[Var]) -> R
             continue;
         }
         let results = var.siblings();
-        let incoming: Vec<Option<Var>> = results.iter().map(|result| sums.get(&result.key()).cloned()).collect();
+        let incoming: Vec<Option<&Cotangent>> = results.iter().map(|result| sums.get(&result.key())).collect();
         if incoming.iter().all(Option::is_none) {
             continue;
         }
         let outgoing = node.location().stand_in(|| {
-            if op.has_decomposition() {
+            if let ([Some(cotangent)], [result]) = (incoming.as_slice(), results.as_slice())
+                && cotangent.is_carried(&**op)
+            {
+                return cotangent.through(&**op, node.operands(), result, attributes);
+            }
+            let incoming: Vec<Option<Var>> =
+                incoming.iter().map(|cotangent| cotangent.map(Cotangent::settled)).collect();
+            let outgoing = if op.has_decomposition() {
                 through_decomposition(&**op, node.operands(), attributes, &incoming)
             } else {
                 op.vjp(&Vjp { operands: node.operands(), results: &results, cotangents: &incoming, attributes })
-            }
+            };
+            outgoing.map(|outgoing| outgoing.into_iter().map(|cotangent| cotangent.map(Cotangent::from)).collect())
         });
         let outgoing = outgoing.map_err(|error| {
             let error = error.at(node.location());
@@ -55,14 +64,14 @@ fn cotangents_above(outputs: &[(Var, Var)], targets: &[Var], floor: &[Var]) -> R
         })?;
         for (operand, cotangent) in node.operands().iter().zip(outgoing) {
             if let Some(cotangent) = cotangent {
-                cotangent.ty()?;
+                cotangent.check()?;
                 if carries(operand, &on_path, &wanted) {
                     add(&mut sums, operand, cotangent);
                 }
             }
         }
     }
-    Ok(targets.iter().map(|target| sums.get(&target.key()).cloned()).collect())
+    Ok(targets.iter().map(|target| sums.get(&target.key()).map(Cotangent::settled)).collect())
 }
 
 /// The nodes that are computed from a target.
@@ -82,9 +91,9 @@ fn carries(operand: &Var, on_path: &FxHashSet<u64>, wanted: &FxHashSet<(u64, u32
     on_path.contains(&operand.node().id()) || wanted.contains(&operand.key())
 }
 
-fn add(sums: &mut FxHashMap<(u64, u32), Var>, var: &Var, cotangent: Var) {
+fn add(sums: &mut FxHashMap<(u64, u32), Cotangent>, var: &Var, cotangent: Cotangent) {
     let sum = match sums.remove(&var.key()) {
-        Some(sum) => Var::apply_at("add", &[sum, cotangent], Default::default(), var.node().location().clone()),
+        Some(sum) => sum.add(&cotangent, var),
         None => cotangent,
     };
     sums.insert(var.key(), sum);

@@ -223,7 +223,7 @@ pub(crate) fn like_dtype(g: Var, x: &Var) -> Var {
 
 /// Whether the result has the shape of this operand whatever the unknown lengths are: the others add
 /// neither axes nor lengths.
-fn sets_the_shape(operands: &[Var], index: usize) -> Result<bool> {
+pub(crate) fn sets_the_shape(operands: &[Var], index: usize) -> Result<bool> {
     let rank = operands[index].ty()?.rank();
     for (other, var) in operands.iter().enumerate() {
         let ty = var.ty()?;
