@@ -32,8 +32,6 @@ pub mod nn;
 pub mod random;
 pub mod reduce;
 mod registry;
-#[cfg(test)]
-mod shape_tests;
 pub mod shape;
 mod sizes;
 mod symbolic;

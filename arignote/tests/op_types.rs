@@ -1,10 +1,10 @@
-//! Types, known sizes and errors of reductions, products of matrices and shape ops; kernels are tested
-//! with the backends.
+//! Types, known sizes and errors of reductions, products of matrices and shape ops; kernels are
+//! tested with the backends.
 
-use crate::graph::Var;
-use crate::lang::{Source, lower, parse};
-use crate::ops::{Attributes, ShapeOperand, Vjp, registry};
-use crate::tensor::{DType, Tensor, Type};
+use arignote::graph::Var;
+use arignote::lang::{Source, lower, parse};
+use arignote::ops::{Attributes, ShapeOperand, Vjp, complete_attributes, registry};
+use arignote::tensor::{DType, Tensor, Type};
 
 /// The type of an expression over some inputs, or the message of its error.
 fn typed(expr: &str) -> String {
@@ -148,7 +148,7 @@ fn cotangents_fit_their_operands() {
     for (name, operands, attributes) in rows {
         let op = registry().get(name).unwrap();
         let y = Var::apply(name, &operands, attributes.clone());
-        let attributes = crate::ops::complete_attributes(&*op, attributes).unwrap();
+        let attributes = complete_attributes(&*op, attributes).unwrap();
         let g = Var::input("g", y.ty().unwrap_or_else(|error| panic!("{error}")).clone());
         let context = Vjp { operands: &operands, results: &[y], cotangents: &[Some(g)], attributes: &attributes };
         for (x, cotangent) in operands.iter().zip(op.vjp(&context).unwrap()) {
