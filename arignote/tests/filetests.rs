@@ -1,4 +1,5 @@
-//! Runs every file under `core/tests/filetests` on every backend that is linked in.
+//! Runs every file under `core/tests/filetests`, and the examples of `docs/language.md` that expect
+//! something, on every backend that is linked in.
 //!
 //! A file holds one function to call (the last one) and, in comments:
 //!
@@ -43,14 +44,13 @@ fn close(found: &Tensor, expected: &Tensor, tolerance: f64) -> bool {
     found.shape() == expected.shape() && found.to_f64_vec().iter().zip(&expected.to_f64_vec()).all(near)
 }
 
-fn run(session: &Session, path: &Path) -> Result<(), String> {
-    let text = std::fs::read_to_string(path).unwrap();
+fn run(session: &Session, name: &str, text: &str) -> Result<(), String> {
     let directive = |name: &str| {
         let prefix = format!("# {name} ");
         text.lines().filter_map(move |line| line.strip_prefix(prefix.as_str()).map(str::to_owned)).collect::<Vec<_>>()
     };
     let attempt = || -> arignote::Result<Vec<Tensor>> {
-        let module = lang::load(lang::Source::new(path.file_name().unwrap().to_string_lossy(), text.clone()))?;
+        let module = lang::load(lang::Source::new(name, text))?;
         let name = module.function_names().last().cloned();
         let function = FunctionBuilder::from_graph(module.function(name.as_deref())?).build(session)?;
         let inputs = directive("input");
@@ -108,13 +108,23 @@ fn filetests_on_every_backend() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/tests/filetests");
     let files = files(&root);
     assert!(files.len() >= 20, "only {} filetests were found", files.len());
+    let page = std::fs::read_to_string(root.join("../../../docs/language.md")).unwrap();
+    let examples: Vec<&str> = page.split("```arig\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let examples: Vec<&str> = examples.into_iter().filter(|text| text.contains("# expect ")).collect();
+    assert!(examples.len() >= 6, "only {} examples were found", examples.len());
     let mut failures = Vec::new();
     for device in ["reference", "cpu"] {
         let config = Config::default().with("device", device).unwrap().with("fallback", Vec::<String>::new()).unwrap();
         let session = arignote::session_with(config).unwrap();
         for path in &files {
-            if let Err(failure) = run(&session, path) {
+            let text = std::fs::read_to_string(path).unwrap();
+            if let Err(failure) = run(&session, &path.file_name().unwrap().to_string_lossy(), &text) {
                 failures.push(format!("{} on {device}: {failure}", path.strip_prefix(&root).unwrap().display()));
+            }
+        }
+        for example in &examples {
+            if let Err(failure) = run(&session, "language.md", example) {
+                failures.push(format!("language.md on {device}: {failure}\n{example}"));
             }
         }
     }

@@ -1,14 +1,16 @@
 //! The standard layout.
 //!
 //! Layout works on tokens, not on the tree: so comments and line breaks stay where they were, and
-//! only spaces, indentation and blank lines change.
+//! only spaces, indentation and blank lines change. One line break is made: before the `}` of a block
+//! of several lines.
 
 use super::lexer::{Tok, Token, tokenize};
 use super::parser::parse;
 use super::source::{Diagnostic, Source};
 
-/// Lays a file out in the standard way: four spaces of indentation, one space around operators, at
-/// most one blank line. Comments stay. Formatting twice changes nothing more.
+/// Lays a file out in the standard way: four spaces of indentation, one space around operators, at most
+/// one blank line, the `}` of a block of several lines on a line of its own. Comments stay. Formatting
+/// twice changes nothing more.
 ///
 /// # Errors
 ///
@@ -21,7 +23,7 @@ use super::source::{Diagnostic, Source};
 /// let text = "fn f(x:f32[n]){  # exp\ny=exp( -x )\nreturn y}";
 /// assert_eq!(
 ///     format(&Source::new("f.arig", text)).unwrap(),
-///     "fn f(x: f32[n]) {  # exp\n    y = exp(-x)\n    return y }\n",
+///     "fn f(x: f32[n]) {  # exp\n    y = exp(-x)\n    return y\n}\n",
 /// );
 /// ```
 pub fn format(source: &Source) -> Result<String, Box<Diagnostic>> {
@@ -29,7 +31,7 @@ pub fn format(source: &Source) -> Result<String, Box<Diagnostic>> {
     let tokens = tokenize(source, true)?;
     let mut layout = Layout { source, out: String::new(), open: Vec::new(), indent: 0, previous: None };
     let (mut blank, mut opened) = (false, true);
-    for line in tokens.split(|t| matches!(t.tok, Tok::Newline | Tok::End)) {
+    for line in lines(&tokens) {
         if line.is_empty() {
             blank = true;
             continue;
@@ -42,6 +44,28 @@ pub fn format(source: &Source) -> Result<String, Box<Diagnostic>> {
         layout.line(line);
     }
     Ok(layout.out)
+}
+
+/// The lines of the standard layout, without their ends.
+fn lines(tokens: &[Token]) -> Vec<&[Token]> {
+    let (mut lines, mut start) = (Vec::new(), 0);
+    // For each open bracket the number of the line that it stands on.
+    let mut open: Vec<usize> = Vec::new();
+    for (i, token) in tokens.iter().enumerate() {
+        if matches!(token.tok, Tok::Newline | Tok::End) {
+            lines.push(&tokens[start..i]);
+            start = i + 1;
+        } else if is_open(token.tok) {
+            open.push(lines.len());
+        } else if is_close(token.tok) {
+            let opened = open.pop();
+            if token.tok == Tok::Punct("}") && i > start && opened.is_some_and(|line| line < lines.len()) {
+                lines.push(&tokens[start..i]);
+                start = i;
+            }
+        }
+    }
+    lines
 }
 
 struct Bracket {
@@ -126,7 +150,7 @@ impl<'a> Layout<'a> {
             Some(t) => match t.tok {
                 Tok::Punct(")" | "]" | "}" | "..." | "?") => false,
                 Tok::Punct(_) => true,
-                Tok::Word => matches!(self.text(t), "return" | "yield" | "until" | "in" | "if" | "where"),
+                Tok::Word => matches!(self.text(t), "return" | "yield" | "until" | "in" | "if"),
                 _ => false,
             },
         }

@@ -20,7 +20,11 @@ mod print;
 mod source;
 
 #[cfg(test)]
+mod corpus_tests;
+#[cfg(test)]
 mod graph_tests;
+#[cfg(test)]
+mod property_tests;
 #[cfg(test)]
 mod tests;
 

@@ -78,8 +78,9 @@ struct Printer {
 
 impl Printer {
     fn function(&mut self, function: &FunctionGraph) -> Result<()> {
-        // A function named like an op would hide it from its own statements.
-        let usable = is_name(&function.name) && registry().get(&function.name).is_err();
+        // A function named like an op, or like the table, would hide it from its own statements.
+        let hides = function.name == "const" || registry().get(&function.name).is_ok();
+        let usable = is_name(&function.name) && !hides;
         let name = if usable { function.name.as_str() } else { "main" };
         let mut params = Vec::new();
         for (i, var) in function.inputs.iter().enumerate() {
@@ -293,8 +294,13 @@ impl Printer {
 
     fn sizes(&mut self, constant: &Constant) -> String {
         let value = &constant.value;
-        let plain = !constant.weak && value.dtype() == DType::I64 && value.rank() == 1 && value.len() <= INLINE;
-        if plain { literal(value).unwrap_or_default() } else { self.constant(constant) }
+        let short = value.dtype() == DType::I64 && value.rank() == 1 && value.len() <= INLINE;
+        match (short, constant.weak) {
+            (true, false) => literal(value).unwrap_or_default(),
+            // Literal sizes are firm.
+            (_, true) => self.table(constant),
+            (false, false) => self.constant(constant),
+        }
     }
 
     fn items(&mut self, items: &[IndexItem], operands: &[Var]) -> String {
@@ -314,7 +320,8 @@ impl Printer {
                 }
             })
             .collect();
-        texts.join(", ")
+        // There is no `x[]`; `x[...]` means the same.
+        if texts.is_empty() { "...".to_owned() } else { texts.join(", ") }
     }
 
     fn bound(&mut self, bound: &IndexBound, operands: &[Var]) -> String {

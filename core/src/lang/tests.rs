@@ -122,12 +122,20 @@ fn layout() {
     check_format("\n\n# a\n\n\n# b\nfn f( ) {\n\nreturn\n\n}\n", "# a\n\n# b\nfn f() {\n    return\n}\n");
     check_format("fn f(x:f32[ n,2 ]=1){return x [1 : -1,::2]}", "fn f(x: f32[n, 2] = 1) { return x[1:-1, ::2] }\n");
     check_format("fn f() {\ny=g([\n[1,- 2],\n# c\n],a = -1)# d\nreturn loss = y}", {
-        "fn f() {\n    y = g([\n        [1, -2],\n        # c\n    ], a=-1)  # d\n    return loss=y }\n"
+        "fn f() {\n    y = g([\n        [1, -2],\n        # c\n    ], a=-1)  # d\n    return loss=y\n}\n"
     });
     check_format("rule r[a,b] : -(- x)=>x  where p(x,1)", "rule r [a, b]: -(-x) => x where p(x, 1)\n");
+    check_format("fn f(where: f64[]) {return where- -rule}", "fn f(where: f64[]) { return where - -rule }\n");
     check_format("fn f() {return [1]+[-x,~y]}\r\n", "fn f() { return [1] + [-x, ~y] }\n");
     check_format("fn f() {\nh = scan(steps=3){\nyield 1}\n}", {
-        "fn f() {\n    h = scan (steps = 3) {\n        yield 1 }\n}\n"
+        "fn f() {\n    h = scan (steps = 3) {\n        yield 1\n    }\n}\n"
+    });
+    // Only the `}` of a block of several lines goes to a line of its own, and every such one does.
+    check_format("fn f() {\nreturn if c {a} else {\nb} }  # e\n", {
+        "fn f() {\n    return if c { a } else {\n        b\n    }\n}  # e\n"
+    });
+    check_format("fn f() { return g(scan (steps = 3) {\nyield 1 }, axis=0) }", {
+        "fn f() { return g(scan (steps = 3) {\n    yield 1\n}, axis=0)\n}\n"
     });
 }
 
@@ -154,14 +162,29 @@ fn errors() {
     check_error("fn f() { y = if c { a } }", "expected `else`, found `}`", "both branches");
     check_error("fn f() { y = (a, b) }", "expected `)`, found `,`", "lists stand in `[ ]`");
     check_error("fn f() { y = a <-b }", "expected the end of the line, found `<-`", "a comparison is written `a < -b`");
+    check_error("fn f() { y = 1 ) }", "`)` does not close the `{` of 1:8", "1:16\n");
+    check_error("fn f() { y = 1 2 }", "expected the end of the line, found `2`", "1:16\n");
+    check_error("fn f() { y = x + }", "expected an expression, found `}`", "1:18\n");
+    check_error("fn f() { y = x ! }", "unexpected character `!`", "logical not");
+    check_error("fn f() { y = x.sum() }", "unexpected character `.`", "write `op(x)`");
+    check_error("fn f() { y = \"\\q\" }", r#"expected one of `\n \t \r \0 \" \\` in a string"#, "1:15\n");
+    check_error("fn f(x: f32[-1]) {}", "expected a dim: a number, a name or `?`, found `-`", "1:13\n");
+    check_error("fn f() { if = 1 }", "expected a statement, but `if` is a reserved word", "1:10\n");
+    check_error("fn f() {\n    y = 1", "this `{` is never closed", "t.arig:1:8\n");
+    check_error("rule r: x => y where z", "expected a condition, like `is_float(x)`", "1:22\n");
     check_error("fn f() { λ = ] }", "`]` does not close the `{` of 1:8", "1:14\n");
 }
 
 #[test]
 fn nesting_is_limited_and_length_is_not() {
-    for deep in ["(".repeat(100_000) + &")".repeat(100_000), "-".repeat(100_000) + "1", "if c { ".repeat(999)] {
-        let text = format!("fn f() {{ y = {deep}");
-        parse(Source::new("t", text)).expect_err("must be an error");
+    let pairs = |open: &str, close: &str| open.repeat(100_000) + "1" + &close.repeat(100_000);
+    let all = [
+        pairs("(", ")"), pairs("[", "]"), pairs("-", ""), pairs("f(", ")"), pairs("x[", "]"), pairs("2 ** ", ""),
+        pairs("f32(", ")"), pairs("if c { ", " } else { d }"), pairs("scan (steps = ", ") { yield 1 }"),
+    ];
+    for deep in all {
+        let error = parse(Source::new("t", format!("fn f() {{ y = {deep} }}"))).expect_err("must be an error");
+        assert_eq!(error.message, "this nests more than 256 levels deep");
     }
     let closed = format!("fn f() {{ y = {}1{} }}", "[".repeat(1000), "]".repeat(1000));
     check_error(&closed, "this nests more than 256 levels deep", "t.arig:1:2");
@@ -207,70 +230,6 @@ impl Random {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((z ^ (z >> 31)) % n.max(1) as u64) as usize
     }
-}
-
-#[test]
-fn mutations_never_panic_and_layout_keeps_the_tokens() {
-    let mut random = Random::seeded();
-    let pieces = [
-        "(", ")", "[", "]", "{", "}", ",", ":", "::", "=", "<-", "=>", "-", "**", "...", "None", "if ", "else ", "scan ",
-        "state ", "return ", "yield ", "\n", "#", "\"", "\\", "$a", "1", "2.5", "1e", "j", "f32", "?", "λ", "é", "\u{0}",
-        ".", " ", "where ", "rule ", "fn ", "==", "<", "~",
-    ];
-    let mut parsed = 0;
-    for _ in 0..3000 {
-        let mut chars: Vec<char> = EXAMPLE.chars().collect();
-        let from = random.below(chars.len());
-        if random.below(2) == 0 {
-            chars.truncate(from + 1);
-        }
-        for _ in 0..1 + random.below(6) {
-            let at = random.below(chars.len());
-            match random.below(4) {
-                0 => drop(chars.remove(at)),
-                1 => drop(chars.splice(at..at, pieces[random.below(pieces.len())].chars()).count()),
-                2 => chars.truncate(at + 1),
-                _ => {
-                    let other = random.below(chars.len());
-                    chars.swap(at, other);
-                }
-            }
-            if chars.is_empty() {
-                chars.push('f');
-            }
-        }
-        let text: String = chars.into_iter().collect();
-        let source = Source::new("fuzz", text);
-        let laid_out = match format(&source) {
-            Ok(text) => text,
-            Err(error) => {
-                assert!(!error.to_string().is_empty());
-                continue;
-            }
-        };
-        parsed += 1;
-        if let Ok(file) = parse(source.clone()) {
-            for function in file.functions() {
-                drop(lower(&file, Some(file.name(function.name))));
-            }
-        }
-        let again = Source::new("fuzz", laid_out.as_str());
-        let tokens = |s: &Source| -> Vec<String> {
-            let tokens = lexer::tokenize(s, false).unwrap_or_else(|e| panic!("{e}"));
-            tokens
-                .iter()
-                .map(|t| s.slice(t.span).to_string())
-                .collect::<Vec<_>>()
-                .chunk_by(|a, b| a == "\n" && b == "\n")
-                .map(|chunk| chunk[0].clone())
-                .collect()
-        };
-        let (a, b) = (tokens(&source).join(" "), tokens(&again).join(" "));
-        assert_eq!(a.trim(), b.trim(), "{}", source.text());
-        assert_eq!(format(&again).as_deref(), Ok(laid_out.as_str()), "{}", source.text());
-    }
-    println!("{parsed} of 3000 mutants parsed");
-    assert!(parsed > 20, "{parsed}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What type and shape rules see of their operands.
 
-use super::{AttributeKind, Attributes, Op, ParamKind, default_float};
+use super::{Attribute, AttributeKind, Attributes, Op, ParamKind, default_float};
 use crate::error::{Error, ErrorKind, Result, nearest};
 use crate::graph::{Location, Var};
 use crate::tensor::{DType, Dim, Kind, Tensor, Type, broadcast_dims};
@@ -96,7 +96,7 @@ pub fn broadcast_operands<'a>(types: impl IntoIterator<Item = &'a Type>) -> Resu
     types.into_iter().try_fold(Vec::new(), |dims, ty| broadcast_dims(&dims, &ty.dims))
 }
 
-/// The attributes with defaults filled in.
+/// The attributes with defaults filled in; a whole number given for a float is that float.
 ///
 /// # Errors
 /// If one is unknown (the error names the nearest) or a required one is missing.
@@ -112,8 +112,12 @@ pub fn complete_attributes(op: &dyn Op, mut attributes: Attributes) -> Result<At
         });
     }
     for param in op.params() {
-        let ParamKind::Attribute(_, default) = &param.kind else { continue };
-        if attributes.get(param.name).is_some() {
+        let ParamKind::Attribute(kind, default) = &param.kind else { continue };
+        if let Some(given) = attributes.get(param.name) {
+            if let (AttributeKind::Float, Attribute::Int(value)) = (kind, given) {
+                let value = *value as f64;
+                attributes.set(param.name, value);
+            }
             continue;
         }
         let Some(default) = default else {

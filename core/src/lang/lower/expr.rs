@@ -6,6 +6,7 @@ use super::{Lowerer, Scope};
 use crate::error::{Result, nearest};
 use crate::graph::{Constant, Var};
 use crate::lang::ast::{BinaryOp, Expr, ExprId, ExprKind, IndexItem as Item, Name, UnaryOp};
+use crate::lang::lexer::DTYPES;
 use crate::lang::source::Span;
 use crate::ops::{Attribute, Attributes, IndexBound, IndexItem};
 use crate::tensor::DType;
@@ -153,7 +154,7 @@ impl<'a> Lowerer<'a> {
             return Ok(Value::Vars(self.apply("index", &shape, attributes, name.span)?));
         }
         let error = self.error(name.span, format!("there is no value `{text}`"));
-        let known = scope.names.keys().chain(scope.dims.keys()).copied();
+        let known = scope.names.keys().chain(scope.dims.keys()).chain(DTYPES).copied();
         Err(match nearest(text, known) {
             Some(near) => error.note(format!("did you mean `{near}`?")),
             None => error,

@@ -6,7 +6,7 @@ mod value;
 
 pub(super) use self::expr::{binary_op_name, unary_op_name};
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -41,7 +41,13 @@ pub struct Lowered {
 /// A name that does not exist or is bound twice, arguments that do not fit, an ill-typed
 /// expression: each with its place in the text.
 pub fn lower(file: &File, name: Option<&str>) -> Result<FunctionGraph> {
-    Ok(lower_program(file, name, &[])?.function)
+    let graph = lower_program(file, name, &[])?.function;
+    if graph.outputs.is_empty() && graph.updates.is_empty() {
+        let message = format!("`{}` computes nothing", graph.name);
+        let error = Error::new(ErrorKind::Syntax, message);
+        return Err(error.note("end it with a `return`, or give a state its next value with `<-`"));
+    }
+    Ok(graph)
 }
 
 /// As [`lower`], with the table of constants that `const(0)`, `const(1)`, ... stand for.
@@ -64,7 +70,14 @@ pub fn inline(file: &File, name: &str, args: &[Var]) -> Result<Vec<Var>> {
     let function = lowerer.find(Some(name))?;
     let args = args.iter().map(|var| (None, Value::Vars(vec![var.clone()]), function.name.span)).collect();
     let values = lowerer.inline(function, args, function.name.span)?;
-    Ok(values)
+    match lowerer.called_states.first() {
+        None => Ok(values),
+        Some(state) => {
+            let message = format!("`{name}` has the state `{}`; an op that is given by text has none", state.name());
+            let error = lowerer.unsupported(function.name.span, &message);
+            Err(error.note("take the value as a parameter and return its next one"))
+        }
+    }
 }
 
 struct Lowerer<'a> {
@@ -74,6 +87,11 @@ struct Lowerer<'a> {
     functions: HashMap<&'a str, &'a Function>,
     /// The functions being inlined, outermost first.
     calls: Vec<&'a str>,
+    /// The states of the functions that were inlined, and what becomes of them.
+    called_states: Vec<State>,
+    called_updates: Vec<Update>,
+    /// The names of the states of the whole graph: a file of states goes by them.
+    state_names: HashSet<String>,
     statements: usize,
 }
 
@@ -94,8 +112,17 @@ struct Bound<'a> {
 impl<'a> Lowerer<'a> {
     fn new(file: &'a File, constants: &'a [Tensor]) -> Result<Self> {
         let name = file.source.name().into();
-        let mut lowerer =
-            Self { file, name, constants, functions: HashMap::new(), calls: Vec::new(), statements: 0 };
+        let mut lowerer = Self {
+            file,
+            name,
+            constants,
+            functions: HashMap::new(),
+            calls: Vec::new(),
+            called_states: Vec::new(),
+            called_updates: Vec::new(),
+            state_names: HashSet::new(),
+            statements: 0,
+        };
         for function in file.functions() {
             if let Some(first) = lowerer.functions.insert(file.name(function.name), function) {
                 return Err(lowerer.twice(function.name, first.name.span));
@@ -166,6 +193,12 @@ impl<'a> Lowerer<'a> {
     fn entry(&mut self, function: &'a Function) -> Result<Lowered> {
         let mut graph = FunctionGraph { name: self.file.name(function.name).to_owned(), ..Default::default() };
         let mut scope = Scope::default();
+        // Its own states keep their names, wherever the called functions' stand.
+        for stmt in &function.body {
+            if let StmtKind::State { name, .. } = &stmt.kind {
+                self.state_names.insert(self.file.name(*name).to_owned());
+            }
+        }
         for param in &function.params {
             let ty = self.ty(&param.ty)?;
             let default = match param.default {
@@ -180,6 +213,8 @@ impl<'a> Lowerer<'a> {
         self.calls.push(self.file.name(function.name));
         let mut statements = Vec::new();
         self.body(function, &mut scope, &mut graph, Some(&mut statements))?;
+        graph.states.append(&mut self.called_states);
+        graph.updates.append(&mut self.called_updates);
         Ok(Lowered { function: graph, statements })
     }
 
@@ -243,10 +278,11 @@ impl<'a> Lowerer<'a> {
         let done = self.body(function, &mut scope, &mut graph, None);
         self.calls.pop();
         done?;
-        if !graph.states.is_empty() {
-            let message = format!("`{name}` has state; such a function cannot be called by another one yet");
-            return Err(self.unsupported(span, &message));
+        if graph.outputs.is_empty() {
+            return Err(self.error(span, format!("`{name}` has no `return`, so this call has no value")));
         }
+        self.called_states.append(&mut graph.states);
+        self.called_updates.append(&mut graph.updates);
         Ok(graph.outputs.into_iter().map(|(_, var)| var).collect())
     }
 
@@ -307,7 +343,7 @@ impl<'a> Lowerer<'a> {
     fn fit(&self, var: Var, ty: &Type, span: Span, what: &str) -> Result<Var> {
         let own = var.ty()?.clone();
         let dims_fit = own.rank() == ty.rank() && own.dims.iter().zip(&ty.dims).all(|(a, b)| a.compatible(b));
-        if !dims_fit || !(own.weak || own.dtype == ty.dtype) {
+        if !dims_fit || !(own.dtype == ty.dtype || own.weak && kind_fits(own.dtype, ty.dtype)) {
             return Err(self.error(span, format!("{what} has the type {ty}, but this is {own}")));
         }
         if own.dtype == ty.dtype && !own.weak {
@@ -316,6 +352,9 @@ impl<'a> Lowerer<'a> {
         let location = self.location(span);
         if let NodeKind::Constant(constant) = var.node().kind() {
             let value = constant.value.cast(ty.dtype);
+            if ty.dtype.is_integer() && !value.cast(own.dtype).identical(&constant.value) {
+                return Err(self.error(span, format!("this does not fit into `{}`", ty.dtype)));
+            }
             return Ok(Var::constant_at(crate::graph::Constant { value, weak: false }, location));
         }
         let cast = Var::apply_at("cast", &[var], Attributes::new().with("dtype", ty.dtype), location);
@@ -384,7 +423,8 @@ impl<'a> Lowerer<'a> {
         let vars = self.vars(value, span)?;
         if vars.len() != targets.len() {
             let (found, names) = (vars.len(), targets.len());
-            return Err(self.error(span, format!("{names} names for a value of {found} results")));
+            let s = if found == 1 { "" } else { "s" };
+            return Err(self.error(span, format!("{names} names for {found} result{s}")));
         }
         for (name, var) in targets.iter().zip(&vars) {
             self.bind(scope, *name, Value::Vars(vec![var.clone()]), None)?;
@@ -395,7 +435,17 @@ impl<'a> Lowerer<'a> {
     fn state(
         &mut self, scope: &mut Scope<'a>, graph: &mut FunctionGraph, name: Name, ty: &ast::Type, init: ExprId,
     ) -> Result<()> {
-        let ty = self.ty(ty)?;
+        let mut ty = self.ty(ty)?;
+        if self.calls.len() > 1 {
+            // A dim name of a called function may mean something else in the caller.
+            for dim in &mut ty.dims {
+                let Dim::Named(name) = &dim else { continue };
+                *dim = match scope.dims.get(&**name) {
+                    Some((var, axis)) => var.ty()?.dims[*axis].clone(),
+                    None => Dim::Unknown,
+                };
+            }
+        }
         let span = self.file.expr(init).span;
         let value = self.eval(init, scope)?;
         let var = self.var(value, span)?;
@@ -407,11 +457,27 @@ impl<'a> Lowerer<'a> {
             NodeKind::Constant(constant) => StateValue::Host(constant.value.clone()),
             _ => StateValue::Unset(var),
         };
-        let state = State::with_type(self.file.name(name), ty, value);
+        let state = State::with_type(&self.state_name(name), ty, value);
         let var = Var::state_at(&state, self.location(name.span));
         self.bind(scope, name, Value::Vars(vec![var]), Some(graph.states.len()))?;
         graph.states.push(state);
         Ok(())
+    }
+
+    /// The name of a state in the whole graph: in a called function, with the calls that lead to it and,
+    /// where that is taken, a number.
+    fn state_name(&mut self, name: Name) -> String {
+        let own = self.file.name(name);
+        if self.calls.len() <= 1 {
+            return own.to_owned();
+        }
+        let path: Vec<&str> = self.calls.iter().skip(1).copied().chain([own]).collect();
+        let stem = path.join("_");
+        let numbered = (2..).map(|number| format!("{stem}_{number}"));
+        let free = std::iter::once(stem.clone()).chain(numbered).find(|name| !self.state_names.contains(name));
+        let chosen = free.unwrap_or(stem);
+        self.state_names.insert(chosen.clone());
+        chosen
     }
 
     fn update(
@@ -419,7 +485,7 @@ impl<'a> Lowerer<'a> {
     ) -> Result<()> {
         let text = self.file.name(name);
         let Some(index) = scope.names.get(text).and_then(|bound| bound.state) else {
-            let states: Vec<&str> = graph.states.iter().map(State::name).collect();
+            let states: Vec<&str> = scope.names.iter().filter(|(_, b)| b.state.is_some()).map(|(n, _)| *n).collect();
             let error = self.error(name.span, format!("there is no state `{text}`"));
             return Err(match nearest(text, states) {
                 Some(near) => error.note(format!("did you mean `{near}`?")),
@@ -437,4 +503,10 @@ impl<'a> Lowerer<'a> {
         graph.updates.push(Update { state, value });
         Ok(())
     }
+}
+
+/// Whether a number without a dtype, which is computed in `own`, may take a dtype.
+fn kind_fits(own: DType, dtype: DType) -> bool {
+    let rank = |dtype: DType| if dtype.is_float() { 2 } else { u8::from(dtype != DType::Bool) };
+    rank(own) <= rank(dtype)
 }
