@@ -1,6 +1,6 @@
 //! Plans: for one signature of argument shapes, the steps of a run and where each value lies.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -167,6 +167,55 @@ impl Plan {
     }
 }
 
+/// Values in the arena up to which they are packed largest first, which is tighter but quadratic.
+const PACKED: usize = 2048;
+
+/// Free parts of the arena, of which no two touch.
+#[derive(Default)]
+struct Gaps {
+    /// Bytes by offset.
+    by_offset: BTreeMap<usize, usize>,
+    /// (bytes, offset)
+    by_size: BTreeSet<(usize, usize)>,
+}
+
+impl Gaps {
+    /// The start of the smallest gap of at least so many bytes; the rest of it stays free.
+    fn take(&mut self, bytes: usize) -> Option<usize> {
+        let (size, offset) = *self.by_size.range((bytes, 0)..).next()?;
+        self.remove(offset, size);
+        if size > bytes {
+            self.insert(offset + bytes, size - bytes);
+        }
+        Some(offset)
+    }
+
+    /// Frees a part, which grows together with the gaps beside it.
+    fn give(&mut self, mut offset: usize, mut bytes: usize) {
+        if let Some((&before, &size)) = self.by_offset.range(..offset).next_back()
+            && before + size == offset
+        {
+            self.remove(before, size);
+            (offset, bytes) = (before, size + bytes);
+        }
+        if let Some(&size) = self.by_offset.get(&(offset + bytes)) {
+            self.remove(offset + bytes, size);
+            bytes += size;
+        }
+        self.insert(offset, bytes);
+    }
+
+    fn insert(&mut self, offset: usize, bytes: usize) {
+        self.by_offset.insert(offset, bytes);
+        self.by_size.insert((bytes, offset));
+    }
+
+    fn remove(&mut self, offset: usize, bytes: usize) {
+        self.by_offset.remove(&offset);
+        self.by_size.remove(&(bytes, offset));
+    }
+}
+
 struct Planner<'a> {
     code: &'a Code,
     known: HashMap<ValueId, Tensor>,
@@ -208,8 +257,8 @@ impl Planner<'_> {
     /// For each node the last node of the region that it is computed in; itself if that is its own.
     fn regions(&self, live: &[NodeId]) -> HashMap<NodeId, NodeId> {
         let mut root: HashMap<NodeId, NodeId> = HashMap::new();
-        let outputs: std::collections::HashSet<NodeId> = self.code.graph.outputs().iter().map(|value| value.node).collect();
-        let is_live: std::collections::HashSet<NodeId> = live.iter().copied().collect();
+        let outputs: HashSet<NodeId> = self.code.graph.outputs().iter().map(|value| value.node).collect();
+        let is_live: HashSet<NodeId> = live.iter().copied().collect();
         let elementwise = |id: &NodeId| matches!(self.code.implementations.get(id), Some(Implementation::Elementwise(_)));
         for &id in live.iter().rev() {
             let mut own = id;
@@ -245,26 +294,23 @@ impl Planner<'_> {
             members.entry(root[&id]).or_default().push(id);
         }
         let order: Vec<NodeId> = live.iter().copied().filter(|id| root[id] == *id).collect();
-        let reads = |id: NodeId| -> Vec<ValueId> {
-            let inside = &members[&id];
-            let mut values: Vec<ValueId> = Vec::new();
-            for value in inside.iter().flat_map(|&member| code.graph.node(member).operands) {
-                if !inside.contains(&value.node) && !values.contains(value) { values.push(*value); }
-            }
-            values
+        let reads = |id: &NodeId| -> Vec<ValueId> {
+            let mut seen: HashSet<ValueId> = HashSet::new();
+            let operands = members[id].iter().flat_map(|&member| code.graph.node(member).operands).copied();
+            operands.filter(|value| root.get(&value.node) != Some(id) && seen.insert(*value)).collect()
         };
+        let reads: Vec<Vec<ValueId>> = order.iter().map(reads).collect();
         let mut last_use: HashMap<ValueId, usize> = HashMap::new();
-        for (at, &id) in order.iter().enumerate() {
-            for value in reads(id) { last_use.insert(value, at); }
+        for (at, values) in reads.iter().enumerate() {
+            for &value in values { last_use.insert(value, at); }
         }
         for &value in code.graph.outputs() { last_use.insert(value, usize::MAX); }
         let position: HashMap<NodeId, usize> = code.nodes.iter().enumerate().map(|(at, &id)| (id, at)).collect();
         // Fused nodes run later than they stand, but cannot fail.
         let fallible: Vec<bool> = order.iter().map(|id| code.may_fail_from[position[id]]).collect();
         let mut steps = Vec::new();
-        for (at, &id) in order.iter().enumerate() {
+        for ((at, &id), inputs) in order.iter().enumerate().zip(reads) {
             let view = code.graph.node(id);
-            let inputs = reads(id);
             let slots: Vec<usize> = inputs.iter().map(|&value| self.existing(value)).collect();
             for &slot in &slots {
                 let storage = self.slots[slot].storage;
@@ -362,10 +408,38 @@ impl Planner<'_> {
         Ok(Plan { slots: self.slots, places, result_bytes, constants: self.constants, steps, arena, outputs })
     }
 
-    /// Gives every storage that is not elsewhere an offset: the lowest gap among those alive with it,
-    /// largest first.
+    /// Gives every storage that is not elsewhere an offset in the arena; gives the arena's size.
     fn place_arena(&mut self) -> usize {
-        let mut open: Vec<usize> = (0..self.storages.len()).filter(|&at| self.storages[at].place.is_none()).collect();
+        let open: Vec<usize> = (0..self.storages.len()).filter(|&at| self.storages[at].place.is_none()).collect();
+        if open.len() <= PACKED { self.place_by_size(open) } else { self.place_by_time(open) }
+    }
+
+    /// In the order in which they are made, each in the smallest gap that is free then.
+    fn place_by_time(&mut self, mut open: Vec<usize>) -> usize {
+        open.sort_by_key(|&at| self.storages[at].first);
+        let mut ends: BTreeSet<(usize, usize, usize)> = BTreeSet::new();
+        let mut gaps = Gaps::default();
+        let mut peak = 0;
+        for at in open {
+            while let Some(&(last, offset, bytes)) = ends.first()
+                && last < self.storages[at].first
+            {
+                ends.pop_first();
+                gaps.give(offset, bytes);
+            }
+            let bytes = self.storages[at].bytes.next_multiple_of(ALIGNMENT).max(ALIGNMENT);
+            let offset = gaps.take(bytes).unwrap_or_else(|| {
+                peak += bytes;
+                peak - bytes
+            });
+            ends.insert((self.storages[at].last, offset, bytes));
+            self.storages[at].place = Some(Place::Arena(offset));
+        }
+        peak
+    }
+
+    /// Largest first, each in the lowest gap among those alive with it.
+    fn place_by_size(&mut self, mut open: Vec<usize>) -> usize {
         open.sort_by_key(|&at| (std::cmp::Reverse(self.storages[at].bytes), self.storages[at].first));
         let mut placed: Vec<(usize, usize, usize, usize)> = Vec::new();
         let mut peak = 0;

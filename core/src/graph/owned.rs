@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use super::{Constant, Location, NodeKind, State, Var, topological_order};
 use crate::error::{Error, ErrorKind, Result};
@@ -33,6 +34,8 @@ pub struct Graph {
     /// The inputs in the order of the arguments, the states' values among them where they were added.
     inputs: Vec<NodeId>,
     outputs: Vec<ValueId>,
+    /// The node of each state, by the state's address.
+    states: FxHashMap<usize, NodeId>,
 }
 
 #[derive(Clone)]
@@ -41,8 +44,15 @@ struct Slot {
     operands: Vec<ValueId>,
     results: Vec<Inferred>,
     location: Location,
+    /// For each operand, where its use stands in the operand's `users`: so that uses can be removed in
+    /// constant time however many there are.
+    places: SmallVec<[u32; 3]>,
     /// One entry per use as an operand.
     users: Vec<NodeId>,
+    /// For each of `users`, which of its operands this is.
+    user_operands: Vec<u32>,
+    /// How many outputs of the graph this node makes.
+    outputs: u32,
 }
 
 /// What a node is, to look at.
@@ -109,7 +119,6 @@ impl Graph {
             graph.inputs.push(id);
             map.insert(node.id(), id);
         }
-        let mut states: Vec<(State, NodeId)> = Vec::new();
         for var in topological_order(outputs) {
             let node = var.node();
             if map.contains_key(&node.id()) {
@@ -121,18 +130,17 @@ impl Graph {
                 return Err(Error::new(ErrorKind::Type, message).at(node.location()));
             }
             // Every mention of a state is the same value.
-            if let NodeKind::State(state) = node.kind() {
-                if let Some((_, id)) = states.iter().find(|(known, _)| known.is(state)) {
-                    map.insert(node.id(), *id);
-                    continue;
-                }
-                states.push((state.clone(), NodeId(graph.nodes.len() as u32)));
+            if let NodeKind::State(state) = node.kind()
+                && let Some(&id) = graph.states.get(&state.address())
+            {
+                map.insert(node.id(), id);
+                continue;
             }
             let operands = node.operands().iter().map(|v| map[&v.node().id()].output(v.output())).collect();
             let id = graph.push(node.kind().clone(), operands, results, node.location().clone());
             map.insert(node.id(), id);
         }
-        graph.outputs = outputs.iter().map(|var| map[&var.node().id()].output(var.output())).collect();
+        graph.set_outputs(outputs.iter().map(|var| map[&var.node().id()].output(var.output())).collect());
         Ok(graph)
     }
 
@@ -175,11 +183,32 @@ impl Graph {
         &mut self, kind: NodeKind, operands: Vec<ValueId>, results: Vec<Inferred>, location: Location,
     ) -> NodeId {
         let id = NodeId(self.nodes.len() as u32);
-        for operand in &operands {
-            self.slot_mut(operand.node).users.push(id);
+        if let NodeKind::State(state) = &kind {
+            self.states.insert(state.address(), id);
         }
-        self.nodes.push(Some(Slot { kind, operands, results, location, users: Vec::new() }));
+        let places = operands.iter().enumerate().map(|(at, operand)| self.add_use(operand.node, id, at)).collect();
+        self.nodes.push(Some(Slot {
+            kind, operands, results, location, places, users: Vec::new(), user_operands: Vec::new(), outputs: 0,
+        }));
         id
+    }
+
+    /// Lists a use; gives its place in the list.
+    fn add_use(&mut self, of: NodeId, user: NodeId, operand: usize) -> u32 {
+        let slot = self.slot_mut(of);
+        slot.users.push(user);
+        slot.user_operands.push(operand as u32);
+        slot.users.len() as u32 - 1
+    }
+
+    /// Unlists a use; the last one takes its place.
+    fn remove_use(&mut self, of: NodeId, place: u32) {
+        let slot = self.slot_mut(of);
+        slot.users.swap_remove(place as usize);
+        slot.user_operands.swap_remove(place as usize);
+        if let (Some(&user), Some(&operand)) = (slot.users.get(place as usize), slot.user_operands.get(place as usize)) {
+            self.slot_mut(user).places[operand as usize] = place;
+        }
     }
 
     /// Adds an input at the end of the inputs.
@@ -191,7 +220,7 @@ impl Graph {
 
     /// The value of a state; the same one if it is there already.
     pub fn add_state(&mut self, state: &State, location: Location) -> ValueId {
-        let found = self.ids().find(|&id| matches!(self.node(id).kind, NodeKind::State(s) if s.is(state)));
+        let found = self.states.get(&state.address()).copied();
         found
             .unwrap_or_else(|| {
                 let results = vec![state.ty().clone().into()];
@@ -265,7 +294,14 @@ impl Graph {
 
     /// Sets the outputs.
     pub fn set_outputs(&mut self, outputs: Vec<ValueId>) {
-        self.outputs = outputs;
+        for output in std::mem::replace(&mut self.outputs, outputs.clone()) {
+            if let Some(Some(slot)) = self.nodes.get_mut(output.node.0 as usize) {
+                slot.outputs -= 1;
+            }
+        }
+        for output in outputs {
+            self.slot_mut(output.node).outputs += 1;
+        }
     }
 
     /// All nodes, in no meaningful but a fixed order.
@@ -321,23 +357,25 @@ impl Graph {
             if user == new.node {
                 continue;
             }
-            let slot = self.slot_mut(user);
-            let uses = slot.operands.iter_mut().filter(|operand| **operand == old).map(|operand| *operand = new).count();
+            let mut uses = 0;
+            for operand in 0..self.slot(user).operands.len() {
+                if self.slot(user).operands[operand] != old {
+                    continue;
+                }
+                self.remove_use(old.node, self.slot(user).places[operand]);
+                let place = self.add_use(new.node, user, operand);
+                let slot = self.slot_mut(user);
+                slot.operands[operand] = new;
+                slot.places[operand] = place;
+                uses += 1;
+            }
             if uses > 0 {
                 changed.push(user);
             }
-            for _ in 0..uses {
-                self.slot_mut(new.node).users.push(user);
-                let users = &mut self.slot_mut(old.node).users;
-                if let Some(at) = users.iter().position(|&u| u == user) {
-                    users.swap_remove(at);
-                }
-            }
         }
-        for output in &mut self.outputs {
-            if *output == old {
-                *output = new;
-            }
+        if self.slot(old.node).outputs > 0 {
+            let outputs = self.outputs.iter().map(|&output| if output == old { new } else { output }).collect();
+            self.set_outputs(outputs);
         }
         Ok(changed)
     }
@@ -351,18 +389,20 @@ impl Graph {
             let dead = self.contains(id)
                 && self.slot(id).users.is_empty()
                 && !matches!(self.slot(id).kind, NodeKind::Input(_))
-                && !self.outputs.iter().any(|output| output.node == id);
+                && self.slot(id).outputs == 0;
             if !dead {
                 continue;
             }
-            if let Some(slot) = self.nodes[id.0 as usize].take() {
-                for operand in slot.operands {
-                    let users = &mut self.slot_mut(operand.node).users;
-                    if let Some(at) = users.iter().position(|&user| user == id) {
-                        users.swap_remove(at);
-                    }
-                    pending.push(operand.node);
-                }
+            // The node goes last: a use that is removed may move another one of its own.
+            for at in 0..self.slot(id).operands.len() {
+                let (operand, place) = (self.slot(id).operands[at].node, self.slot(id).places[at]);
+                self.remove_use(operand, place);
+                pending.push(operand);
+            }
+            if let Some(slot) = self.nodes[id.0 as usize].take()
+                && let NodeKind::State(state) = &slot.kind
+            {
+                self.states.remove(&state.address());
             }
             removed.push(id);
         }
@@ -383,7 +423,7 @@ impl Graph {
             }
         }
         new.inputs = self.inputs.iter().map(|id| map[id]).collect();
-        new.outputs = self.outputs.iter().map(|o| map[&o.node].output(o.output as usize)).collect();
+        new.set_outputs(self.outputs.iter().map(|o| map[&o.node].output(o.output as usize)).collect());
         *self = new;
     }
 
@@ -407,6 +447,14 @@ impl Graph {
             }
             for &user in &self.slot(id).users {
                 *uses.entry((id, user)).or_default() -= 1;
+            }
+            let placed = self.slot(id).operands.iter().zip(&self.slot(id).places).enumerate().all(|(at, (operand, &place))| {
+                let slot = self.slot(operand.node);
+                slot.users.get(place as usize) == Some(&id) && slot.user_operands.get(place as usize) == Some(&(at as u32))
+            });
+            let outputs = self.outputs.iter().filter(|output| output.node == id).count();
+            if !placed || outputs != self.slot(id).outputs as usize {
+                return fail(format!("the uses of {id:?} are listed wrongly"));
             }
         }
         if let Some(((id, user), _)) = uses.iter().find(|(_, count)| **count != 0) {

@@ -62,7 +62,7 @@ impl Compiled {
         order.sort_by_key(|&state| states[state].address());
         let mut guards: Vec<Option<std::sync::MutexGuard<'_, StateValue>>> = states.iter().map(|_| None).collect();
         for (i, &state) in order.iter().enumerate() {
-            let twin = order[..i].iter().any(|&other| states[other].is(&states[state]));
+            let twin = i > 0 && states[order[i - 1]].is(&states[state]);
             if twin {
                 let message = format!("the state `{}` stands for two states of the function", states[state].name());
                 return Err(Error::new(ErrorKind::Runtime, message));

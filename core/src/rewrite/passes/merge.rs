@@ -1,23 +1,59 @@
 //! Common subexpressions: nodes that compute the same become one.
 
-use rustc_hash::FxHashMap;
+use std::hash::{Hash, Hasher};
+
+use rustc_hash::{FxHashMap, FxHasher};
 use smallvec::SmallVec;
 
 use super::{Pass, PassContext, has_effect};
 use crate::error::Result;
-use crate::graph::{Graph, NodeId, NodeKind, ValueId};
-use crate::ops::Attributes;
+use crate::graph::{Graph, NodeId, NodeKind};
 use crate::rewrite::Phase;
 use crate::rewrite::engine::Firing;
-use crate::tensor::{DType, Shape};
 
 /// Merges equal constants, and applications of one op with equal attributes to the same operands.
 pub struct Merge;
 
-#[derive(PartialEq, Eq, Hash)]
-enum Key {
-    Constant(DType, Shape, Vec<u8>, bool),
-    Apply(String, u32, Attributes, SmallVec<[ValueId; 4]>),
+/// A hash that is equal for nodes that are [`same`]; `None` for one that stays single.
+fn signature(graph: &Graph, id: NodeId) -> Option<u64> {
+    let view = graph.node(id);
+    let mut hasher = FxHasher::default();
+    match view.kind {
+        NodeKind::Constant(constant) => {
+            let value = &constant.value;
+            (value.dtype(), value.shape(), value.to_bytes(), constant.weak).hash(&mut hasher);
+        }
+        NodeKind::Apply(op, _) if has_effect(op.name()) => return None,
+        NodeKind::Apply(op, attributes) => {
+            (op.name(), attributes).hash(&mut hasher);
+            match view.operands {
+                [a, b] if op.is_commutative() => (a.min(b), a.max(b)).hash(&mut hasher),
+                operands => operands.hash(&mut hasher),
+            }
+        }
+        NodeKind::Input(_) | NodeKind::State(_) => return None,
+    }
+    Some(hasher.finish())
+}
+
+/// Whether two nodes compute the same, of the same types.
+fn same(graph: &Graph, left: NodeId, right: NodeId) -> bool {
+    let (a, b) = (graph.node(left), graph.node(right));
+    let alike = match (a.kind, b.kind) {
+        (NodeKind::Constant(a), NodeKind::Constant(b)) => a == b,
+        (NodeKind::Apply(op, attributes), NodeKind::Apply(other, others)) => {
+            let swapped = || {
+                op.is_commutative()
+                    && matches!((a.operands, b.operands), ([a, b], [c, d]) if a == d && b == c)
+            };
+            op.name() == other.name()
+                && op.revision() == other.revision()
+                && attributes == others
+                && (a.operands == b.operands || swapped())
+        }
+        _ => false,
+    };
+    alike && a.results.iter().map(|result| &result.ty).eq(b.results.iter().map(|result| &result.ty))
 }
 
 impl Pass for Merge {
@@ -34,41 +70,20 @@ impl Pass for Merge {
     }
 
     fn run(&self, graph: &mut Graph, _: &PassContext<'_>, _: &mut Vec<Firing>) -> Result<bool> {
-        let mut seen: FxHashMap<Key, NodeId> = FxHashMap::default();
+        let mut seen: FxHashMap<u64, SmallVec<[NodeId; 1]>> = FxHashMap::default();
         let mut changed = false;
         for id in graph.topological_order() {
-            let view = graph.node(id);
-            let key = match view.kind {
-                NodeKind::Constant(constant) => {
-                    let value = &constant.value;
-                    Key::Constant(value.dtype(), value.shape().into(), value.to_bytes(), constant.weak)
-                }
-                NodeKind::Apply(op, _) if has_effect(op.name()) => continue,
-                NodeKind::Apply(op, attributes) => {
-                    let mut operands = SmallVec::from_slice(view.operands);
-                    if op.is_commutative() && operands.len() == 2 {
-                        operands.sort_unstable();
+            let Some(signature) = signature(graph, id) else { continue };
+            let alike = seen.entry(signature).or_default();
+            match alike.iter().find(|&&first| same(graph, first, id)) {
+                Some(&first) => {
+                    for output in 0..graph.node(id).results.len() {
+                        graph.replace(id.output(output), first.output(output))?;
                     }
-                    Key::Apply(op.name().to_owned(), op.revision(), attributes.clone(), operands)
+                    graph.remove_dead(id);
+                    changed = true;
                 }
-                NodeKind::Input(_) | NodeKind::State(_) => continue,
-            };
-            let results = view.results.len();
-            match seen.entry(key) {
-                std::collections::hash_map::Entry::Vacant(entry) => {
-                    entry.insert(id);
-                }
-                std::collections::hash_map::Entry::Occupied(entry) => {
-                    let first = *entry.get();
-                    let same = (0..results).all(|at| graph.ty(id.output(at)) == graph.ty(first.output(at)));
-                    if same {
-                        for at in 0..results {
-                            graph.replace(id.output(at), first.output(at))?;
-                        }
-                        graph.remove_dead(id);
-                        changed = true;
-                    }
-                }
+                None => alike.push(id),
             }
         }
         Ok(changed)
