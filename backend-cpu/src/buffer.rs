@@ -2,6 +2,7 @@
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +16,9 @@ pub const ALIGNMENT: usize = 64;
 
 /// Unused bytes that a pool keeps for later at most.
 const KEPT: usize = 1 << 30;
+
+/// Words of a scratch buffer that a thread keeps for later at most.
+const KEPT_SCRATCH: usize = 1 << 23;
 
 /// Blocks that wait to be used again, by size.
 #[derive(Default)]
@@ -172,6 +176,26 @@ pub fn typed_mut<T: Stored>(bytes: &mut [u8]) -> &mut [T] {
 pub fn as_bytes<T: Stored>(elements: &[T]) -> &[u8] {
     // SAFETY: `T` has no padding.
     unsafe { std::slice::from_raw_parts(elements.as_ptr().cast(), size_of_val(elements)) }
+}
+
+/// Calls `body` with `count` elements of some contents, in memory that the thread keeps for later calls.
+pub fn with_scratch<T: Stored, R>(count: usize, body: impl FnOnce(&mut [T]) -> R) -> R {
+    thread_local! {
+        /// Buffers that nobody on this thread uses; calls may nest, so there can be several.
+        static FREE: RefCell<Vec<Vec<u64>>> = const { RefCell::new(Vec::new()) };
+    }
+    let words = (count * size_of::<T>()).div_ceil(size_of::<u64>());
+    let mut buffer = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
+    if buffer.len() < words {
+        buffer.resize(words, 0);
+    }
+    // SAFETY: the buffer has that many initialized bytes, aligned for any element, and is borrowed here.
+    let bytes = unsafe { std::slice::from_raw_parts_mut(buffer.as_mut_ptr().cast::<u8>(), count * size_of::<T>()) };
+    let result = body(typed_mut(bytes));
+    if words <= KEPT_SCRATCH {
+        FREE.with_borrow_mut(|free| free.push(buffer));
+    }
+    result
 }
 
 /// One number converted as NumPy's `astype` does.

@@ -6,7 +6,7 @@ use arignote_core::tensor::{DType, Type};
 
 use super::Context;
 use super::number::{Binary, Comparison, Number, Unary, binary, compare, unary};
-use crate::buffer::convert;
+use crate::buffer::{convert, with_scratch};
 
 /// Elements that a region computes at a time.
 pub const BLOCK: usize = 1024;
@@ -284,17 +284,18 @@ impl Region {
         let target = Shared(target);
         context.parallel(count.div_ceil(CHUNK), &|chunk| {
             let target = &target;
-            let mut scratch = vec![0u64; (self.registers * BLOCK).max(1)];
-            let mut fresh = true;
-            let mut start = chunk * CHUNK;
-            let end = (start + CHUNK).min(count);
-            while start < end {
-                let length = BLOCK.min(end - start);
-                // SAFETY: the block is inside the result; the caller promises the rest.
-                unsafe { self.block(&mut scratch, shape, sources, target.0, start, length, fresh) };
-                fresh = false;
-                start += length;
-            }
+            with_scratch((self.registers * BLOCK).max(1), |scratch: &mut [u64]| {
+                let mut fresh = true;
+                let mut start = chunk * CHUNK;
+                let end = (start + CHUNK).min(count);
+                while start < end {
+                    let length = BLOCK.min(end - start);
+                    // SAFETY: the block is inside the result; the caller promises the rest.
+                    unsafe { self.block(scratch, shape, sources, target.0, start, length, fresh) };
+                    fresh = false;
+                    start += length;
+                }
+            });
         });
     }
 

@@ -8,7 +8,7 @@ use arignote_core::{Error, ErrorKind, Result};
 
 use super::number::Number;
 use super::{Call, Context};
-use crate::buffer::{Stored, View, typed_mut};
+use crate::buffer::{Stored, View, ViewMut, typed_mut, with_scratch};
 
 /// Elements in a row that are summed plainly.
 const BASE: usize = 128;
@@ -68,9 +68,10 @@ fn rows<T: Number>(x: &[T], inner: usize, identity: T, combine: &impl Fn(T, T) -
     if length > BASE {
         let half = (length / 2).next_multiple_of(BASE) * inner;
         rows(&x[..half], inner, identity, combine, out);
-        let mut right = vec![identity; inner];
-        rows(&x[half..], inner, identity, combine, &mut right);
-        for (out, &value) in out.iter_mut().zip(&right) { *out = combine(*out, value); }
+        with_scratch(inner, |right: &mut [T]| {
+            rows(&x[half..], inner, identity, combine, right);
+            for (out, &value) in out.iter_mut().zip(&*right) { *out = combine(*out, value); }
+        });
         return;
     }
     out.fill(identity);
@@ -79,39 +80,51 @@ fn rows<T: Number>(x: &[T], inner: usize, identity: T, combine: &impl Fn(T, T) -
     }
 }
 
+/// Combines the elements over the reduced axes into `out`, of `outer * inner` elements.
 fn combine_axes<T: Number>(
-    context: &Context<'_>, x: &[T], layout: &Layout, identity: T, combine: impl Fn(T, T) -> T + Sync,
-) -> Vec<T> {
+    context: &Context<'_>, x: &[T], layout: &Layout, identity: T, combine: impl Fn(T, T) -> T + Sync, out: &mut [T],
+) {
     let Layout { outer, length, inner } = *layout;
-    let mut out = vec![identity; outer * inner];
     if length == 0 || out.is_empty() {
-        return out;
+        out.fill(identity);
+        return;
     }
     let combine = &combine;
     if inner == 1 && outer < 16 && length > ROWS {
         // Few long lines: fixed parts of each line are combined at once, the parts afterwards.
         let parts = length.div_ceil(ROWS);
-        let mut partial = vec![identity; outer * parts];
-        context.chunks(&mut partial, 1, &|at, out| {
-            let (row, part) = (at / parts, at % parts);
-            let start = row * length + part * ROWS;
-            out[0] = line(&x[start..(start + ROWS).min((row + 1) * length)], identity, combine);
+        with_scratch(outer * parts, |partial: &mut [T]| {
+            context.chunks(partial, 1, &|at, out| {
+                let (row, part) = (at / parts, at % parts);
+                let start = row * length + part * ROWS;
+                out[0] = line(&x[start..(start + ROWS).min((row + 1) * length)], identity, combine);
+            });
+            for (out, parts) in out.iter_mut().zip(partial.chunks(parts)) { *out = line(parts, identity, combine); }
         });
-        for (out, parts) in out.iter_mut().zip(partial.chunks(parts)) { *out = line(parts, identity, combine); }
     } else if inner == 1 {
         let size = (65536 / length).max(1);
-        context.chunks(&mut out, size, &|chunk, out| {
+        context.chunks(out, size, &|chunk, out| {
             for (i, out) in out.iter_mut().enumerate() {
                 let start = (chunk * size + i) * length;
                 *out = line(&x[start..start + length], identity, combine);
             }
         });
     } else {
-        context.chunks(&mut out, inner, &|row, out| {
+        context.chunks(out, inner, &|row, out| {
             rows(&x[row * length * inner..(row + 1) * length * inner], inner, identity, combine, out);
         });
     }
-    out
+}
+
+/// Fills a result with numbers computed in `dtype`: its own memory, where that is its dtype.
+fn fill<T: Number>(result: &mut ViewMut<'_>, dtype: DType, body: impl FnOnce(&mut [T])) {
+    if result.dtype == dtype {
+        return body(typed_mut(result.bytes));
+    }
+    with_scratch(result.count(), |out: &mut [T]| {
+        body(out);
+        result.store(dtype, out);
+    });
 }
 
 fn accumulator(dtype: DType) -> DType {
@@ -128,12 +141,14 @@ fn add_or_multiply(call: &mut Call<'_, '_>, multiply: bool) -> Result<()> {
     let dtype = accumulator(call.results[0].dtype);
     number_type!(dtype, T => {
         let (x, layout) = arranged::<T>(call.context, x, dtype, &axes);
-        let out = if multiply {
-            combine_axes(call.context, &x, &layout, T::ONE, |a, b| a.mul(b))
-        } else {
-            combine_axes(call.context, &x, &layout, T::default(), |a, b| a.add(b))
-        };
-        call.results[0].store(dtype, &out);
+        let context = call.context;
+        fill(&mut call.results[0], dtype, |out: &mut [T]| {
+            if multiply {
+                combine_axes(context, &x, &layout, T::ONE, |a, b| a.mul(b), out);
+            } else {
+                combine_axes(context, &x, &layout, T::default(), |a, b| a.add(b), out);
+            }
+        });
     });
     Ok(())
 }
@@ -155,10 +170,12 @@ pub fn mean(call: &mut Call<'_, '_>) -> Result<()> {
     let dtype = accumulator(call.results[0].dtype);
     number_type!(dtype, T => {
         let (x, layout) = arranged::<T>(call.context, x, dtype, &axes);
-        let mut out = combine_axes(call.context, &x, &layout, T::default(), |a, b| a.add(b));
-        let count = T::from_i64(layout.length as i64);
-        for out in &mut out { *out = out.div(count); }
-        call.results[0].store(dtype, &out);
+        let context = call.context;
+        fill(&mut call.results[0], dtype, |out: &mut [T]| {
+            combine_axes(context, &x, &layout, T::default(), |a, b| a.add(b), out);
+            let count = T::from_i64(layout.length as i64);
+            for out in out { *out = out.div(count); }
+        });
     });
     Ok(())
 }
@@ -183,12 +200,14 @@ fn extreme(call: &mut Call<'_, '_>, name: &str, largest: bool) -> Result<()> {
             (false, true) => T::from_f64(f64::MIN),
             (false, false) => T::from_f64(f64::MAX),
         };
-        let out = if largest {
-            combine_axes(call.context, &x, &layout, identity, Number::maximum)
-        } else {
-            combine_axes(call.context, &x, &layout, identity, Number::minimum)
-        };
-        call.results[0].store(dtype, &out);
+        let context = call.context;
+        fill(&mut call.results[0], dtype, |out: &mut [T]| {
+            if largest {
+                combine_axes(context, &x, &layout, identity, Number::maximum, out);
+            } else {
+                combine_axes(context, &x, &layout, identity, Number::minimum, out);
+            }
+        });
     });
     Ok(())
 }
@@ -243,12 +262,12 @@ fn truth(call: &mut Call<'_, '_>, all: bool) -> Result<()> {
     let x = call.operand(0)?;
     let axes = axes_of(call, x)?;
     let (x, layout) = arranged::<u8>(call.context, x, DType::Bool, &axes);
-    let out = if all {
-        combine_axes(call.context, &x, &layout, 1, |a: u8, b| u8::from(a != 0 && b != 0))
+    let out = &mut *call.results[0].bytes;
+    if all {
+        combine_axes(call.context, &x, &layout, 1, |a: u8, b| u8::from(a != 0 && b != 0), out);
     } else {
-        combine_axes(call.context, &x, &layout, 0, |a: u8, b| u8::from(a != 0 || b != 0))
-    };
-    call.results[0].bytes.copy_from_slice(&out);
+        combine_axes(call.context, &x, &layout, 0, |a: u8, b| u8::from(a != 0 || b != 0), out);
+    }
     Ok(())
 }
 
@@ -270,16 +289,20 @@ pub fn logsumexp(call: &mut Call<'_, '_>) -> Result<()> {
     number_type!(dtype, T => {
         let (x, layout) = arranged::<T>(call.context, x, dtype, &axes);
         let low = T::from_f64(f64::NEG_INFINITY);
-        let peak: Vec<T> = combine_axes(call.context, &x, &layout, low, Number::maximum);
-        let shift = |at: usize| if Number::is_infinite(peak[at]) { T::default() } else { peak[at] };
-        let row = layout.length * layout.inner;
-        let mut powers = x.into_owned();
-        for (at, power) in powers.iter_mut().enumerate() {
-            *power = power.sub(shift(at / row.max(1) * layout.inner + at % layout.inner.max(1))).exp();
-        }
-        let mut out = combine_axes(call.context, &powers, &layout, T::default(), |a, b| a.add(b));
-        for (at, out) in out.iter_mut().enumerate() { *out = out.ln().add(shift(at)); }
-        call.results[0].store(dtype, &out);
+        let (context, row) = (call.context, layout.length * layout.inner);
+        with_scratch(layout.outer * layout.inner, |peak: &mut [T]| {
+            combine_axes(context, &x, &layout, low, Number::maximum, peak);
+            let shift = |at: usize| if Number::is_infinite(peak[at]) { T::default() } else { peak[at] };
+            with_scratch(x.len(), |powers: &mut [T]| {
+                for (at, (power, value)) in powers.iter_mut().zip(&*x).enumerate() {
+                    *power = value.sub(shift(at / row.max(1) * layout.inner + at % layout.inner.max(1))).exp();
+                }
+                fill(&mut call.results[0], dtype, |out: &mut [T]| {
+                    combine_axes(context, powers, &layout, T::default(), |a, b| a.add(b), out);
+                    for (at, out) in out.iter_mut().enumerate() { *out = out.ln().add(shift(at)); }
+                });
+            });
+        });
     });
     Ok(())
 }
@@ -298,8 +321,10 @@ pub fn sum_to(call: &mut Call<'_, '_>) -> Result<()> {
     let dtype = accumulator(call.results[0].dtype);
     number_type!(dtype, T => {
         let (x, layout) = arranged::<T>(call.context, x, dtype, &axes);
-        let out = combine_axes(call.context, &x, &layout, T::default(), |a, b| a.add(b));
-        call.results[0].store(dtype, &out);
+        let context = call.context;
+        fill(&mut call.results[0], dtype, |out: &mut [T]| {
+            combine_axes(context, &x, &layout, T::default(), |a, b| a.add(b), out);
+        });
     });
     Ok(())
 }
