@@ -1,0 +1,140 @@
+//! A call whose shapes were seen before allocates memory for its outputs and for nothing else that
+//! grows with the data.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use arignote::config::Config;
+use arignote::prelude::*;
+
+/// From here on an allocation is large: only elements of tensors are, not lists of values.
+const LARGE: usize = 4096;
+
+/// Small allocations that a call may make for each op of its program, and besides: descriptors that
+/// cross the plugin boundary, lists of operands.
+const SMALL_PER_OP: usize = 16;
+const SMALL: usize = 100;
+
+struct Counting;
+
+static ACTIVE: AtomicBool = AtomicBool::new(false);
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+static SIZES: [AtomicUsize; 64] = [const { AtomicUsize::new(0) }; 64];
+static LARGE_COUNT: AtomicUsize = AtomicUsize::new(0);
+
+fn count(bytes: usize) {
+    if !ACTIVE.load(Ordering::Relaxed) {
+        return;
+    }
+    if bytes < LARGE {
+        COUNT.fetch_add(1, Ordering::Relaxed);
+    } else if let Some(size) = SIZES.get(LARGE_COUNT.fetch_add(1, Ordering::Relaxed)) {
+        size.store(bytes, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: the system's allocator does the work; counting neither allocates nor touches the memory.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size());
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size());
+        // SAFETY: the caller keeps the contract of `alloc_zeroed`.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size);
+        // SAFETY: the caller keeps the contract of `realloc`.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Calls a function until its plans, pools and threads are warm, then checks the next call.
+fn check(what: &str, f: &Function, arguments: &[Tensor]) {
+    for _ in 0..20 {
+        f.call(arguments).unwrap();
+    }
+    COUNT.store(0, Ordering::Relaxed);
+    LARGE_COUNT.store(0, Ordering::Relaxed);
+    ACTIVE.store(true, Ordering::SeqCst);
+    let results = f.call(arguments);
+    ACTIVE.store(false, Ordering::SeqCst);
+    let mut expected: Vec<usize> = results.unwrap().iter().map(Tensor::byte_len).filter(|&n| n >= LARGE).collect();
+    let found = LARGE_COUNT.load(Ordering::Relaxed);
+    let mut sizes: Vec<usize> = SIZES.iter().take(found).map(|size| size.load(Ordering::Relaxed)).collect();
+    expected.sort_unstable();
+    sizes.sort_unstable();
+    let (small, ops) = (COUNT.load(Ordering::Relaxed), f.compiled().nodes().len());
+    println!("{what}: large {sizes:?}, {small} small ones for {ops} ops");
+    assert!(!expected.is_empty(), "{what}: no output is large enough to be seen");
+    assert_eq!(sizes, expected, "{what}: large allocations against the outputs' sizes");
+    assert!(small <= SMALL + SMALL_PER_OP * ops, "{what}: {small} small allocations for {ops} ops");
+}
+
+fn filled(shape: &[usize]) -> Tensor {
+    let count: usize = shape.iter().product();
+    Tensor::from_vec((0..count).map(|at| (at % 17) as f64 * 0.01 - 0.05).collect(), shape).unwrap()
+}
+
+#[test]
+fn a_second_call_allocates_its_outputs_only() {
+    let config = Config::default().with("device", "cpu").unwrap().with("fallback", Vec::<String>::new()).unwrap();
+    let session = arignote::session_with(config).unwrap();
+    let input = |name: &str, dims: &[&str]| Var::input(name, Type::new(DType::F64, dims.iter().map(|&d| Dim::from(d))));
+
+    let (x, row) = (input("x", &["n", "m"]), input("row", &["m"]));
+    let y = ((&x + &row).tanh() * 2.0 + x.square()).exp();
+    let f = FunctionBuilder::new("elementwise").input(&x).input(&row).output(&y).output(&y.log1p());
+    let f = f.build(&session).unwrap();
+    check("elementwise", &f, &[filled(&[300, 500]), filled(&[500])]);
+    check("elementwise, another shape", &f, &[filled(&[100, 90]), filled(&[90])]);
+
+    let many = [x.sum(Some(0)), x.max(Some(1)), x.mean(Some(0)), x.prod(Some(1)), x.argmax(Some(1)), x.logsumexp(Some(0))];
+    let f = many.iter().fold(FunctionBuilder::new("reductions").input(&x), |f, value| f.output(value));
+    check("reductions", &f.build(&session).unwrap(), &[filled(&[600, 700])]);
+
+    let moved = [x.t(), x.slice(0, Some(1), None), x.flip(1), x.reshape(&[-1]), x.softmax_rows()];
+    let f = moved.iter().fold(FunctionBuilder::new("moves").input(&x), |f, value| f.output(value));
+    check("moves", &f.build(&session).unwrap(), &[filled(&[60, 70])]);
+
+    // A step of training: two layers, gradients, four states.
+    let labels = Var::input("labels", Type::new(DType::I64, ["n".into()]));
+    let shapes: [&[usize]; 4] = [&[50, 80], &[80], &[80, 20], &[20]];
+    let names = ["w1", "b1", "w2", "b2"];
+    let states: Vec<State> = names.iter().zip(shapes).map(|(name, shape)| State::new(name, filled(shape))).collect();
+    let values: Vec<Var> = states.iter().map(Var::state).collect();
+    let batch = input("x", &["n", "50"]);
+    let hidden = (batch.matmul(&values[0]) + &values[1]).tanh();
+    let logits = hidden.matmul(&values[2]) + &values[3];
+    let loss = logits.cross_entropy(&labels).mean(None);
+    let gradients = grad(&loss, &values.iter().collect::<Vec<_>>());
+    let mut f = FunctionBuilder::new("training").input(&batch).input(&labels).output(&loss).output(&logits);
+    for ((state, value), gradient) in states.iter().zip(&values).zip(&gradients) {
+        f = f.update(state, &(value - 0.1 * gradient));
+    }
+    let labels = Tensor::vector((0..64).map(|at| at % 20).collect::<Vec<i64>>());
+    check("training", &f.build(&session).unwrap(), &[filled(&[64, 50]), labels]);
+}
+
+trait Rows {
+    fn softmax_rows(&self) -> Var;
+}
+
+impl Rows for Var {
+    fn softmax_rows(&self) -> Var {
+        Var::apply("softmax", std::slice::from_ref(self), arignote::ops::Attributes::new().with("axis", 1i64))
+    }
+}
