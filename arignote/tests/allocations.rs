@@ -12,8 +12,8 @@ const LARGE: usize = 4096;
 
 /// Small allocations that a call may make for each op of its program, and besides: descriptors that
 /// cross the plugin boundary, lists of operands.
-const SMALL_PER_OP: usize = 16;
-const SMALL: usize = 100;
+const SMALL_PER_OP: usize = 8;
+const SMALL: usize = 80;
 
 struct Counting;
 

@@ -2,7 +2,7 @@
 //! that intermediate values never leave the cache.
 
 use arignote_core::ops::{Attributes, promote_operands};
-use arignote_core::tensor::{DType, Type};
+use arignote_core::tensor::{DType, Shape, Type};
 
 use super::Context;
 use super::number::{Binary, Comparison, Number, Unary, binary, compare, unary};
@@ -391,7 +391,7 @@ impl Region {
 /// `from` covers what the strides reach over `shape`, and `start + out.len()` is inside the shape.
 unsafe fn gather<T: Copy>(from: *const T, strides: &[usize], shape: &[usize], start: usize, out: &mut [T]) {
     let Some(last) = shape.len().checked_sub(1) else { return };
-    let mut index = vec![0; shape.len()];
+    let mut index = Shape::from_elem(0, shape.len());
     let mut rest = start;
     for axis in (0..shape.len()).rev() {
         index[axis] = rest % shape[axis];

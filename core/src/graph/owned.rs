@@ -144,10 +144,10 @@ impl Graph {
         Ok(graph)
     }
 
-    /// The graph as expressions: its inputs, and its outputs over them.
+    /// The graph as expressions of the same types: its inputs, and its outputs over them.
     ///
     /// # Errors
-    /// If a node is ill-typed, which a mistake in a rewrite would cause.
+    /// If the graph is damaged.
     pub fn to_vars(&self) -> Result<(Vec<Var>, Vec<Var>)> {
         let mut map: Vec<Option<Var>> = vec![None; self.nodes.len()];
         for id in self.inputs.iter().copied().chain(self.topological_order()) {
@@ -162,10 +162,9 @@ impl Graph {
                 NodeKind::Apply(op, attributes) => {
                     let operands: Vec<Var> =
                         view.operands.iter().filter_map(|&value| self.lookup(&map, value)).collect();
-                    Var::apply_op(op.clone(), &operands, attributes.clone(), view.location.clone())
+                    Var::applied(op.clone(), operands, attributes.clone(), view.results.to_vec(), view.location.clone())
                 }
             };
-            var.ty()?;
             map[id.0 as usize] = Some(var);
         }
         let find = |value: ValueId| {

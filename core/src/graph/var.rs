@@ -163,6 +163,13 @@ impl Var {
         Var::from_node(NodeKind::Apply(op, attributes), operands, results, location)
     }
 
+    /// An application whose results are known.
+    pub(super) fn applied(
+        op: Arc<dyn Op>, operands: Vec<Var>, attributes: Attributes, results: Vec<Inferred>, location: Location,
+    ) -> Var {
+        Var::from_node(NodeKind::Apply(op, attributes), operands, Ok(results), location)
+    }
+
     fn as_operand(&self) -> Option<Operand<'_>> {
         let inferred = self.inferred().ok()?;
         let constant = match &self.node.kind {
