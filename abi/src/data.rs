@@ -228,10 +228,22 @@ pub struct DeviceStats {
 #[repr(C)]
 #[derive(StableAbi, Clone, Debug)]
 pub struct StatementNote {
-    /// Results to be written over operands.
+    /// Results that may be written over operands.
     pub overwrites: RVec<Overwrite>,
     /// Operands that no later statement reads.
     pub last_uses: RVec<u32>,
+}
+
+/// The meaning of an op that a plugin brought, for a library that does not have that plugin.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug)]
+pub struct OpDefinition {
+    /// Its name, `plugin::op`.
+    pub name: RString,
+    /// Its revision.
+    pub revision: u32,
+    /// Its definition in the language.
+    pub definition: RString,
 }
 
 /// A program to compile.
@@ -246,6 +258,8 @@ pub struct Program {
     pub constants: RVec<TensorDescriptor>,
     /// What each statement may do, in order.
     pub notes: RVec<StatementNote>,
+    /// The plugins' ops that the text names.
+    pub ops: RVec<OpDefinition>,
     /// More, by name.
     pub extra: RVec<Pair>,
 }

@@ -117,8 +117,8 @@ pub type PluginBox = PluginObject_TO<'static, RBox<()>>;
 /// A native kernel of a plugin's op, on host memory.
 #[sabi_trait]
 pub trait KernelObject: Send + Sync {
-    /// Which operands may be overwritten by which results.
-    fn overwrites(&self) -> Outcome<RVec<Overwrite>>;
+    /// Whether it computes an application of its op, and which operands it may overwrite then.
+    fn supports(&self, node: &NodeDescription) -> Outcome<Support>;
     /// Computes the results into memory that the caller lends for the call: nobody may keep a
     /// descriptor of `results`. All tensors are contiguous. Where a result overwrites an operand,
     /// that operand is absent and the result holds its elements.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arignote_core::graph::{Graph, NodeId, NodeView, ValueId};
 use arignote_core::ops::{Attributes, ShapeOperand};
-use arignote_core::plugin::{Host, HostKernel};
+use arignote_core::plugin::{Host, HostKernel, NodeQuery, StatementNote, Support};
 use arignote_core::tensor::{Shape, Tensor, Type};
 use arignote_core::{Error, ErrorKind, Result};
 
@@ -20,20 +20,29 @@ pub enum Implementation {
     Elementwise(Operation),
     /// A kernel of this backend, and the (operand, result) pairs that it can overwrite.
     Kernel(Kernel, &'static [(usize, usize)]),
-    /// A plugin's kernel.
-    Host(Arc<dyn HostKernel>),
+    /// A plugin's kernel, and the (operand, result) pairs that it can overwrite.
+    Host(Arc<dyn HostKernel>, Vec<(usize, usize)>),
 }
 
 impl Implementation {
-    /// What computes an op, if anything here does.
-    pub fn find(op: &str, attributes: &Attributes, host: &dyn Host) -> Option<Implementation> {
-        if let Some(operation) = elementwise::lookup(op, attributes) {
-            return Some(Implementation::Elementwise(operation));
+    /// What computes a node.
+    ///
+    /// # Errors
+    /// Why nothing here does.
+    pub fn find(node: &NodeQuery<'_>, host: &dyn Host) -> Result<Implementation, String> {
+        if let Some(operation) = elementwise::lookup(node.op, node.attributes) {
+            return Ok(Implementation::Elementwise(operation));
         }
-        if let Some((kernel, overwrites)) = kernels::lookup(op) {
-            return Some(Implementation::Kernel(kernel, overwrites));
+        if let Some((kernel, overwrites)) = kernels::lookup(node.op) {
+            return Ok(Implementation::Kernel(kernel, overwrites));
         }
-        host.kernel(op).map(Implementation::Host)
+        let Some(kernel) = host.kernel(node.op) else {
+            return Err(format!("the cpu backend has no kernel for `{}`", node.op));
+        };
+        match kernel.supports(node) {
+            Support::Yes(overwrites) => Ok(Implementation::Host(kernel, overwrites)),
+            Support::No(reason) => Err(format!("the plugin's kernel for `{}` does not take this: {reason}", node.op)),
+        }
     }
 
     /// The (operand, result) pairs that can share memory, if their types agree.
@@ -41,7 +50,7 @@ impl Implementation {
         match self {
             Implementation::Elementwise(_) => (0..operands).map(|operand| (operand, 0)).collect(),
             Implementation::Kernel(_, pairs) => pairs.to_vec(),
-            Implementation::Host(kernel) => kernel.overwrites(),
+            Implementation::Host(_, pairs) => pairs.clone(),
         }
     }
 }
@@ -56,16 +65,20 @@ pub struct Code {
     pub implementations: HashMap<NodeId, Implementation>,
     /// The number of each node's statement.
     pub statements: HashMap<NodeId, usize>,
+    /// The (operand, result) pairs that each node may overwrite, where the program says.
+    pub permitted: Option<HashMap<NodeId, Vec<(u32, u32)>>>,
     /// Whether a node or a later one can fail, by place in `nodes`.
     pub may_fail_from: Vec<bool>,
 }
 
 impl Code {
-    /// Checks that every node can be computed.
+    /// Checks that every node can be computed. There is one note for each statement, or none at all.
     ///
     /// # Errors
     /// If one cannot.
-    pub fn new(graph: Graph, statements: &[NodeId], host: &dyn Host) -> Result<Code> {
+    pub fn new(graph: Graph, statements: &[NodeId], notes: &[StatementNote], host: &dyn Host) -> Result<Code> {
+        let permitted = (!notes.is_empty())
+            .then(|| statements.iter().zip(notes).map(|(&id, note)| (id, note.overwrites.clone())).collect());
         let order: Vec<NodeId> = graph.topological_order();
         let needed: std::collections::HashSet<NodeId> = order.iter().copied().collect();
         let is_apply = |id: &NodeId| graph.contains(*id) && graph.node(*id).apply().is_some();
@@ -82,20 +95,33 @@ impl Code {
         for &id in &nodes {
             let view = graph.node(id);
             let Some((op, attributes)) = view.apply() else { continue };
-            let Some(implementation) = Implementation::find(op.name(), attributes, host) else {
-                let message = format!("the cpu backend has no kernel for `{}`", op.name());
-                return Err(Error::new(ErrorKind::Unsupported, message).in_node(statements[&id]).at(view.location));
+            let operands: Vec<Type> = view.operands.iter().map(|&value| graph.ty(value).clone()).collect();
+            let results: Vec<Type> = view.results.iter().map(|result| result.ty.clone()).collect();
+            let query = NodeQuery {
+                op: op.name(), revision: op.revision(), attributes, operands: &operands, results: &results,
             };
+            let implementation = Implementation::find(&query, host).map_err(|reason| {
+                Error::new(ErrorKind::Unsupported, reason).in_node(statements[&id]).at(view.location)
+            })?;
             implementations.insert(id, implementation);
         }
         let mut may_fail_from = vec![false; nodes.len() + 1];
         for (at, id) in nodes.iter().enumerate().rev() {
             let view = graph.node(*id);
             let own = view.apply().is_some_and(|(op, _)| op.can_fail() || kernels::can_fail(op.name()))
-                || matches!(implementations.get(id), Some(Implementation::Host(_)));
+                || matches!(implementations.get(id), Some(Implementation::Host(..)));
             may_fail_from[at] = own || may_fail_from[at + 1];
         }
-        Ok(Code { graph, nodes, implementations, statements, may_fail_from })
+        Ok(Code { graph, nodes, implementations, statements, permitted, may_fail_from })
+    }
+
+    /// Whether the program lets a node write a result over an operand.
+    pub fn permits(&self, id: NodeId, operand: ValueId, result: usize) -> bool {
+        let Some(permitted) = &self.permitted else { return true };
+        let operands = self.graph.node(id).operands;
+        permitted.get(&id).is_some_and(|pairs| {
+            pairs.iter().any(|&(from, to)| to as usize == result && operands.get(from as usize) == Some(&operand))
+        })
     }
 
     /// An error with the node's place.
@@ -168,7 +194,7 @@ impl Code {
             Implementation::Kernel(kernel, _) => {
                 kernel(&mut Call { context, attributes, operands, results }).map_err(describe)
             }
-            Implementation::Host(kernel) => run_host(&**kernel, attributes, operands, results).map_err(describe),
+            Implementation::Host(kernel, _) => run_host(&**kernel, attributes, operands, results).map_err(describe),
             Implementation::Elementwise(operation) => {
                 let mut builder = Builder::default();
                 let types = self.operand_types(view.operands);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arignote_core::graph::{Graph, NodeId};
 use arignote_core::ops::Attributes;
 use arignote_core::plugin::{
-    Backend, BackendOption, CompileOptions, Device, DeviceInfo, DeviceStats, Executable, Host, NodeQuery, ParsedProgram, Program, Support,
+    Backend, BackendOption, CompileOptions, Device, DeviceInfo, DeviceStats, Executable, Host, NodeQuery, ParsedProgram, Program, StatementNote, Support,
 };
 use arignote_core::tensor::{DeviceTensor, Tensor};
 use arignote_core::{Error, ErrorKind, Result};
@@ -66,13 +66,14 @@ impl CpuDevice {
     }
 
     /// Makes a graph executable. `statements` are its nodes in the order of the program's statements;
-    /// if there are none, any order that the graph allows is taken.
+    /// if there are none, any order that the graph allows is taken. `notes` limit what is overwritten:
+    /// one for each statement; if there are none, whatever nothing reads later is.
     ///
     /// # Errors
     /// If there is no kernel for an op.
-    pub fn compile_graph(&self, graph: Graph, statements: &[NodeId], options: &CompileOptions) -> Result<Arc<dyn Executable>> {
+    pub fn compile_graph(&self, graph: Graph, statements: &[NodeId], notes: &[StatementNote], options: &CompileOptions) -> Result<Arc<dyn Executable>> {
         Ok(Arc::new(Runner {
-            code: Code::new(graph, statements, &*self.host)?,
+            code: Code::new(graph, statements, notes, &*self.host)?,
             host: self.host.clone(),
             threads: self.threads,
             pool: self.pool.clone(),
@@ -88,9 +89,9 @@ impl Device for CpuDevice {
     }
 
     fn supports(&self, node: &NodeQuery<'_>) -> Support {
-        match Implementation::find(node.op, node.attributes, &*self.host) {
-            None => Support::No(format!("the cpu backend has no kernel for `{}`", node.op)),
-            Some(implementation) => {
+        match Implementation::find(node, &*self.host) {
+            Err(reason) => Support::No(reason),
+            Ok(implementation) => {
                 let mut pairs = implementation.overwrites(node.operands.len());
                 if matches!(implementation, Implementation::Elementwise(_)) {
                     pairs.retain(|&(operand, result)| {
@@ -117,7 +118,7 @@ impl Device for CpuDevice {
 
     fn compile(&self, program: &Program, options: &CompileOptions) -> Result<Arc<dyn Executable>> {
         let ParsedProgram { graph, statements } = ParsedProgram::parse(program)?;
-        self.compile_graph(graph, &statements, options)
+        self.compile_graph(graph, &statements, &program.notes, options)
     }
 
     fn stats(&self) -> DeviceStats {

@@ -114,7 +114,7 @@ impl Plan {
             if view.op_name() == "shape" {
                 let lengths = own[0].iter().map(|&length| length as i64).collect();
                 known.insert(id.output(0), Tensor::vector(lengths));
-            } else if small && view.operands.iter().all(|value| known.contains_key(value)) && !matches!(code.implementations.get(&id), Some(Implementation::Host(_))) {
+            } else if small && view.operands.iter().all(|value| known.contains_key(value)) && !matches!(code.implementations.get(&id), Some(Implementation::Host(..))) {
                 let operands: Vec<View<'_>> = view.operands.iter().map(|value| View::of(&known[value])).collect();
                 // What fails here fails again, and is reported, when the step runs.
                 if let Ok(values) = code.evaluate(context, pool, id, &operands, &results) {
@@ -319,10 +319,13 @@ impl Planner<'_> {
             let region = matches!(code.implementations[&id], Implementation::Elementwise(_));
             // Which operand each result overwrites, if any.
             let pairs: Vec<(ValueId, usize)> = if region {
-                inputs.iter().map(|&value| (value, 0)).collect()
+                // A fused operand may be overwritten if any of the fused nodes may overwrite it.
+                let permitted = |value: ValueId| members[&id].iter().any(|&member| code.permits(member, value, 0));
+                inputs.iter().filter(|value| permitted(**value)).map(|&value| (value, 0)).collect()
             } else {
                 let pairs = code.implementations[&id].overwrites(view.operands.len());
                 pairs.into_iter().filter(|pair| pair.0 < view.operands.len() && pair.1 < view.results.len())
+                    .filter(|pair| code.permits(id, view.operands[pair.0], pair.1))
                     .filter(|pair| view.operands.iter().filter(|value| **value == view.operands[pair.0]).count() == 1)
                     .map(|pair| (view.operands[pair.0], pair.1)).collect()
             };

@@ -76,7 +76,7 @@ fn device(threads: i64) -> CpuDevice {
 }
 
 fn compile(device: &CpuDevice, inputs: &[Var], outputs: &[Var]) -> Arc<dyn Executable> {
-    device.compile_graph(Graph::from_vars(inputs, outputs).unwrap(), &[], &CompileOptions::default()).unwrap()
+    device.compile_graph(Graph::from_vars(inputs, outputs).unwrap(), &[], &[], &CompileOptions::default()).unwrap()
 }
 
 fn lend(tensor: &Tensor) -> Argument {
@@ -169,7 +169,7 @@ fn errors_name_the_statement() {
     assert_eq!(run.run(vec![lend(&a), lend(&a)]).unwrap_err().node(), Some(0));
     assert!(run.run(vec![lend(&a)]).is_err());
     let unknown = Graph::from_vars(std::slice::from_ref(&x), &[apply("no_such_op", DType::F32, 2, same, &[&x])]).unwrap();
-    assert!(device(1).compile_graph(unknown, &[], &CompileOptions::default()).is_err());
+    assert!(device(1).compile_graph(unknown, &[], &[], &CompileOptions::default()).is_err());
 }
 
 #[test]

@@ -59,6 +59,7 @@ fn program() -> Program {
         text: "fn main(x: f32[n]) { return x + const(0) }".into(),
         constants: vec![Tensor::vector(vec![10.0f32])],
         notes: vec![StatementNote { overwrites: vec![(0, 0)], last_uses: vec![0] }],
+        ops: vec![OpDefinition { name: "a::b".into(), revision: 3, definition: "fn b(x) { return x }".into() }],
     }
 }
 
@@ -210,7 +211,13 @@ fn memory_is_released_with_its_last_owner() {
 fn kernels_write_where_the_host_says() {
     for plugin in both() {
         let kernel = plugin.ops[0].kernel.clone().unwrap();
-        assert_eq!(kernel.overwrites(), [(0, 0)]);
+        let (attributes, types) = (Attributes::new(), [Type::new(DType::F32, ["n".into()]), Type::scalar(DType::I8)]);
+        let asks = |types| {
+            let query = NodeQuery { op: "fixture::twice", revision: 2, attributes: &attributes, operands: types, results: &[] };
+            kernel.supports(&query)
+        };
+        assert_eq!(asks(&types[..1]), Support::Yes(vec![(0, 0)]));
+        assert_eq!(asks(&types[1..]), Support::No("not i8[]".into()));
         let x = Tensor::from_vec(vec![1.0f32, 2.0, 3.0, 4.0], &[2, 2]).unwrap();
         let mut results = [Tensor::zeros(DType::F32, &[2, 2])];
         kernel.run(&Attributes::new(), &[Some(&x)], &mut results).unwrap();
@@ -269,7 +276,7 @@ fn eight_threads_run_at_once() {
 
 #[test]
 fn a_panic_while_starting_fails_the_load() {
-    let methods = ["info", "init", "backends", "ops", "rules", "overwrites", "name", "priority", "options"];
+    let methods = ["info", "init", "backends", "ops", "rules", "name", "priority", "options"];
     for method in methods {
         let path = patched(method);
         let text = screen(loader().load_file(&path), &path);

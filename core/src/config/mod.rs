@@ -126,8 +126,9 @@ impl Config {
     }
 
     /// The SHA-256 that the config pins the plugin `name` to, in lower case.
-    pub fn plugin_sha256(&self, name: &str) -> Option<&str> {
-        self.settings.get(&format!("plugins.sha256.{name}"))?.value.as_text()
+    pub fn plugin_pins(&self) -> impl Iterator<Item = (&str, &str)> {
+        let pins = self.settings.iter();
+        pins.filter_map(|(key, set)| Some((key.strip_prefix("plugins.sha256.")?, set.value.as_text()?)))
     }
 
     /// The backends that the config has options for.

@@ -58,7 +58,7 @@ fn reads_every_option() {
     assert_eq!(config.plugins_path(), [PathBuf::from("/p/./plugins"), PathBuf::from("/abs")]);
     assert_eq!(config.plugins_load().unwrap(), ["cuda", "swish"]);
     let pin = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
-    assert_eq!(config.plugin_sha256("swish"), Some(pin));
+    assert_eq!(config.plugin_pins().collect::<Vec<_>>(), [("swish", pin)]);
     assert_eq!(config.get("backend.cpu.threads"), Some(Value::Int(2)));
     assert_eq!(config.get("backend.cpu.tuning.fast"), Some(Value::Bool(true)));
     assert_eq!(config.configured_backends().into_iter().collect::<Vec<_>>(), ["cpu", "cuda"]);

@@ -78,13 +78,13 @@ pub struct Function {
     pub span: Span,
 }
 
-/// `name: type = default`
+/// `name: type = default`, or without the type for a value of any dtype and rank.
 #[derive(Clone, Debug)]
 pub struct Param {
     /// Its name.
     pub name: Name,
-    /// Its type.
-    pub ty: Type,
+    /// Its type, if it has one.
+    pub ty: Option<Type>,
     /// The value it takes where none is given.
     pub default: Option<ExprId>,
 }

@@ -124,6 +124,7 @@ fn layout() {
     check_format("fn f() {\ny=g([\n[1,- 2],\n# c\n],a = -1)# d\nreturn loss = y}", {
         "fn f() {\n    y = g([\n        [1, -2],\n        # c\n    ], a=-1)  # d\n    return loss=y\n}\n"
     });
+    check_format("fn f(x,beta=1.0){return x}", "fn f(x, beta = 1.0) { return x }\n");
     check_format("rule r[a,b] : -(- x)=>x  where p(x,1)", "rule r [a, b]: -(-x) => x where p(x, 1)\n");
     check_format("fn f(where: f64[]) {return where- -rule}", "fn f(where: f64[]) { return where - -rule }\n");
     check_format("fn f() {return [1]+[-x,~y]}\r\n", "fn f() { return [1] + [-x, ~y] }\n");
@@ -144,7 +145,7 @@ fn errors() {
     check_error("func f() {}", "expected `fn` or `rule`, found `func`", "did you mean `fn`?");
     check_error("fn f(x: f23[]) {}", "expected a type, like `f32[n, 64]`, found `f23`", "did you mean `f32`?");
     check_error("fn f(x: f32) {}", "expected `[`, found `)`", "the type of a scalar is `f32[]`");
-    check_error("fn f(x) {}", "expected `:`, found `)`", "t.arig:1:7\n");
+    check_error("fn f(x y) {}", "expected `,` or `)`, found `y`", "t.arig:1:8\n");
     check_error("fn f() {\n retrun 1\n}", "expected a statement, found `retrun`", "did you mean `return`?");
     check_error("fn f() {\n y = (1 +\n", "this `(` is never closed", "t.arig:2:6\n");
     check_error("fn f() {\n y = [1)\n}", "`)` does not close the `[` of 2:6", "2 |  y = [1)\n  |        ^");

@@ -24,11 +24,17 @@ impl Registry {
     /// If a name is taken.
     pub fn add_all(&mut self, ops: Vec<Arc<dyn Op>>) -> Result<()> {
         if let Some(op) = ops.iter().find(|op| self.ops.contains_key(op.name())) {
-            let message = format!("an op named `{}` exists already", op.name());
-            return Err(Error::new(ErrorKind::Plugin, message));
+            let message = format!("an op named `{}` exists already, with another meaning", op.name());
+            return Err(Error::new(ErrorKind::Plugin, message)
+                .note("a process has one version of a plugin; its ops have names that begin with its own"));
         }
         self.ops.extend(ops.into_iter().map(|op| (op.name().to_owned(), op)));
         Ok(())
+    }
+
+    /// Takes ops away again.
+    pub fn remove(&mut self, names: &[String]) {
+        self.ops.retain(|name, _| !names.contains(name));
     }
 
     /// The op of this name.

@@ -37,7 +37,7 @@ pub(super) fn contents(plugin: &abi::PluginBox, host: Arc<dyn Host>) -> Result<C
             revision: op.revision,
             definition: op.definition.to_string(),
             doc: op.doc.to_string(),
-            kernel: op.kernel.into_option().map(kernel).transpose()?,
+            kernel: op.kernel.into_option().map(kernel),
         })
     });
     let ops = ops.collect::<Result<_>>()?;
@@ -112,18 +112,7 @@ impl Device for ImportedDevice {
     }
 
     fn supports(&self, node: &NodeQuery<'_>) -> Support {
-        let description = abi::NodeDescription {
-            op: string(node.op),
-            revision: node.revision,
-            attributes: attributes_out(node.attributes),
-            operands: list(node.operands, type_out),
-            results: list(node.results, type_out),
-            extra: RVec::new(),
-        };
-        match outcome(self.inner.supports(&description)) {
-            Ok(support) => support_in(&support),
-            Err(error) => Support::No(error.to_string()),
-        }
+        answer(self.inner.supports(&query_out(node)))
     }
 
     fn upload(&self, tensor: &Tensor) -> Result<DeviceTensor> {
@@ -140,6 +129,7 @@ impl Device for ImportedDevice {
             text: string(&program.text),
             constants: list(&program.constants, tensor_out),
             notes: list(&program.notes, note_out),
+            ops: list(&program.ops, definition_out),
             extra: RVec::new(),
         };
         let inner = outcome(self.inner.compile(&program, &options_out(options)))?;
@@ -189,17 +179,23 @@ impl Executable for ImportedExecutable {
 
 struct ImportedKernel {
     inner: abi::KernelBox,
-    overwrites: Vec<(usize, usize)>,
 }
 
-pub(super) fn kernel(inner: abi::KernelBox) -> Result<Arc<dyn HostKernel>> {
-    let overwrites = pairs_in(&outcome(inner.overwrites())?);
-    Ok(Arc::new(ImportedKernel { inner, overwrites }))
+/// What was answered about a node; an error is a no.
+fn answer(support: abi::Outcome<abi::Support>) -> Support {
+    match outcome(support) {
+        Ok(support) => support_in(&support),
+        Err(error) => Support::No(error.to_string()),
+    }
+}
+
+fn kernel(inner: abi::KernelBox) -> Arc<dyn HostKernel> {
+    Arc::new(ImportedKernel { inner })
 }
 
 impl HostKernel for ImportedKernel {
-    fn overwrites(&self) -> Vec<(usize, usize)> {
-        self.overwrites.clone()
+    fn supports(&self, node: &NodeQuery<'_>) -> Support {
+        answer(self.inner.supports(&query_out(node)))
     }
 
     fn run(&self, attributes: &Attributes, operands: &[Option<&Tensor>], results: &mut [Tensor]) -> Result<()> {
@@ -267,7 +263,7 @@ impl Host for ImportedHost {
 
     fn kernel(&self, op: &str) -> Option<Arc<dyn HostKernel>> {
         match self.inner.kernel(RStr::from_str(op)) {
-            ROption::RSome(inner) => kernel(inner).ok(),
+            ROption::RSome(inner) => Some(kernel(inner)),
             ROption::RNone => None,
         }
     }

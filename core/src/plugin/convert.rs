@@ -209,12 +209,31 @@ pub(super) fn attributes_in(attributes: &[abi::NamedAttribute]) -> Result<Attrib
     Ok(out)
 }
 
-pub(super) fn pairs_out(pairs: &[(usize, usize)]) -> RVec<abi::Overwrite> {
+fn pairs_out(pairs: &[(usize, usize)]) -> RVec<abi::Overwrite> {
     list(pairs, |&(operand, result)| abi::Overwrite { operand: operand as u32, result: result as u32 })
 }
 
-pub(super) fn pairs_in(pairs: &[abi::Overwrite]) -> Vec<(usize, usize)> {
+fn pairs_in(pairs: &[abi::Overwrite]) -> Vec<(usize, usize)> {
     pairs.iter().map(|pair| (pair.operand as usize, pair.result as usize)).collect()
+}
+
+pub(super) fn query_out(node: &NodeQuery<'_>) -> abi::NodeDescription {
+    abi::NodeDescription {
+        op: string(node.op),
+        revision: node.revision,
+        attributes: attributes_out(node.attributes),
+        operands: list(node.operands, type_out),
+        results: list(node.results, type_out),
+        extra: RVec::new(),
+    }
+}
+
+pub(super) fn definition_out(op: &OpDefinition) -> abi::OpDefinition {
+    abi::OpDefinition { name: string(&op.name), revision: op.revision, definition: string(&op.definition) }
+}
+
+pub(super) fn definition_in(op: &abi::OpDefinition) -> OpDefinition {
+    OpDefinition { name: op.name.to_string(), revision: op.revision, definition: op.definition.to_string() }
 }
 
 pub(super) fn support_out(support: &Support) -> abi::Support {

@@ -1,8 +1,9 @@
 //! Ops that a plugin defines by a function of the language.
 
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::PluginOp;
+use super::{OpDefinition, PluginOp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Location, Var};
 use crate::lang;
@@ -17,26 +18,84 @@ struct DefinedOp {
     params: Vec<Param>,
 }
 
+/// The definitions that this copy of the library knows, by name.
+static KNOWN: Mutex<BTreeMap<String, OpDefinition>> = Mutex::new(BTreeMap::new());
+
+fn known() -> MutexGuard<'static, BTreeMap<String, OpDefinition>> {
+    KNOWN.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// The ops that a call of [`register_ops`] made known.
+#[must_use = "they can be taken back"]
+pub struct NewOps(Vec<String>);
+
+impl NewOps {
+    /// Takes them away again: what they came with did not load.
+    pub fn undo(self) {
+        let mut known = known();
+        known.retain(|name, _| !self.0.contains(name));
+        ops::registry_mut().remove(&self.0);
+    }
+}
+
 /// Makes a plugin's ops known: all of them or, after an error, none. An op that is known already with
 /// the same definition and revision is the same op: a second session loads the same plugin.
 ///
 /// # Errors
 /// If a definition does not parse, has the wrong form, or a name is taken by another op.
-pub fn register_ops(given: &[PluginOp]) -> Result<()> {
-    static KNOWN: Mutex<Vec<(String, u32, String)>> = Mutex::new(Vec::new());
-    let mut known = KNOWN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+pub fn register_ops(given: &[PluginOp]) -> Result<NewOps> {
+    let mut known = known();
     let mut new: Vec<Arc<dyn Op>> = Vec::new();
     let mut added = Vec::new();
     for op in given {
-        let key = (op.name.clone(), op.revision, op.definition.clone());
-        if !known.contains(&key) {
+        let definition = OpDefinition {
+            name: op.name.clone(), revision: op.revision, definition: op.definition.clone(),
+        };
+        if known.get(&op.name) != Some(&definition) {
             new.push(Arc::new(DefinedOp::parse(op.clone())?));
-            added.push(key);
+            added.push(definition);
         }
     }
     ops::registry_mut().add_all(new)?;
-    known.extend(added);
-    Ok(())
+    let names = added.iter().map(|definition| definition.name.clone()).collect();
+    known.extend(added.into_iter().map(|definition| (definition.name.clone(), definition)));
+    Ok(NewOps(names))
+}
+
+/// Makes known what a program says of the plugins' ops in it.
+///
+/// # Errors
+/// As [`register_ops`].
+pub(super) fn learn(ops: &[OpDefinition]) -> Result<()> {
+    let ops: Vec<PluginOp> = ops
+        .iter()
+        .cloned()
+        .map(|OpDefinition { name, revision, definition }| PluginOp {
+            name, revision, definition, doc: String::new(), kernel: None,
+        })
+        .collect();
+    register_ops(&ops).map(drop)
+}
+
+/// The definitions of the plugins' ops among these, and of those that they are defined by.
+pub(super) fn definitions<'a>(names: impl Iterator<Item = &'a str>) -> Vec<OpDefinition> {
+    let mut wanted: Vec<String> = names.filter(|name| name.contains("::")).map(str::to_owned).collect();
+    let mut found: BTreeMap<String, OpDefinition> = BTreeMap::new();
+    let known = known();
+    while let Some(name) = wanted.pop() {
+        let Some(definition) = known.get(&name).filter(|_| !found.contains_key(&name)) else { continue };
+        // It was parsed when it became known.
+        if let Ok(file) = lang::parse(lang::Source::new(&*name, definition.definition.clone())) {
+            wanted.extend(file.exprs.iter().filter_map(|expr| match expr.kind {
+                lang::ExprKind::Call { plugin: Some(plugin), name, .. } => {
+                    Some(format!("{}::{}", file.name(plugin), file.name(name)))
+                }
+                _ => None,
+            }));
+        }
+        found.insert(name, definition.clone());
+    }
+    found.into_values().collect()
 }
 
 impl DefinedOp {
@@ -93,6 +152,13 @@ impl DefinedOp {
         lang::inline(&self.file, &self.function, &arguments)
     }
 
+    /// The dtype that the definition demands of each operand, if any.
+    fn declared(&self) -> Vec<Option<DType>> {
+        let function = self.file.functions().next();
+        let operands = function.iter().flat_map(|function| &function.params).filter(|param| param.default.is_none());
+        operands.map(|param| self.file.name(param.ty.as_ref()?.dtype).parse().ok()).collect()
+    }
+
     fn typed(&self, types: Vec<Type>, attributes: &Attributes) -> Result<Vec<Inferred>> {
         let operands: Vec<Var> = types
             .into_iter()
@@ -124,11 +190,36 @@ impl Op for DefinedOp {
     }
 
     fn shapes(&self, operands: &[ShapeOperand<'_>], attributes: &Attributes) -> Result<Vec<Shape>> {
-        let types = operands.iter().map(|operand| {
-            let dtype = operand.value.map_or(DType::F64, Tensor::dtype);
-            Type::of_shape(dtype, operand.shape)
-        });
-        let results = self.typed(types.collect(), attributes)?;
+        // Shapes follow from types that have them, and dtypes do not matter but must fit: where neither
+        // the definition nor a value tells one, each kind is tried.
+        const KINDS: [DType; 3] = [DType::F64, DType::I64, DType::Bool];
+        let told: Vec<Option<DType>> = operands
+            .iter()
+            .zip(self.declared())
+            .map(|(operand, declared)| declared.or(operand.value.map(Tensor::dtype)))
+            .collect();
+        let open = told.iter().filter(|dtype| dtype.is_none()).count().min(5);
+        let mut results = Err(Error::new(ErrorKind::Internal, "no dtypes were tried"));
+        for choice in 0..KINDS.len().pow(open as u32) {
+            let mut rest = choice;
+            let types = operands.iter().zip(&told).map(|(operand, told)| {
+                let dtype = told.unwrap_or_else(|| {
+                    let kind = KINDS[rest % KINDS.len()];
+                    rest /= KINDS.len();
+                    kind
+                });
+                Type::of_shape(dtype, operand.shape)
+            });
+            let tried = self.typed(types.collect(), attributes);
+            // Of several errors the first one told is that of floats, the usual operands.
+            if tried.is_ok() || choice == 0 {
+                results = tried;
+            }
+            if results.is_ok() {
+                break;
+            }
+        }
+        let results = results?;
         results
             .iter()
             .map(|result| {
@@ -145,6 +236,11 @@ impl Op for DefinedOp {
     }
 
     fn has_decomposition(&self) -> bool {
+        true
+    }
+
+    /// A kernel can, for reasons of its own.
+    fn can_fail(&self) -> bool {
         true
     }
 }

@@ -196,25 +196,27 @@ impl abi::BackendObject for Exported<dyn Backend> {
     }
 }
 
+/// Asks about a node that came through the boundary.
+fn asked(node: &abi::NodeDescription, ask: impl FnOnce(&NodeQuery<'_>) -> Support) -> Result<abi::Support> {
+    let attributes = attributes_in(&node.attributes)?;
+    let operands = node.operands.iter().map(type_in).collect::<Result<Vec<_>>>()?;
+    let results = node.results.iter().map(type_in).collect::<Result<Vec<_>>>()?;
+    Ok(support_out(&ask(&NodeQuery {
+        op: &node.op,
+        revision: node.revision,
+        attributes: &attributes,
+        operands: &operands,
+        results: &results,
+    })))
+}
+
 impl abi::DeviceObject for Exported<dyn Device> {
     fn info(&self) -> Outcome<abi::DeviceInfo> {
         self.guard.value("info", || device_info_out(&self.inner.info()))
     }
 
     fn supports(&self, node: &abi::NodeDescription) -> Outcome<abi::Support> {
-        self.guard.run("supports", || {
-            let attributes = attributes_in(&node.attributes)?;
-            let operands = node.operands.iter().map(type_in).collect::<Result<Vec<_>>>()?;
-            let results = node.results.iter().map(type_in).collect::<Result<Vec<_>>>()?;
-            let query = NodeQuery {
-                op: &node.op,
-                revision: node.revision,
-                attributes: &attributes,
-                operands: &operands,
-                results: &results,
-            };
-            Ok(support_out(&self.inner.supports(&query)))
-        })
+        self.guard.run("supports", || asked(node, |query| self.inner.supports(query)))
     }
 
     fn upload(&self, tensor: TensorDescriptor) -> Outcome<TensorDescriptor> {
@@ -232,6 +234,7 @@ impl abi::DeviceObject for Exported<dyn Device> {
                 text: program.text.to_string(),
                 constants: program.constants.iter().cloned().map(tensor_in).collect::<Result<_>>()?,
                 notes: program.notes.iter().map(note_in).collect(),
+                ops: program.ops.iter().map(definition_in).collect(),
             };
             let inner = self.inner.compile(&program, &options_in(options))?;
             Ok(abi::boxed_executable(Exported::new(inner, "the executable")))
@@ -285,8 +288,8 @@ pub(super) fn kernel(inner: Arc<dyn HostKernel>, op: &str) -> abi::KernelBox {
 }
 
 impl abi::KernelObject for Exported<dyn HostKernel> {
-    fn overwrites(&self) -> Outcome<RVec<abi::Overwrite>> {
-        self.guard.value("overwrites", || pairs_out(&self.inner.overwrites()))
+    fn supports(&self, node: &abi::NodeDescription) -> Outcome<abi::Support> {
+        self.guard.run("supports", || asked(node, |query| self.inner.supports(query)))
     }
 
     fn run(

@@ -80,6 +80,9 @@ pub(super) fn not_linked(path: &Path, words: &str) -> Error {
 pub(super) fn failed_to_start(origin: &Origin, error: &Error) -> Error {
     let message = format!("cannot start the plugin {origin}: {}", error.message());
     let mut out = Error::new(ErrorKind::Plugin, message);
+    if let Some(location) = error.location() {
+        out = out.at(location);
+    }
     for note in error.notes() {
         // A backtrace is worth no more than a screen.
         let lines: Vec<_> = note.lines().take(12).collect();

@@ -52,6 +52,13 @@ pub struct LoadedPlugin {
     pub rules: Vec<RuleText>,
 }
 
+impl LoadedPlugin {
+    /// An error about something that the plugin brings, as one that names the plugin.
+    pub fn blame(&self, error: &Error) -> Error {
+        failed_to_start(&self.origin, error)
+    }
+}
+
 impl fmt::Debug for LoadedPlugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "plugin {} {} ({})", self.info.name, self.info.version, self.origin)
@@ -92,7 +99,7 @@ impl Loader {
 
     /// Accepts the plugin of this name only from a file with this sha256, in hexadecimal.
     pub fn pin(mut self, name: &str, sha256: &str) -> Loader {
-        self.pins.insert(name.to_owned(), sha256.to_ascii_lowercase());
+        self.pins.insert(name.replace('_', "-"), sha256.to_ascii_lowercase());
         self
     }
 
@@ -121,7 +128,7 @@ impl Loader {
             }
             let name = sidecar.ok().flatten().and_then(|sidecar| sidecar.id);
             let name = name.unwrap_or_else(|| name_of(&path));
-            if found.iter().all(|other| other.name != name) {
+            if found.iter().all(|other| !same_name(&other.name, &name)) {
                 found.push(Candidate { name, path });
             }
         }
@@ -138,7 +145,7 @@ impl Loader {
             return self.load_file(Path::new(name));
         }
         let found = self.find();
-        if let Some(candidate) = found.iter().find(|candidate| candidate.name == name) {
+        if let Some(candidate) = found.iter().find(|candidate| same_name(&candidate.name, name)) {
             return self.load_file(&candidate.path);
         }
         let mut error = Error::new(ErrorKind::Plugin, format!("there is no plugin `{name}`"));
@@ -176,7 +183,7 @@ impl Loader {
             check_abi(path, wanted)?;
         }
         let name = sidecar.id.clone().unwrap_or_else(|| name_of(path));
-        for (pin, wanted) in [(self.pins.get(&name), "the config"), (sidecar.sha256.as_ref(), "its side-car")] {
+        for (pin, wanted) in [(self.pinned(&name), "the config"), (sidecar.sha256.as_ref(), "its side-car")] {
             if let Some(pin) = pin {
                 check_sha256(path, pin, wanted)?;
             }
@@ -195,10 +202,14 @@ impl Loader {
             LayoutError::Constructor(words) => damaged(path, &words),
         })?;
         let loaded = self.start(root, Origin::File(path.to_owned()), &stamp)?;
-        if let Some(pin) = self.pins.get(&loaded.info.name).filter(|_| loaded.info.name != name) {
+        if let Some(pin) = self.pinned(&loaded.info.name).filter(|_| !same_name(&loaded.info.name, &name)) {
             check_sha256(path, pin, "the config")?;
         }
         Ok(loaded)
+    }
+
+    fn pinned(&self, name: &str) -> Option<&String> {
+        self.pins.get(&name.replace('_', "-"))
     }
 
     fn start(&self, root: PluginRootRef, origin: Origin, stamp: &Stamp) -> Result<LoadedPlugin> {
@@ -251,6 +262,11 @@ fn libraries(folder: &Path) -> Vec<PathBuf> {
         }
     }
     found
+}
+
+/// Whether two names mean the same plugin: `-` and `_` are one.
+pub fn same_name(one: &str, other: &str) -> bool {
+    one.replace('_', "-") == other.replace('_', "-")
 }
 
 /// The name of a plugin without a side-car, from its file's name.

@@ -29,8 +29,8 @@ mod program;
 mod sidecar;
 mod traits;
 
-pub use defined::register_ops;
+pub use defined::{NewOps, register_ops};
 pub use export::boundary;
-pub use load::{Candidate, LoadedPlugin, Loader, Origin, standard_folders};
+pub use load::{Candidate, LoadedPlugin, Loader, Origin, same_name, standard_folders};
 pub use program::ParsedProgram;
 pub use traits::*;

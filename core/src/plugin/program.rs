@@ -1,6 +1,6 @@
 //! Programs: graphs as text with a table of constants, written by the host and read by devices.
 
-use super::{Program, StatementNote};
+use super::{Program, StatementNote, defined};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, NodeId};
 use crate::lang;
@@ -34,7 +34,9 @@ impl Program {
         if statements != applications(graph) || !stated.eq(expected) || notes.len() != statements.len() {
             return Err(Error::new(ErrorKind::Internal, "the statements of a program are not those of its graph"));
         }
-        Ok(Program { format: Program::FORMAT.to_owned(), text: printed.text, constants: printed.constants, notes })
+        let ops = defined::definitions(statements.iter().map(|&id| graph.node(id).op_name()));
+        let format = Program::FORMAT.to_owned();
+        Ok(Program { format, text: printed.text, constants: printed.constants, notes, ops })
     }
 }
 
@@ -42,12 +44,14 @@ impl ParsedProgram {
     /// Reads a program.
     ///
     /// # Errors
-    /// If its format is unknown, it names an op that this library does not know, or it does not parse.
+    /// If its format is unknown, it does not parse, or it names an op that neither this library knows nor
+    /// the program defines.
     pub fn parse(program: &Program) -> Result<ParsedProgram> {
         if program.format != Program::FORMAT {
             let message = format!("programs of the format `{}` are unknown, {} is", program.format, Program::FORMAT);
             return Err(Error::new(ErrorKind::Unsupported, message));
         }
+        defined::learn(&program.ops)?;
         let file = lang::parse(lang::Source::new("program", program.text.clone()))?;
         let lowered = lang::lower_program(&file, Some("main"), &program.constants)?;
         let outputs: Vec<_> = lowered.function.outputs.iter().map(|(_, value)| value.clone()).collect();

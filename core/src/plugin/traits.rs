@@ -56,14 +56,26 @@ pub struct PluginOp {
     pub name: String,
     /// Grows when the meaning changes.
     pub revision: u32,
-    /// One function of the language. Its operands come first; parameters with a default and type
-    /// `f64[]`, `i64[]` or `bool[]` are attributes. It is the op's meaning, type rule and gradient:
-    /// `fn swish(x, beta: f64[] = 1.0) { return x * sigmoid(beta * x) }`.
+    /// One function of the language. Its parameters without a default are operands, of any dtype and
+    /// rank unless they have a type; those with a default (a number or a bool) are attributes. It is
+    /// the op's meaning, type rule and gradient:
+    /// `fn swish(x, beta = 1.0) { return x * sigmoid(beta * x) }`.
     pub definition: String,
     /// Documentation in Markdown.
     pub doc: String,
     /// A kernel for devices in host memory.
     pub kernel: Option<Arc<dyn HostKernel>>,
+}
+
+/// What a plugin's op means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpDefinition {
+    /// The op's name, `plugin::op`.
+    pub name: String,
+    /// Grows when the meaning changes.
+    pub revision: u32,
+    /// One function of the language.
+    pub definition: String,
 }
 
 /// Rewrite rules as text of the language.
@@ -77,9 +89,11 @@ pub struct RuleText {
 
 /// Native code for an op on tensors in host memory.
 pub trait HostKernel: Send + Sync + 'static {
-    /// Pairs (operand, result) such that the result may be written over the operand.
-    fn overwrites(&self) -> Vec<(usize, usize)> {
-        Vec::new()
+    /// Whether it computes an application of the op, and which operands it may write results over
+    /// then. Where it says no, the op runs by its definition.
+    fn supports(&self, node: &NodeQuery<'_>) -> Support {
+        let _ = node;
+        Support::Yes(Vec::new())
     }
 
     /// Computes the results. All tensors are contiguous, results have the right dtype and shape. Where
@@ -250,6 +264,8 @@ pub struct Program {
     pub constants: Vec<Tensor>,
     /// What each statement of `main` may do, in order.
     pub notes: Vec<StatementNote>,
+    /// The plugins' ops that the text names: the reader may be a library that does not know them.
+    pub ops: Vec<OpDefinition>,
 }
 
 impl Program {

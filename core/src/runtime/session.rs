@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{FunctionGraph, Graph, NodeId, State, StateValue, Var};
 use crate::plugin::boundary::PluginRootRef;
 use crate::plugin::{
-    Backend, Device, Host, HostKernel, LoadedPlugin, Loader, LogLevel, Origin, StatementNote, standard_folders,
+    Backend, Device, Host, HostKernel, LoadedPlugin, Loader, LogLevel, Origin, StatementNote, same_name, standard_folders,
 };
 use crate::rewrite::{self, Algebra, Firing, PassContext, Phase, RewriteOptions, Rewrites};
 use crate::rewrite::passes::inplace::{Statements, usual_views};
@@ -106,63 +106,46 @@ impl SessionBuilder {
         }
         crate::ops::set_default_float(config.float().dtype());
         let host = HostServices::new();
-        let mut loader = Loader::new(host.clone()).folders(standard_folders(config.plugins_path()));
-        let mut plugins = Vec::new();
-        let mut loaded: Vec<LoadedPlugin> = Vec::new();
-        for candidate in loader.find() {
-            if let Some(sha256) = config.plugin_sha256(&candidate.name) {
-                loader = loader.pin(&candidate.name, sha256);
-            }
+        let mut loader = Loader::new(host.clone()).folders(standard_folders(&config.plugins_path()));
+        for (name, sha256) in config.plugin_pins() {
+            loader = loader.pin(name, sha256);
         }
+        let linked: Vec<LoadedPlugin> = self.linked.iter().map(|root| loader.link(*root)).collect::<Result<_>>()?;
+        let mut contents = Contents { plugins: Vec::new(), rules: Rewrites::core(), backends: Vec::new() };
         match config.plugins_load() {
+            // What is asked for by name must be there and work.
             Some(names) => {
                 for name in names {
-                    let linked = self.linked.iter().any(|root| loader.link(*root).is_ok_and(|p| p.info.name == *name));
-                    match loader.load(name) {
-                        Ok(plugin) => loaded.push(plugin),
-                        Err(error) if linked && !loader.find().iter().any(|c| c.name == *name) => {
-                            host.log(LogLevel::Debug, &format!("{name}: the linked one is used: {error}"));
-                        }
-                        Err(error) => return Err(error),
+                    let is_linked = linked.iter().any(|plugin| same_name(&plugin.info.name, name));
+                    if is_linked && !loader.find().iter().any(|candidate| same_name(&candidate.name, name)) {
+                        continue;
                     }
+                    contents.register(&loader.load(name)?, &host)?;
                 }
             }
+            // What merely lies there must not hinder the rest.
             None => {
                 for (candidate, result) in loader.load_all() {
-                    match result {
-                        Ok(plugin) => loaded.push(plugin),
-                        Err(error) => {
-                            host.log(LogLevel::Warn, &format!("{}: {error}", candidate.name));
-                            plugins.push(PluginRow::failed(&candidate.name, &candidate.path.display().to_string(), &error));
+                    if let Err(error) = result.and_then(|plugin| contents.register(&plugin, &host)) {
+                        if config.plugin_pins().any(|(name, _)| same_name(name, &candidate.name)) {
+                            return Err(error);
                         }
+                        host.log(LogLevel::Warn, &format!("{}: {error}", candidate.name));
+                        let path = candidate.path.display().to_string();
+                        contents.plugins.push(PluginRow::failed(&candidate.name, &path, &error));
                     }
                 }
             }
         }
-        for root in self.linked {
-            let plugin = loader.link(root)?;
-            let hidden = loaded.iter().any(|other| other.info.name == plugin.info.name);
-            if hidden {
-                plugins.push(PluginRow::new(&plugin, true));
+        for plugin in linked {
+            let taken = |row: &PluginRow| row.error.is_none() && same_name(&row.name, &plugin.info.name);
+            if contents.plugins.iter().any(taken) {
+                contents.plugins.push(PluginRow::new(&plugin, true));
             } else {
-                loaded.push(plugin);
+                contents.register(&plugin, &host)?;
             }
         }
-        let mut rules = Rewrites::core();
-        let mut backends = Vec::new();
-        for plugin in loaded {
-            plugins.push(PluginRow::new(&plugin, false));
-            crate::plugin::register_ops(&plugin.ops)?;
-            for op in &plugin.ops {
-                if let Some(kernel) = &op.kernel {
-                    host.add_kernel(&op.name, kernel.clone());
-                }
-            }
-            for text in &plugin.rules {
-                rules.add_rules(rewrite::Origin::Plugin(plugin.info.name.clone()), &text.file, &text.text)?;
-            }
-            backends.extend(plugin.backends.iter().map(|backend| (backend.clone(), plugin.origin.clone())));
-        }
+        let Contents { mut plugins, mut rules, backends } = contents;
         for path in config.rewrite_rules() {
             let text = std::fs::read_to_string(path).map_err(|error| {
                 Error::from(config.error_at("rewrite.rules", &format!("cannot read {}: {error}", path.display()), &[]))
@@ -177,6 +160,48 @@ impl SessionBuilder {
         let inner =
             Inner { config, plugins, backends, devices, selection, rules, rewrites, host, folding: Mutex::new(()) };
         Ok(Session { inner: Arc::new(inner) })
+    }
+}
+
+/// What the plugins bring.
+struct Contents {
+    plugins: Vec<PluginRow>,
+    rules: Rewrites,
+    backends: Vec<(Arc<dyn Backend>, Origin)>,
+}
+
+impl Contents {
+    /// Takes in everything that a plugin brings or, after an error, nothing.
+    fn register(&mut self, plugin: &LoadedPlugin, host: &HostServices) -> Result<()> {
+        if let Some(row) = self.plugins.iter().find(|row| row.error.is_none() && row.name == plugin.info.name) {
+            let message = format!("a plugin named `{}` is loaded already, from {}", row.name, row.origin);
+            return Err(plugin.blame(&Error::new(ErrorKind::Plugin, message)));
+        }
+        for backend in &plugin.backends {
+            if let Some((_, origin)) = self.backends.iter().find(|(known, _)| known.name() == backend.name()) {
+                let message = format!("there is a backend `{}` already, from {origin}", backend.name());
+                return Err(plugin.blame(&Error::new(ErrorKind::Plugin, message)));
+            }
+        }
+        let ops = crate::plugin::register_ops(&plugin.ops).map_err(|error| plugin.blame(&error))?;
+        // The rules may name the ops.
+        let mut rules = self.rules.clone();
+        for text in &plugin.rules {
+            let origin = rewrite::Origin::Plugin(plugin.info.name.clone());
+            if let Err(error) = rules.add_rules(origin, &text.file, &text.text) {
+                ops.undo();
+                return Err(plugin.blame(&error));
+            }
+        }
+        self.rules = rules;
+        for op in &plugin.ops {
+            if let Some(kernel) = &op.kernel {
+                host.add_kernel(&op.name, kernel.clone());
+            }
+        }
+        self.backends.extend(plugin.backends.iter().map(|backend| (backend.clone(), plugin.origin.clone())));
+        self.plugins.push(PluginRow::new(plugin, false));
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use arignote_core::ops::Attributes;
 use arignote_core::plugin::*;
-use arignote_core::tensor::{DeviceTensor, MemoryKind, Tensor};
+use arignote_core::tensor::{DType, DeviceTensor, MemoryKind, Tensor};
 use arignote_core::{Error, ErrorKind, Result};
 
 #[used]
@@ -66,9 +66,12 @@ impl Plugin for Fixture {
 struct Twice;
 
 impl HostKernel for Twice {
-    fn overwrites(&self) -> Vec<(usize, usize)> {
-        perhaps("overwrites");
-        vec![(0, 0)]
+    fn supports(&self, node: &NodeQuery<'_>) -> Support {
+        perhaps("kernel supports");
+        match node.operands[0].dtype {
+            DType::F32 => Support::Yes(vec![(0, 0)]),
+            _ => Support::No(format!("not {}", node.operands[0])),
+        }
     }
 
     fn run(&self, attributes: &Attributes, operands: &[Option<&Tensor>], results: &mut [Tensor]) -> Result<()> {

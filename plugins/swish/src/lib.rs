@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use arignote_core::ops::Attributes;
-use arignote_core::plugin::{HostKernel, Plugin, PluginInfo, PluginOp};
+use arignote_core::plugin::{HostKernel, NodeQuery, Plugin, PluginInfo, PluginOp, Support};
 use arignote_core::tensor::{DType, Tensor};
 use arignote_core::{Error, ErrorKind, Result};
 
@@ -28,7 +28,7 @@ impl Plugin for Swish {
         vec![PluginOp {
             name: "swish::swish".into(),
             revision: 1,
-            definition: "fn swish(x, beta: f64[] = 1.0) { return x * sigmoid(beta * x) }".into(),
+            definition: "fn swish(x, beta = 1.0) { return x * sigmoid(beta * x) }".into(),
             doc: "`x * sigmoid(beta * x)`, elementwise. Source: arXiv 1710.05941.".into(),
             kernel: Some(Arc::new(SwishKernel)),
         }]
@@ -38,8 +38,11 @@ impl Plugin for Swish {
 struct SwishKernel;
 
 impl HostKernel for SwishKernel {
-    fn overwrites(&self) -> Vec<(usize, usize)> {
-        vec![(0, 0)]
+    fn supports(&self, node: &NodeQuery<'_>) -> Support {
+        match node.operands[0].dtype {
+            DType::F32 | DType::F64 => Support::Yes(vec![(0, 0)]),
+            dtype => Support::No(format!("it computes f32 and f64, not {dtype}")),
+        }
     }
 
     fn run(&self, attributes: &Attributes, operands: &[Option<&Tensor>], results: &mut [Tensor]) -> Result<()> {
@@ -63,8 +66,8 @@ impl HostKernel for SwishKernel {
                 }
             }
             dtype => {
-                let message = format!("the swish kernel computes f32 and f64, not {dtype}");
-                return Err(Error::new(ErrorKind::Unsupported, message));
+                let message = format!("the swish kernel was asked for {dtype}, which it does not support");
+                return Err(Error::new(ErrorKind::Internal, message));
             }
         }
         Ok(())

@@ -7,7 +7,7 @@ struct TidyRules;
 impl Plugin for TidyRules {
     fn info(&self) -> PluginInfo {
         PluginInfo {
-            name: "tidy_rules".into(),
+            name: "tidy-rules".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             license: env!("CARGO_PKG_LICENSE").into(),
             description: "rules that undo what generated programs often do twice".into(),

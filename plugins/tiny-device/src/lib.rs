@@ -20,7 +20,7 @@ struct TinyDevice;
 impl Plugin for TinyDevice {
     fn info(&self) -> PluginInfo {
         PluginInfo {
-            name: "tiny_device".into(),
+            name: "tiny-device".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             license: env!("CARGO_PKG_LICENSE").into(),
             description: "a device with four ops".into(),

@@ -15,7 +15,7 @@ use self::value::Value;
 use super::ast::{self, ExprId, File, Function, Name, StmtKind};
 use super::source::Span;
 use crate::error::{Error, ErrorKind, Result, nearest};
-use crate::graph::{FunctionGraph, Location, NodeKind, State, StateValue, Update, Var, inputs_of};
+use crate::graph::{Constant, FunctionGraph, Location, NodeKind, State, StateValue, Update, Var, inputs_of};
 use crate::ops::Attributes;
 use crate::tensor::{DType, Dim, Tensor, Type};
 
@@ -200,9 +200,14 @@ impl<'a> Lowerer<'a> {
             }
         }
         for param in &function.params {
-            let ty = self.ty(&param.ty)?;
+            let Some(ty) = &param.ty else {
+                let message = format!("the input `{}` has no type", self.file.name(param.name));
+                let error = self.error(param.name.span, message);
+                return Err(error.note("a function that is compiled says what it takes, like `x: f32[n, 64]`"));
+            };
+            let ty = self.ty(ty)?;
             let default = match param.default {
-                Some(id) => Some(self.constant_of(id, &ty)?),
+                Some(id) => Some(self.constant_of(id, Some(&ty))?.value),
                 None => None,
             };
             let var = Var::input_at(self.file.name(param.name), ty, self.location(param.name.span));
@@ -256,16 +261,16 @@ impl<'a> Lowerer<'a> {
         }
         let mut scope = Scope::default();
         for (param, given) in function.params.iter().zip(given) {
-            let ty = self.ty(&param.ty)?;
+            let ty = param.ty.as_ref().map(|ty| self.ty(ty)).transpose()?;
             let var = match (given, param.default) {
                 (Some((value, at)), _) => {
                     let var = self.var(value, at)?;
-                    self.fit(var, &ty, at, "the parameter")?
+                    match &ty {
+                        Some(ty) => self.fit(var, ty, at, "the parameter")?,
+                        None => var,
+                    }
                 }
-                (None, Some(id)) => {
-                    let value = self.constant_of(id, &ty)?;
-                    Var::constant_at(crate::graph::Constant { value, weak: false }, self.location(span))
-                }
+                (None, Some(id)) => Var::constant_at(self.constant_of(id, ty.as_ref())?, self.location(span)),
                 (None, None) => {
                     let message = format!("`{name}` needs an argument `{}`", self.file.name(param.name));
                     return Err(self.error(span, message));
@@ -287,7 +292,7 @@ impl<'a> Lowerer<'a> {
     }
 
     fn bind_param(&self, scope: &mut Scope<'a>, param: &'a ast::Param, var: Var) -> Result<()> {
-        for (axis, dim) in param.ty.dims.iter().enumerate() {
+        for (axis, dim) in param.ty.iter().flat_map(|ty| &ty.dims).enumerate() {
             let ast::Dim::Named(dim) = dim else { continue };
             let found = scope.dims.entry(self.file.name(*dim)).or_insert_with(|| (var.clone(), axis)).clone();
             let (first, here) = (&found.0.ty()?.dims[found.1], &var.ty()?.dims[axis]);
@@ -326,14 +331,16 @@ impl<'a> Lowerer<'a> {
         word.parse().map_err(|_| self.unsupported(name.span, &format!("the dtype `{word}` is not supported yet")))
     }
 
-    /// A literal as a tensor of a type: the default of a parameter.
-    fn constant_of(&mut self, id: ExprId, ty: &Type) -> Result<Tensor> {
+    /// A literal, of a type if one is declared: the default of a parameter.
+    fn constant_of(&mut self, id: ExprId, ty: Option<&Type>) -> Result<Constant> {
         let span = self.file.expr(id).span;
         let value = self.eval(id, &Scope::default())?;
-        let var = self.var(value, span)?;
-        let var = self.fit(var, ty, span, "the default")?;
+        let mut var = self.var(value, span)?;
+        if let Some(ty) = ty {
+            var = self.fit(var, ty, span, "the default")?;
+        }
         match var.node().kind() {
-            NodeKind::Constant(constant) => Ok(constant.value.clone()),
+            NodeKind::Constant(constant) => Ok(constant.clone()),
             _ => Err(self.error(span, "a default is a literal")),
         }
     }
@@ -355,7 +362,7 @@ impl<'a> Lowerer<'a> {
             if ty.dtype.is_integer() && !value.cast(own.dtype).identical(&constant.value) {
                 return Err(self.error(span, format!("this does not fit into `{}`", ty.dtype)));
             }
-            return Ok(Var::constant_at(crate::graph::Constant { value, weak: false }, location));
+            return Ok(Var::constant_at(Constant { value, weak: false }, location));
         }
         let cast = Var::apply_at("cast", &[var], Attributes::new().with("dtype", ty.dtype), location);
         cast.ty().map_err(|e| self.pointed(e, span))?;

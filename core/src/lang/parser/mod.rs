@@ -179,8 +179,7 @@ impl Parser {
         self.expect("(")?;
         let params = self.list(")", |p| {
             let name = p.new_name("a parameter name")?;
-            p.expect(":").map_err(|e| e.with_help(Some("every parameter has a type, like `x: f32[n, 64]`")))?;
-            let ty = p.ty()?;
+            let ty = if p.eat(":") { Some(p.ty()?) } else { None };
             let default = if p.eat("=") { Some(p.expr()?) } else { None };
             Ok(Param { name, ty, default })
         })?;
