@@ -52,7 +52,11 @@ pub fn register_ops(given: &[PluginOp]) -> Result<NewOps> {
             name: op.name.clone(), revision: op.revision, definition: op.definition.clone(),
         };
         if known.get(&op.name) != Some(&definition) {
-            new.push(Arc::new(DefinedOp::parse(op.clone())?));
+            let parsed = DefinedOp::parse(op.clone())?;
+            for name in calls(&parsed.file).filter(|name| given.iter().all(|other| other.name != *name)) {
+                ops::registry().get(&name).map_err(|error| parsed.wrong(error.message()))?;
+            }
+            new.push(Arc::new(parsed));
             added.push(definition);
         }
     }
@@ -86,19 +90,29 @@ pub(super) fn definitions<'a>(names: impl Iterator<Item = &'a str>) -> Vec<OpDef
         let Some(definition) = known.get(&name).filter(|_| !found.contains_key(&name)) else { continue };
         // It was parsed when it became known.
         if let Ok(file) = lang::parse(lang::Source::new(&*name, definition.definition.clone())) {
-            wanted.extend(file.exprs.iter().filter_map(|expr| match expr.kind {
-                lang::ExprKind::Call { plugin: Some(plugin), name, .. } => {
-                    Some(format!("{}::{}", file.name(plugin), file.name(name)))
-                }
-                _ => None,
-            }));
+            wanted.extend(calls(&file));
         }
         found.insert(name, definition.clone());
     }
     found.into_values().collect()
 }
 
+/// The names of the ops that a file calls.
+fn calls(file: &lang::File) -> impl Iterator<Item = String> {
+    file.exprs.iter().filter_map(|expr| match expr.kind {
+        lang::ExprKind::Call { plugin: Some(plugin), name, .. } => {
+            Some(format!("{}::{}", file.name(plugin), file.name(name)))
+        }
+        lang::ExprKind::Call { plugin: None, name, .. } => Some(file.name(name).to_owned()),
+        _ => None,
+    })
+}
+
 impl DefinedOp {
+    fn wrong(&self, what: &str) -> Error {
+        Error::new(ErrorKind::Plugin, format!("the definition of `{}` is wrong: {what}", self.given.name))
+    }
+
     fn parse(given: PluginOp) -> Result<DefinedOp> {
         let wrong = |what: String| Error::new(ErrorKind::Plugin, format!("the definition of `{}` {what}", given.name));
         if given.name.split("::").count() != 2 {

@@ -48,7 +48,8 @@ fn rustc(source: &Path, out: &Path, kind: &str, more: &[&str]) -> Result<(), Str
 pub fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plugin_fixture/fixture.rs");
+        // Tests of other crates of the workspace use this file too.
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/tests/plugin_fixture/fixture.rs");
         let out = folder().join("libfixture.so");
         rustc_with(&source, &out, "cdylib", &["arignote_core"], &["--cfg=feature=\"plugin\""]);
         out

@@ -1,5 +1,5 @@
 //! A plugin that does as its file says: tests write the name of a method over `BEHAVIOUR` in copies
-//! of the built library, and that method then panics (or fails, for `fail:init`).
+//! of the built library, and that method then panics. `fail:init` fails, `bad:...` brings what is wrong.
 
 use std::sync::{Arc, Mutex};
 
@@ -47,19 +47,27 @@ impl Plugin for Fixture {
 
     fn ops(&self) -> Vec<PluginOp> {
         perhaps("ops");
-        let name = if behaviour() == "bad:op" { "nonsense" } else { "fixture::twice" };
-        vec![PluginOp {
-            name: name.into(),
-            revision: 2,
-            definition: "fn twice(x) { return x + x }".into(),
-            doc: "Twice.".into(),
-            kernel: Some(Arc::new(Twice)),
-        }]
+        let op = |name: &str, definition: &str, kernel| PluginOp {
+            name: name.into(), revision: 2, definition: definition.into(), doc: "Twice.".into(), kernel,
+        };
+        let twice = "fn twice(x) { return x + x }";
+        match behaviour().as_str() {
+            "bad:op" => vec![op("nonsense", twice, None)],
+            "bad:rules" => vec![op("half::first", twice, None), op("half::second", twice, None)],
+            "bad:definition" => {
+                vec![op("half::first", twice, None), op("half::second", "fn second(x) { return nonsense(x) }", None)]
+            }
+            _ => vec![op("fixture::twice", twice, Some(Arc::new(Twice)))],
+        }
     }
 
     fn rules(&self) -> Vec<RuleText> {
         perhaps("rules");
-        vec![RuleText { file: "fixture.rules".into(), text: "rule a [x]: x => x".into() }]
+        let (file, text) = match behaviour().as_str() {
+            "bad:rules" => ("half.rules", "rule good [canonicalize]: sin(half::first(x)) => sin(x)\nrule bad [canonicalize]: nonsense(x) => x"),
+            _ => ("fixture.rules", "rule fixture_rule [canonicalize]: ceil(ceil(ceil(x))) => ceil(x)"),
+        };
+        vec![RuleText { file: file.into(), text: text.into() }]
     }
 }
 
