@@ -20,6 +20,14 @@
 //!   values that it does not know. There are no data-carrying enums.
 //! - Anything else is a new trait and a new root field, or a new [`MAJOR`].
 //!
+//! # Reserved
+//!
+//! What crosses but is not used yet, so that it need not be added later: today's hosts give
+//! [`ExecutableObject::run`] no events to wait for and wait for its [`RunResult::done`] at once, and
+//! today's plugins answer with [`AlreadyDone`]. Both sides must do as the contracts say all the same.
+//! Passes of plugins, profile spans of the host, allocation and copies on a device, and a list of an
+//! executable's arguments and results are appended methods when something calls them.
+//!
 //! # Contracts
 //!
 //! - **Memory.** Who allocated frees. Containers carry their own destructor; a tensor's memory is

@@ -97,32 +97,3 @@ fn a_plugin_of_another_layout_is_refused_on_one_screen() {
     assert!(error.contains("rebuild the plugin") && error.contains("libchanged.so"), "{error}");
     assert!(error.lines().count() <= 24 && error.len() < 2000, "{error}");
 }
-
-#[test]
-#[ignore = "builds everything with a second toolchain (ARIGNOTE_TEST_TOOLCHAIN, else nightly), which takes minutes"]
-fn a_plugin_by_another_compiler_loads() {
-    let toolchain = std::env::var("ARIGNOTE_TEST_TOOLCHAIN").unwrap_or_else(|_| "nightly".into());
-    let home = build::folder().join("foreign");
-    std::fs::create_dir_all(home.join("src")).unwrap();
-    let manifest = format!(
-        "[package]\nname = \"fixture\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[lib]\ncrate-type = [\"cdylib\"]\n\
-         [features]\nplugin = []\n[dependencies]\narignote-core = {{ path = {:?} }}\n[workspace]\n",
-        here("")
-    );
-    std::fs::write(home.join("Cargo.toml"), manifest).unwrap();
-    std::fs::copy(here("../Cargo.lock"), home.join("Cargo.lock")).unwrap();
-    std::fs::copy(here("tests/plugin_fixture/fixture.rs"), home.join("src/lib.rs")).unwrap();
-    let mut cargo = Command::new("cargo");
-    // What the outer cargo set would choose its own compiler again.
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO") || name.starts_with("RUST")) {
-        cargo.env_remove(name);
-    }
-    let target = std::env::var("ARIGNOTE_TEST_TARGET_DIR").unwrap_or(home.join("target").display().to_string());
-    cargo.env("RUSTUP_TOOLCHAIN", toolchain).env("CARGO_TARGET_DIR", &target).current_dir(&home);
-    let status = cargo.args(["build", "--offline", "--features", "plugin"]).status().unwrap();
-    assert!(status.success());
-    let path = Path::new(&target).join("debug/libfixture.so");
-    let plugin = Loader::new(Arc::new(Quiet)).load_file(&path).unwrap();
-    assert_eq!(plugin.info.name, "fixture");
-    assert_ne!(plugin.compiler, arignote_core::plugin::boundary::Stamp::CURRENT.compiler());
-}

@@ -7,8 +7,8 @@ mod examples;
 #[path = "../../../core/tests/plugin_fixture/build.rs"]
 #[allow(dead_code)]
 mod fixture;
+mod foreign;
 mod libraries;
-mod newcomer;
 
 use std::process::{Command, Output};
 
