@@ -1,0 +1,297 @@
+//! The machine check of a rule: its author is not asked.
+//!
+//! The harness builds the left side over random well-typed operands (equal, broadcast, empty and
+//! scalar shapes; ordinary, extreme and subnormal numbers, ±0, ±inf, NaN), lets the engine apply the
+//! rule, evaluates both sides in `f32` and `f64` on a device, and where they differ compares their errors
+//! against the exact value of the left side, known between bounds (see [`interval`]). A rule fails
+//!
+//! - where its right side's error exceeds both [`CHANCE`] times its left side's and [`TOLERANCE`] units
+//!   in the last place: the rounding of a few correctly rounded ops;
+//! - where it hides a NaN or infinity that the exact value has. An expression that is undefined at an
+//!   infinite operand but has one limit there, as `exp(x) / (1 + exp(x))`, has that limit as its value
+//!   where the rule is tagged `stabilize`; elsewhere it is NaN, so that `x * 0 => 0` breaks the law;
+//! - where it never applies, or changes a shape or dtype;
+//! - if it is tagged `stabilize` and no operand shows the left side wrong and the right side right.
+//!
+//! Rules over integers and bools must give equal results. Rules tagged `real` are exempt from the law.
+
+mod generate;
+pub mod interval;
+pub mod precise;
+
+use astro_float::BigFloat;
+
+use self::generate::{Range, Setup};
+pub use self::generate::Random;
+use self::interval::Bits;
+use self::precise::{Exact, Format, Oracle};
+use super::engine::Engine;
+use super::pattern::Rule;
+use crate::error::Result;
+use crate::graph::Graph;
+use crate::tensor::{DType, Shape, Tensor};
+
+/// Units in the last place by which a right side may be off whatever the left side is.
+pub const TOLERANCE: f64 = 8.0;
+
+/// How many times larger than the left side's error the right side's may be by chance: both cancel the
+/// same numbers, rounded in another order.
+pub const CHANCE: f64 = 4.0;
+
+/// Computes the outputs of a graph for some arguments: a backend.
+pub type EvaluateWith<'a> = &'a dyn Fn(&Graph, &[Tensor]) -> Result<Vec<Tensor>>;
+
+/// Operands at which something is to be said about a rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Example {
+    /// The dtype of the result.
+    pub dtype: DType,
+    /// The operands' elements at this place, where they have one each; else the whole operands.
+    pub operands: String,
+    /// The left side's value.
+    pub left: f64,
+    /// The right side's value.
+    pub right: f64,
+    /// The exact value.
+    pub exact: String,
+    /// What is wrong, or right.
+    pub what: String,
+}
+
+/// What the harness found out about a rule.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Verdict {
+    /// The rule.
+    pub rule: String,
+    /// In how many setups it was applied.
+    pub applied: usize,
+    /// How many elements were compared.
+    pub compared: usize,
+    /// For how many of them both sides differ and the exact value could not be found out.
+    pub undecided: usize,
+    /// What breaks the law, at most ten of them.
+    pub failures: Vec<Example>,
+    /// An operand where the left side is wrong and the right side right.
+    pub improvement: Option<Example>,
+    /// Why nothing could be checked, or what could not be.
+    pub problems: Vec<String>,
+    /// Whether an improvement must be shown.
+    pub must_improve: bool,
+}
+
+impl Verdict {
+    /// Whether the rule keeps the law.
+    pub fn passed(&self) -> bool {
+        self.applied > 0
+            && self.failures.is_empty()
+            && self.problems.is_empty()
+            && (!self.must_improve || self.improvement.is_some())
+    }
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let word = if self.passed() { "holds" } else { "FAILS" };
+        let Verdict { rule, applied, compared, undecided, .. } = self;
+        write!(f, "{rule}: {word} ({applied} setups, {compared} values, {undecided} undecided)")?;
+        if self.must_improve && self.improvement.is_none() {
+            write!(f, "\n  no operand shows the left side wrong and the right side right")?;
+        }
+        for problem in &self.problems {
+            write!(f, "\n  {problem}")?;
+        }
+        for e in &self.failures {
+            let Example { dtype, operands, left, right, exact, what } = e;
+            write!(f, "\n  {dtype} {operands}: left {left:?}, right {right:?}, exact {exact}: {what}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Checks a rule; `evaluate` runs both sides.
+pub fn check_rule(rule: &Rule, evaluate: EvaluateWith<'_>) -> Verdict {
+    let must_improve = rule.has_tag("stabilize") && !rule.has_tag("real");
+    let mut verdict = Verdict { rule: rule.name.clone(), must_improve, ..Verdict::default() };
+    let variables = rule.variables.len();
+    let mut random = Random(0x5eed);
+    for float in [DType::F32, DType::F64] {
+        for dtypes in generate::dtypes(variables, float) {
+            // Mixtures only where it applies to nothing else.
+            if verdict.applied > 0 && dtypes.iter().any(|&dtype| dtype != dtypes[0]) {
+                continue;
+            }
+            let mut applied = 0;
+            for attributes in generate::attributes(rule) {
+                for shapes in generate::shapes(variables) {
+                    let setup = Setup { dtypes: dtypes.clone(), shapes, attributes: attributes.clone() };
+                    applied += usize::from(check_setup(rule, &setup, evaluate, &mut random, &mut verdict));
+                    if verdict.failures.len() >= 10 || verdict.problems.len() >= 3 {
+                        return verdict;
+                    }
+                }
+            }
+            verdict.applied += applied;
+        }
+    }
+    if verdict.applied == 0 && verdict.problems.is_empty() {
+        verdict.problems.push("it never applied to anything".to_owned());
+    }
+    verdict
+}
+
+/// Whether the rule applied.
+fn check_setup(
+    rule: &Rule, setup: &Setup, evaluate: EvaluateWith<'_>, random: &mut Random, verdict: &mut Verdict,
+) -> bool {
+    let Ok(left) = generate::left_side(rule, setup) else { return false };
+    let mut right = left.clone();
+    let report = Engine::new([rule]).run(&mut right);
+    if let Some(rejection) = report.rejections.iter().find(|rejection| rejection.fault) {
+        verdict.problems.push(rejection.reason.clone());
+    }
+    if let Some(stopped) = report.stopped.first() {
+        verdict.problems.push(format!("it was stopped after {} firings: {}", stopped.firings, stopped.reason));
+    }
+    if report.firings.is_empty() {
+        return false;
+    }
+    if let Err(error) = compare(rule, setup, &left, &right, evaluate, random, verdict) {
+        verdict.problems.push(format!("{}: {setup:?}", error.message()));
+    }
+    true
+}
+
+fn compare(
+    rule: &Rule, setup: &Setup, left: &Graph, right: &Graph, evaluate: EvaluateWith<'_>, random: &mut Random,
+    verdict: &mut Verdict,
+) -> Result<()> {
+    right.verify()?;
+    for range in Range::ALL {
+        let arguments = generate::arguments(setup, range, random)?;
+        compare_at(rule, setup, (left, right), &arguments, evaluate, verdict)?;
+    }
+    Ok(())
+}
+
+fn compare_at(
+    rule: &Rule, setup: &Setup, (left, right): (&Graph, &Graph), arguments: &[Tensor], evaluate: EvaluateWith<'_>,
+    verdict: &mut Verdict,
+) -> Result<()> {
+    let (l, r) = match (evaluate(left, arguments), evaluate(right, arguments)) {
+        (Ok(l), Ok(r)) => (l, r),
+        // What fails is no result that a rule could change; a right side that fails alone is one.
+        (Err(_), Err(_)) => return Ok(()),
+        (Err(error), _) | (_, Err(error)) => return Err(error),
+    };
+    let (Some(l), Some(r)) = (l.first(), r.first()) else { return Ok(()) };
+    if l.shape() != r.shape() || l.dtype() != r.dtype() {
+        verdict.problems.push(format!("the type changes from {} to {} for {setup:?}", l.ty(), r.ty()));
+        return Ok(());
+    }
+    if rule.has_tag("real") {
+        return Ok(());
+    }
+    let format = Format::of(l.dtype());
+    let mut oracle = Oracle::new(left, arguments)?;
+    for (at, (l_value, r_value)) in l.to_f64_vec().into_iter().zip(r.to_f64_vec()).enumerate() {
+        verdict.compared += 1;
+        if l_value == r_value || (l_value.is_nan() && r_value.is_nan()) {
+            continue;
+        }
+        let mut exact = match l.dtype().is_float() {
+            true => oracle.exact(at)?,
+            false => Exact::Known(Bits(64).number(l_value)),
+        };
+        if matches!(&exact, Exact::Known(value) if value.is_nan()) && rule.has_tag("stabilize") {
+            exact = limit(left, setup, arguments, at)?.map_or(exact, Exact::Known);
+        }
+        let exact = match exact {
+            Exact::Known(exact) => exact,
+            Exact::Undecided => {
+                verdict.undecided += 1;
+                continue;
+            }
+        };
+        let judgement = judge(l_value, r_value, &exact, format);
+        if matches!(judgement, Judgement::Fine) {
+            continue;
+        }
+        let place = |what: String| Example {
+            dtype: l.dtype(),
+            operands: operands_text(rule, arguments, l.shape(), at),
+            left: l_value,
+            right: r_value,
+            exact: precise::show(&exact),
+            what,
+        };
+        match judgement {
+            Judgement::Fine => {}
+            Judgement::Improves => {
+                verdict.improvement.get_or_insert_with(|| place("the right side is right".to_owned()));
+            }
+            Judgement::Breaks(what) => verdict.failures.push(place(what)),
+        }
+    }
+    Ok(())
+}
+
+enum Judgement {
+    Fine,
+    Improves,
+    Breaks(String),
+}
+
+fn judge(left: f64, right: f64, exact: &BigFloat, format: Format) -> Judgement {
+    if exact.is_nan() {
+        return if right.is_nan() { Judgement::Fine } else { Judgement::Breaks("it hides a NaN".to_owned()) };
+    }
+    let (before, after) = (format.error(left, exact), format.error(right, exact));
+    if after <= TOLERANCE || after <= CHANCE * before {
+        let improves = after <= TOLERANCE && before > 2.0 * TOLERANCE;
+        return if improves { Judgement::Improves } else { Judgement::Fine };
+    }
+    Judgement::Breaks(format!("the error grows from {before:.3} to {after:.3} units in the last place"))
+}
+
+/// The limit of an element where infinite operands go to infinity, if there is one: evaluated at two
+/// sets of large operands, which must agree.
+fn limit(left: &Graph, setup: &Setup, arguments: &[Tensor], at: usize) -> Result<Option<BigFloat>> {
+    let infinite = |argument: &Tensor| argument.to_f64_vec().iter().any(|value| value.is_infinite());
+    if !arguments.iter().any(infinite) || setup.dtypes.iter().any(|dtype| !dtype.is_float()) {
+        return Ok(None);
+    }
+    let near = |first: f64, second: f64| -> Result<Option<f64>> {
+        let replaced: Vec<Tensor> = arguments
+            .iter()
+            .enumerate()
+            .map(|(number, argument)| {
+                let large = if number % 2 == 0 { first } else { second };
+                let finite = |(place, value): (usize, f64)| match value.is_infinite() {
+                    true => value.signum() * large * (1.0 + place as f64 / 64.0),
+                    false => value,
+                };
+                Tensor::from_vec(argument.to_f64_vec().into_iter().enumerate().map(finite).collect(), argument.shape())
+            })
+            .collect::<Result<_>>()?;
+        Ok(match Oracle::new(left, &replaced)?.exact(at)? {
+            Exact::Known(value) => Some(precise::to_f64(&value)),
+            Exact::Undecided => None,
+        })
+    };
+    let (Some(a), Some(b)) = (near(3e4, 9e4)?, near(8e4, 2e4)?) else { return Ok(None) };
+    let agree = a == b || (a - b).abs() <= 1e-3 * a.abs().min(b.abs());
+    let vanishes = a.abs() < 1e-4 && b.abs() < 1e-4;
+    let limit = if vanishes { Some(0.0) } else { agree.then_some(a) };
+    Ok(limit.map(|limit| Bits(64).number(limit)))
+}
+
+fn operands_text(rule: &Rule, arguments: &[Tensor], shape: &[usize], at: usize) -> String {
+    let texts = rule.variables.iter().zip(arguments).map(|(name, argument)| {
+        let same = Shape::from_slice(argument.shape()) == Shape::from_slice(shape);
+        match argument.to_f64_vec().get(at) {
+            Some(value) if same => format!("{name}={value:?}"),
+            _ => format!("{name}={argument}"),
+        }
+    });
+    texts.collect::<Vec<_>>().join(", ")
+}
