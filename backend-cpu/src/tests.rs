@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use arignote_core::graph::{Graph, Var};
 use arignote_core::ops::{Attribute, AttributeKind, Attributes, Inferred, Op, Operand, Param, ParamKind, ShapeOperand};
-use arignote_core::plugin::{Argument, CompileOptions, Device, Executable, Host, HostKernel, LogLevel};
+use arignote_core::plugin::{
+    Argument, CompileOptions, Device, Executable, Host, HostKernel, LogLevel, NodeQuery, StatementNote, Support,
+};
 use arignote_core::tensor::{DType, DeviceTensor, Dim, Shape, Tensor, Type};
 use arignote_core::{Error, ErrorKind, Result};
 
@@ -19,8 +21,30 @@ impl Host for TestHost {
     fn threads(&self) -> usize {
         2
     }
-    fn kernel(&self, _: &str) -> Option<Arc<dyn HostKernel>> {
-        None
+    fn kernel(&self, op: &str) -> Option<Arc<dyn HostKernel>> {
+        (op == "test::halve").then(|| Arc::new(Halve) as Arc<dyn HostKernel>)
+    }
+}
+
+/// A plugin's kernel: halves f32, fails on NaN.
+struct Halve;
+impl HostKernel for Halve {
+    fn supports(&self, node: &NodeQuery<'_>) -> Support {
+        match node.operands[0].dtype {
+            DType::F32 => Support::Yes(vec![(0, 0)]),
+            dtype => Support::No(format!("f32 only, not {dtype}")),
+        }
+    }
+    fn run(&self, _: &Attributes, operands: &[Option<&Tensor>], results: &mut [Tensor]) -> Result<()> {
+        if let Some(operand) = operands[0] {
+            results[0] = operand.clone();
+        }
+        let values = results[0].as_mut_slice::<f32>()?;
+        if values.iter().any(|value| value.is_nan()) {
+            return Err(Error::new(ErrorKind::Runtime, "nan"));
+        }
+        values.iter_mut().for_each(|value| *value /= 2.0);
+        Ok(())
     }
 }
 
@@ -186,4 +210,56 @@ fn a_second_call_allocates_only_results() {
     drop((first, second));
     run.run(vec![lend(&a)]).unwrap();
     assert_eq!(device.stats().allocations, before + 1);
+}
+
+#[test]
+fn a_plugins_kernel_runs_inside_a_plan() {
+    let device = device(1);
+    let x = input(DType::F32, 1);
+    let halved = apply("test::halve", DType::F32, 1, same, &[&apply("exp", DType::F32, 1, same, &[&x])]);
+    let run = compile(&device, std::slice::from_ref(&x), &[apply("neg", DType::F32, 1, same, &[&halved])]);
+    let argument = device.upload(&Tensor::vector(vec![0.0f32; 3])).unwrap();
+    let found = run.run(vec![Argument { tensor: argument.clone(), donated: true }]).unwrap();
+    assert_eq!(found[0].to_host().unwrap().to_f64_vec(), [-0.5; 3]);
+    // exp may not write over the argument: the kernel after it can fail, and then the argument is as it was.
+    assert_eq!(argument.to_host().unwrap().to_f64_vec(), [0.0; 3]);
+    assert!(run.debug_text().contains("test::halve f32[3]@result 0 in place\n"), "{}", run.debug_text());
+    let error = run.run(vec![lend(&Tensor::vector(vec![f32::NAN]))]).unwrap_err();
+    assert_eq!(error.node(), Some(1));
+    assert!(error.message().starts_with("`test::halve` of ") && error.message().ends_with(": nan"), "{error}");
+}
+
+#[test]
+fn a_kernel_is_asked_before_it_is_used() {
+    let device = device(1);
+    let attributes = Attributes::new();
+    let asks = |dtype| {
+        let types = [Type::scalar(dtype)];
+        device.supports(&NodeQuery { op: "test::halve", revision: 1, attributes: &attributes, operands: &types, results: &types })
+    };
+    assert_eq!(asks(DType::F32), Support::Yes(vec![(0, 0)]));
+    let Support::No(reason) = asks(DType::F64) else { panic!("it takes f32 only") };
+    assert!(reason.contains("`test::halve`") && reason.contains("f32 only, not f64"), "{reason}");
+}
+
+/// Where nothing reads an operand later, it is overwritten only if the program's notes let it be.
+#[test]
+fn notes_limit_what_is_overwritten() {
+    // A kernel of a plugin, and a region.
+    for op in ["test::halve", "exp"] {
+        let device = device(1);
+        let x = input(DType::F32, 2);
+        let product = apply("matmul", DType::F32, 2, product, &[&x, &x]);
+        let output = apply(op, DType::F32, 2, same, &[&product]);
+        let graph = Graph::from_vars(std::slice::from_ref(&x), &[output]).unwrap();
+        let statements: Vec<_> = graph.topological_order().into_iter().filter(|&id| graph.node(id).apply().is_some()).collect();
+        for permitted in [true, false] {
+            let overwrites = if permitted { vec![(0, 0)] } else { Vec::new() };
+            let notes = [StatementNote::default(), StatementNote { overwrites, last_uses: vec![0] }];
+            let run = device.compile_graph(graph.clone(), &statements, &notes, &CompileOptions::default()).unwrap();
+            assert!(run.workspace(&[Shape::from_slice(&[4, 4])]).is_some());
+            let text = run.debug_text();
+            assert_eq!(text.contains(" in place"), permitted, "{op}: {text}");
+        }
+    }
 }

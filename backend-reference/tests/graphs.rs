@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arignote_backend_reference::{ReferenceDevice, evaluate, kernel};
 use arignote_core::graph::{Graph, Var};
 use arignote_core::ops::Attributes;
-use arignote_core::plugin::{Argument, CompileOptions, Device, Executable, NodeQuery, Program, Support};
+use arignote_core::plugin::{Argument, CompileOptions, Device, Executable, NodeQuery, Program, StatementNote, Support};
 use arignote_core::tensor::{DType, DeviceTensor, Tensor, Type};
 
 fn vector(name: &str, length: &str) -> Var {
@@ -91,4 +91,19 @@ fn every_elementwise_op_has_a_kernel() {
     for op in arignote_core::ops::registry().iter().filter(|op| op.is_elementwise()) {
         assert!(kernel(op.name()).is_some(), "{}", op.name());
     }
+}
+
+#[test]
+fn leave_to_overwrite_is_not_taken() {
+    let x = vector("x", "n");
+    let exp = Var::apply("exp", std::slice::from_ref(&x), Attributes::new());
+    let graph = Graph::from_vars(&[x], &[exp]).unwrap();
+    let statements: Vec<_> = graph.topological_order().into_iter().filter(|&id| graph.node(id).apply().is_some()).collect();
+    let notes = vec![StatementNote { overwrites: vec![(0, 0)], last_uses: vec![0] }];
+    let program = Program::emit(&graph, &statements, notes).unwrap();
+    let executable = ReferenceDevice.compile(&program, &CompileOptions::default()).unwrap();
+    let tensor = DeviceTensor::from_host(Tensor::vector(vec![0f32; 3]));
+    let results = executable.run(vec![Argument { tensor: tensor.clone(), donated: true }]).unwrap();
+    assert_eq!(results[0].to_host().unwrap().to_f64_vec(), [1.0; 3]);
+    assert_eq!(tensor.to_host().unwrap().to_f64_vec(), [0.0; 3]);
 }

@@ -9,6 +9,7 @@ mod examples;
 mod fixture;
 mod foreign;
 mod libraries;
+mod newcomer;
 
 use std::process::{Command, Output};
 
