@@ -119,7 +119,6 @@ fn calls_are_inlined_and_dims_are_values() {
 
 #[test]
 fn parameters_without_a_type_take_anything() {
-    setup();
     let text = "fn main(x: f32[n]) { return scaled(x), scaled(x, k=3) }\nfn scaled(x, k = 2.5) { return x * k }";
     let printed = print(&lower(&parse(Source::new("t", text)).unwrap(), Some("main")).unwrap()).unwrap();
     assert!(printed.text.contains("v0 = x * 2.5\n    v1 = x * 3\n"), "{}", printed.text);
