@@ -141,9 +141,17 @@ fn attribute_matches(
 pub fn build(
     graph: &mut Graph, rule: &Rule, bindings: &Bindings, location: &Location,
 ) -> Result<(ValueId, Vec<NodeId>)> {
+    // Patterns of the right side come after those of the left, parts first.
+    build_from(graph, rule, rule.lhs.0 as usize + 1, bindings, location)
+}
+
+/// Builds the patterns from `start` up to the right side's.
+pub(super) fn build_from(
+    graph: &mut Graph, rule: &Rule, start: usize, bindings: &Bindings, location: &Location,
+) -> Result<(ValueId, Vec<NodeId>)> {
     let mut added = Vec::new();
     let mut values: SmallVec<[Option<ValueId>; 16]> = SmallVec::from_elem(None, rule.patterns.len());
-    let built = build_parts(graph, rule, bindings, location, &mut values, &mut added);
+    let built = build_parts(graph, rule, start, bindings, location, &mut values, &mut added);
     match built {
         Ok(value) => Ok((value, added)),
         Err(error) => {
@@ -163,12 +171,11 @@ pub(super) fn discard(graph: &mut Graph, added: &[NodeId]) {
 }
 
 fn build_parts(
-    graph: &mut Graph, rule: &Rule, bindings: &Bindings, location: &Location,
+    graph: &mut Graph, rule: &Rule, start: usize, bindings: &Bindings, location: &Location,
     values: &mut [Option<ValueId>], added: &mut Vec<NodeId>,
 ) -> Result<ValueId> {
     let lost = || Error::new(ErrorKind::Internal, format!("rule `{}` builds from what it does not bind", rule.name));
-    // Patterns of the right side come after those of the left, parts first.
-    for number in rule.lhs.0 as usize + 1..=rule.rhs.0 as usize {
+    for number in start..=rule.rhs.0 as usize {
         let value = match &rule.patterns[number] {
             Pattern::Variable(variable) => bindings.values[*variable].ok_or_else(lost)?,
             Pattern::Literal(constant) => {

@@ -7,12 +7,14 @@
 //!
 //! "Value" means numeric value: 0 and -0 are the same number, so that `x + 0 => x` is lawful though
 //! `-0 + 0` is `+0`. Whatever tells the two apart afterwards (`1 / x`, `arctan2`) sees the sign that
-//! the rewritten expression gives. "Closer" allows the rounding of a few correctly rounded ops.
+//! the rewritten expression gives. "Closer" allows the rounding of a few correctly rounded ops (see
+//! [`harness`]).
 //!
 //! A rule never changes a dtype, nor a shape in any call: the engine checks every replacement.
 
 pub mod describe;
 pub mod engine;
+pub mod harness;
 pub mod matcher;
 pub mod passes;
 pub mod pattern;

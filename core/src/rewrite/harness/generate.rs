@@ -1,0 +1,203 @@
+//! Operands, shapes and attributes to try a rule with.
+
+use crate::error::Result;
+use crate::graph::{Constant, Graph, Location, ValueId};
+use crate::ops::{Attribute, AttributeKind};
+use crate::rewrite::matcher::{self, Bindings};
+use crate::rewrite::pattern::{AttributePattern, Pattern, Rule};
+use crate::rewrite::predicates::Argument;
+use crate::tensor::{DType, Shape, Tensor, Type};
+
+/// A small generator (splitmix64) so that every check is repeatable.
+pub struct Random(pub u64);
+
+impl Random {
+    /// The next 64 bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number from 0 to below 1.
+    pub fn unit(&mut self) -> f64 {
+        (self.bits() >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+const SPECIAL: &[f64] = &[
+    0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 3.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1e-3, -1e-3, 1e-9,
+    -1e-9, 1e-20, -1e-20, 8.7, 9.5, 10.5, 20.0, -20.0, 50.0, -50.0, 88.0, -88.0, 100.0, -100.0, 700.0, -700.0, 800.0,
+    -800.0, 1e10, -1e10, 1e30, -1e30,
+];
+
+/// A value of a floating-point dtype: ordinary, extreme or special.
+pub fn float(random: &mut Random, dtype: DType, at: usize) -> f64 {
+    let double = dtype == DType::F64;
+    if at < SPECIAL.len() {
+        return SPECIAL[at];
+    }
+    match random.bits() % 12 {
+        0 => SPECIAL[(random.bits() % SPECIAL.len() as u64) as usize],
+        1 => {
+            let edge = [
+                if double { f64::MAX } else { f64::from(f32::MAX) },
+                if double { f64::MIN_POSITIVE } else { f64::from(f32::MIN_POSITIVE) },
+                if double { 5e-324 } else { 1e-45 },
+                if double { f64::EPSILON } else { f64::from(f32::EPSILON) },
+            ];
+            edge[(random.bits() % 4) as usize] * if random.bits() % 2 == 0 { 1.0 } else { -1.0 }
+        }
+        2 | 3 => {
+            let sign = if random.bits() % 2 == 0 { 1.0 } else { -1.0 };
+            sign * 10f64.powf(random.unit() * if double { 600.0 } else { 74.0 } - if double { 300.0 } else { 37.0 })
+        }
+        4 | 5 => (random.unit() - 0.5) * 2e-3,
+        _ => (random.unit() - 0.5) * 20.0,
+    }
+}
+
+/// One way to try a rule.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The dtype of each variable.
+    pub dtypes: Vec<DType>,
+    /// The shape of each variable.
+    pub shapes: Vec<Shape>,
+    /// The value of each attribute variable.
+    pub attributes: Vec<Attribute>,
+}
+
+/// Shapes to try, one per variable: alike, broadcast, empty, without axes.
+pub fn shapes(variables: usize) -> Vec<Vec<Shape>> {
+    let all = |shape: &[usize]| vec![Shape::from_slice(shape); variables];
+    let mut first = all(&[3, 4]);
+    let mut last = all(&[3, 4]);
+    if let Some(shape) = first.first_mut() {
+        *shape = Shape::from_slice(&[4]);
+    }
+    if let Some(shape) = last.last_mut() {
+        *shape = Shape::from_slice(&[3, 1]);
+    }
+    let mut lists = vec![all(&[72]), all(&[8, 3])];
+    if variables > 1 {
+        lists.extend([first, last]);
+    }
+    lists.extend([all(&[0, 3]), all(&[])]);
+    lists
+}
+
+/// Dtypes to try: all `float`; then, for rules of other dtypes, mixtures of `float`, integers and bools.
+pub fn dtypes(variables: usize, float: DType) -> Vec<Vec<DType>> {
+    let kinds = [float, DType::I32, DType::Bool];
+    let count = 3usize.pow(variables.min(4) as u32);
+    (0..count)
+        .map(|mut code| {
+            (0..variables)
+                .map(|_| {
+                    let kind = kinds[code % 3];
+                    code /= 3;
+                    kind
+                })
+                .collect()
+        })
+        .collect()
+}
+
+/// Values to try for the attribute variables of a rule.
+pub fn attributes(rule: &Rule) -> Vec<Vec<Attribute>> {
+    let mut kinds = vec![("", AttributeKind::Int); rule.attribute_variables.len()];
+    for pattern in &rule.patterns[..=rule.lhs.0 as usize] {
+        let Pattern::Apply { attributes, .. } = pattern else { continue };
+        for (name, kind, pattern) in attributes {
+            if let AttributePattern::Variable(number) = pattern {
+                kinds[*number] = (name, *kind);
+            }
+        }
+    }
+    let list = |items: &[i64]| Attribute::from(items);
+    let mut combinations = vec![Vec::new()];
+    for (name, kind) in kinds {
+        let choices = match (name, kind) {
+            ("axes", _) => vec![Attribute::None, list(&[1, 0]), list(&[0, 1])],
+            (_, AttributeKind::Bool) => vec![Attribute::Bool(true), Attribute::Bool(false)],
+            (_, AttributeKind::DType) => vec![Attribute::None, DType::F32.into(), DType::F64.into()],
+            (_, AttributeKind::Axes) => vec![Attribute::Int(-1), list(&[0]), Attribute::None],
+            (_, AttributeKind::Int) => vec![Attribute::Int(-1), Attribute::Int(0)],
+            _ => vec![Attribute::None],
+        };
+        combinations = combinations
+            .into_iter()
+            .flat_map(|start: Vec<Attribute>| {
+                choices.iter().map(move |choice| start.iter().cloned().chain([choice.clone()]).collect())
+            })
+            .collect();
+    }
+    combinations.truncate(48);
+    combinations
+}
+
+/// The left side of a rule over fresh inputs `x`, `y`, ...; variables that must be constants or
+/// non-negative are made so.
+///
+/// # Errors
+/// If it is ill-typed in this setup.
+pub fn left_side(rule: &Rule, setup: &Setup) -> Result<Graph> {
+    let mut graph = Graph::new();
+    let mut bindings = Bindings::default();
+    for (number, name) in rule.variables.iter().enumerate() {
+        let ty = Type::of_shape(setup.dtypes[number], &setup.shapes[number]);
+        let required = |wanted: &[&str]| {
+            rule.conditions.iter().any(|condition| {
+                wanted.contains(&condition.predicate.name) && condition.arguments.contains(&Argument::Value(number))
+            })
+        };
+        let constants =
+            ["is_constant", "is_positive_constant", "is_nonzero_constant", "is_finite_constant", "is_power_of_two_constant"];
+        let input = graph.add_input(name, ty, Location::unknown());
+        let value = if required(&constants) {
+            let value = Tensor::scalar(4.0f64).cast(setup.dtypes[number]);
+            graph.add_constant(Constant { value, weak: false }, Location::unknown())
+        } else if required(&["is_nonnegative"]) {
+            let op = crate::ops::registry().get("abs")?;
+            graph.apply(op, &[input], Default::default(), Location::unknown())?.output(0)
+        } else {
+            input
+        };
+        bindings.values.push(Some(value));
+    }
+    bindings.attributes.extend(setup.attributes.iter().cloned().map(Some));
+    let left = Rule { rhs: rule.lhs, lhs: first_pattern(), ..rule.clone() };
+    let (value, _): (ValueId, _) = matcher::build_from(&mut graph, &left, 0, &bindings, &Location::unknown())?;
+    graph.set_outputs(vec![value]);
+    Ok(graph)
+}
+
+fn first_pattern() -> crate::rewrite::pattern::PatternId {
+    crate::rewrite::pattern::PatternId(0)
+}
+
+/// Arguments for a setup.
+pub fn arguments(setup: &Setup, random: &mut Random) -> Result<Vec<Tensor>> {
+    setup
+        .dtypes
+        .iter()
+        .zip(&setup.shapes)
+        .enumerate()
+        .map(|(number, (&dtype, shape))| {
+            let count: usize = shape.iter().product();
+            let elements: Vec<f64> = (0..count)
+                .map(|at| match dtype {
+                    DType::Bool => (random.bits() % 2) as f64,
+                    DType::I32 => (random.bits() % 21) as f64 - 10.0,
+                    // The first variable meets every special value, others at other places.
+                    _ if number == 0 => float(random, dtype, if count >= 64 { at } else { usize::MAX }),
+                    _ => float(random, dtype, usize::MAX),
+                })
+                .collect();
+            Ok(Tensor::from_vec(elements, shape)?.cast(dtype))
+        })
+        .collect()
+}
