@@ -9,27 +9,26 @@ use crate::values::{allocate, fail, filled, floats, for_each_index, from_floats,
 /// The kernel of a neural-network op.
 pub fn kernel(op: &str) -> Option<Function> {
     Some(match op {
-        "softmax" => |call| along(call, |shifted, sum| libm::exp(shifted) / sum),
-        "log_softmax" => |call| along(call, |shifted, sum| shifted - libm::log(sum)),
+        "softmax" => |call| along(call, |shifted, sum| libm::exp(shifted) / (1.0 + sum)),
+        "log_softmax" => |call| along(call, |shifted, sum| shifted - libm::log1p(sum)),
         "cross_entropy" => cross_entropy,
         _ => return None,
     })
 }
 
-/// The largest element; NaN if there is one.
-fn largest(list: &[f64]) -> f64 {
-    list.iter().fold(f64::NEG_INFINITY, |max, &x| if x > max || x.is_nan() { x } else { max })
-}
-
-/// Each element less the largest, and the sum of their exponentials.
+/// Each element less the largest, and the sum of the exponentials of all but that one: with its 1, a
+/// small sum would lose its digits.
 fn shifted(list: &[f64]) -> (Vec<f64>, f64) {
-    let max = largest(list);
-    let shifted: Vec<f64> = list.iter().map(|x| x - max).collect();
-    let sum = shifted.iter().map(|&x| libm::exp(x)).sum();
+    let better = |best: usize, at: usize| if list[at] > list[best] || list[at].is_nan() { at } else { best };
+    let best = (0..list.len()).fold(0, better);
+    let shifted: Vec<f64> = list.iter().map(|x| x - list[best]).collect();
+    let sum: f64 = shifted.iter().enumerate().filter(|&(at, _)| at != best).map(|(_, &x)| libm::exp(x)).sum();
+    // Of the largest itself, 0 or NaN.
+    let sum = sum + shifted.get(best).copied().unwrap_or(0.0);
     (shifted, sum)
 }
 
-/// Applies `f` (element less the largest, sum of exponentials) along the attribute's axis.
+/// Applies `f` (element less the largest, sum of the other exponentials) along the attribute's axis.
 fn along(call: &KernelCall<'_>, f: fn(f64, f64) -> f64) -> Result<Vec<Tensor>> {
     let x = call.as_result(0)?;
     let axis = call.attributes.axis("axis", x.rank())?;
@@ -70,7 +69,7 @@ fn cross_entropy(call: &KernelCall<'_>) -> Result<Vec<Tensor>> {
             return Err(fail(format!("label {label} is out of range for {classes} classes")));
         }
         let (shifted, sum) = shifted(&values[row * classes..(row + 1) * classes]);
-        losses.push(libm::log(sum) - shifted[label as usize]);
+        losses.push(libm::log1p(sum) - shifted[label as usize]);
     }
     Ok(vec![from_floats(logits.dtype(), losses, leading)?])
 }

@@ -138,11 +138,13 @@ fn logsumexp(call: &KernelCall<'_>) -> Result<Vec<Tensor>> {
 
 /// The logarithm of a sum of exponentials.
 pub fn log_sum_exp(list: &[f64]) -> f64 {
-    let Some(&max) = list.get(best(list, |x, best| x > best)) else { return f64::NEG_INFINITY };
+    let best = best(list, |x, best| x > best);
+    let Some(&max) = list.get(best) else { return f64::NEG_INFINITY };
     if max.is_infinite() || max.is_nan() {
         return max;
     }
-    max + libm::log(list.iter().map(|x| libm::exp(x - max)).sum())
+    let others = list.iter().enumerate().filter(|&(at, _)| at != best);
+    max + libm::log1p(others.map(|(_, x)| libm::exp(x - max)).sum())
 }
 
 fn sum_to(call: &KernelCall<'_>) -> Result<Vec<Tensor>> {

@@ -93,7 +93,7 @@ impl Listing {
             .iter()
             .map(|row| {
                 json!({ "name": row.name, "kind": row.kind, "phase": row.phase.name(), "tags": row.tags,
-                    "origin": row.origin.to_string(), "text": row.text, "enabled": row.enabled })
+                    "origin": row.origin, "text": row.text, "enabled": row.enabled })
             })
             .collect();
         self.show(json!(rows), text.join("\n"))

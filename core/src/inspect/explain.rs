@@ -43,6 +43,9 @@ fn firings(compiled: &Compiled) -> String {
     let mut text = String::new();
     for firing in compiled.firings() {
         let _ = write!(text, "{}", firing.rule);
+        if firing.source.is_known() {
+            let _ = write!(text, "  ({}:{})", firing.source.file, firing.source.line);
+        }
         if firing.location.is_known() {
             let _ = write!(text, "  at {}", firing.location);
         }

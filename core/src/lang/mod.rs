@@ -31,7 +31,7 @@ mod tests;
 pub use ast::*;
 pub use format::format;
 pub use lexer::{DTYPES, KEYWORDS, is_reserved};
-pub use lower::{Lowered, inline, lower, lower_program};
+pub use lower::{Lowered, binary_op_name, inline, lower, lower_program, unary_op_name};
 pub use module::{Module, literal_attribute, load, print_function};
 pub use parser::{MAX_NESTING, parse};
 pub use print::{Printed, print, print_graph};

@@ -15,12 +15,21 @@ use crate::graph::{Graph, Location, NodeId, ValueId};
 pub struct Firing {
     /// The rule's or pass's name.
     pub rule: String,
+    /// Where the rule stands; unknown for a pass.
+    pub source: Location,
     /// Where the user built what was replaced.
     pub location: Location,
     /// The expression that matched, as deep as the rule looks.
     pub before: String,
     /// What stands there now.
     pub after: String,
+}
+
+impl Firing {
+    /// That of a pass.
+    pub fn of_pass(name: &str, location: Location, before: String, after: String) -> Firing {
+        Firing { rule: name.to_owned(), source: Location::unknown(), location, before, after }
+    }
 }
 
 /// A match that was not applied because the result's type would have changed.
@@ -236,7 +245,13 @@ impl<'e, 'r> Run<'e, 'r> {
                 self.outputs.insert(value);
             }
             let after = describe(graph, value, rule.depth);
-            self.report.firings.push(Firing { rule: rule.name.clone(), location, before, after });
+            self.report.firings.push(Firing {
+                rule: rule.name.clone(),
+                source: rule.location.clone(),
+                location,
+                before,
+                after,
+            });
             let removed = graph.remove_dead(id).len() as isize;
             for &id in &added {
                 self.push(id);

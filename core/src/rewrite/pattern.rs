@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::predicates::{self, Argument, Predicate};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Constant, Location};
-use crate::lang::{self, BinaryOp, ExprId, ExprKind, File, Name, Source, UnaryOp};
+use crate::lang::{self, ExprId, ExprKind, File, Name, Source, UnaryOp};
 use crate::ops::{Attribute, AttributeKind, Op, ParamKind, registry};
 use crate::tensor::{DType, Tensor};
 
@@ -168,32 +168,6 @@ fn depth(rule: &Rule) -> usize {
     depths[rule.lhs.0 as usize]
 }
 
-/// The op that an operator stands for.
-pub fn operator_op(op: BinaryOp) -> &'static str {
-    use BinaryOp::*;
-    match op {
-        Eq => "eq",
-        Ne => "ne",
-        Lt => "lt",
-        Le => "le",
-        Gt => "gt",
-        Ge => "ge",
-        Or => "bitwise_or",
-        Xor => "bitwise_xor",
-        And => "bitwise_and",
-        Shl => "shift_left",
-        Shr => "shift_right",
-        Add => "add",
-        Sub => "sub",
-        Mul => "mul",
-        Div => "div",
-        FloorDiv => "floor_div",
-        Mod => "mod",
-        MatMul => "matmul",
-        Pow => "pow",
-    }
-}
-
 struct Compiler<'a> {
     file: &'a File,
     variables: Vec<String>,
@@ -229,18 +203,14 @@ impl Compiler<'_> {
                 Ok(self.push(Pattern::Variable(number)))
             }
             ExprKind::Unary(op, operand) => {
-                let name = match op {
-                    UnaryOp::Neg => "neg",
-                    UnaryOp::Not => "bitwise_not",
-                };
-                self.apply(id, name, &[lang::Arg { name: None, value: *operand }])
+                self.apply(id, lang::unary_op_name(*op), &[lang::Arg { name: None, value: *operand }])
             }
             ExprKind::Binary(op, left, right) => {
                 if chain_length(self.file, id) > 64 {
                     return self.fail(id, "the rule is too long");
                 }
                 let arguments = [*left, *right].map(|value| lang::Arg { name: None, value });
-                self.apply(id, operator_op(*op), &arguments)
+                self.apply(id, lang::binary_op_name(*op), &arguments)
             }
             ExprKind::Call { plugin, name, args } => {
                 let plugin = plugin.map(|plugin| format!("{}::", self.file.name(plugin))).unwrap_or_default();

@@ -109,8 +109,8 @@ pub struct Row {
     pub phase: Phase,
     /// All its tags.
     pub tags: Vec<String>,
-    /// Where it comes from.
-    pub origin: Origin,
+    /// Where it comes from: of a rule, its file and line, after the plugin if one brought it.
+    pub origin: String,
     /// The rule as written, or what the pass does.
     pub text: String,
     /// Whether it runs with the options asked about.
@@ -126,6 +126,17 @@ pub struct RegisteredRule {
     pub phase: Phase,
     /// Where it comes from.
     pub origin: Origin,
+}
+
+impl RegisteredRule {
+    /// Its file and line, as `stabilize.rules:12`, after the plugin if one brought it.
+    pub fn place(&self) -> String {
+        let place = format!("{}:{}", self.rule.location.file, self.rule.location.line);
+        match &self.origin {
+            Origin::Core | Origin::File(_) => place,
+            Origin::Plugin(_) => format!("{}, {place}", self.origin),
+        }
+    }
 }
 
 /// All rules and passes.
@@ -265,7 +276,7 @@ impl Rewrites {
                 phase: pass.phase(),
                 enabled: enabled(pass.name(), &tags, pass.phase(), options),
                 tags,
-                origin: origin.clone(),
+                origin: origin.to_string(),
                 text: pass.doc().to_owned(),
             });
         }
@@ -277,7 +288,7 @@ impl Rewrites {
                 phase: entry.phase,
                 enabled: enabled(&rule.name, &rule.tags, entry.phase, options),
                 tags: rule.tags.clone(),
-                origin: entry.origin.clone(),
+                origin: entry.place(),
                 text: rule.text.clone(),
             });
         }

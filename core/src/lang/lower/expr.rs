@@ -12,7 +12,7 @@ use crate::ops::{Attribute, Attributes, IndexBound, IndexItem};
 use crate::tensor::DType;
 
 /// The op that an operator stands for.
-pub(in crate::lang) fn binary_op_name(op: BinaryOp) -> &'static str {
+pub fn binary_op_name(op: BinaryOp) -> &'static str {
     use BinaryOp::*;
     match op {
         Eq => "eq",
@@ -38,7 +38,7 @@ pub(in crate::lang) fn binary_op_name(op: BinaryOp) -> &'static str {
 }
 
 /// The op that a prefix operator stands for.
-pub(in crate::lang) fn unary_op_name(op: UnaryOp) -> &'static str {
+pub fn unary_op_name(op: UnaryOp) -> &'static str {
     match op {
         UnaryOp::Neg => "neg",
         UnaryOp::Not => "bitwise_not",

@@ -4,7 +4,7 @@ mod call;
 mod expr;
 mod value;
 
-pub(super) use self::expr::{binary_op_name, unary_op_name};
+pub use self::expr::{binary_op_name, unary_op_name};
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -33,29 +33,61 @@ const SPECIAL: &[f64] = &[
     -800.0, 1e10, -1e10, 1e30, -1e30,
 ];
 
-/// A value of a floating-point dtype: ordinary, extreme or special.
-pub fn float(random: &mut Random, dtype: DType, at: usize) -> f64 {
+/// Which numbers to try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Range {
+    /// Every kind: ordinary, extreme, subnormal, infinite, NaN.
+    Any,
+    /// A few units around 0 and 1: what reductions can take many of.
+    Tame,
+    /// Finite numbers whose exponentials overflow, underflow, or nearly do.
+    Wide,
+}
+
+impl Range {
+    /// All of them.
+    pub const ALL: [Range; 3] = [Range::Any, Range::Tame, Range::Wide];
+}
+
+/// A number of a floating-point dtype.
+fn float(random: &mut Random, dtype: DType, range: Range, at: usize) -> f64 {
     let double = dtype == DType::F64;
-    if at < SPECIAL.len() {
-        return SPECIAL[at];
+    let (largest, normal, subnormal, epsilon) = match double {
+        true => (f64::MAX, f64::MIN_POSITIVE, 5e-324, f64::EPSILON),
+        false => (f32::MAX.into(), f32::MIN_POSITIVE.into(), 1e-45, f32::EPSILON.into()),
+    };
+    let sign = if random.bits() % 2 == 0 { 1.0 } else { -1.0 };
+    let unit = random.unit();
+    // Where exponentials leave the normal numbers, and where they leave all numbers.
+    let edge = if double { 680.0 + 80.0 * unit } else { 80.0 + 30.0 * unit };
+    let near_one = 1.0 + sign * 2f64.powf(-unit * if double { 52.0 } else { 23.0 });
+    let kinds = match range {
+        Range::Any if at < SPECIAL.len() => return SPECIAL[at],
+        Range::Any => 14,
+        Range::Tame => 4,
+        Range::Wide => 7,
+    };
+    match random.bits() % kinds {
+        0 => near_one,
+        1 => sign * unit * 1e-3,
+        2 | 3 => sign * unit * 4.0,
+        4 => sign * (8.0 + 32.0 * unit),
+        5 => sign * edge,
+        6 => sign * unit * edge,
+        7 => sign * [largest, normal, subnormal, epsilon][(random.bits() % 4) as usize],
+        8 => sign * normal * unit,
+        9 => sign * 2f64.powf(unit) / normal,
+        10 => SPECIAL[(random.bits() % SPECIAL.len() as u64) as usize],
+        11 => sign * 10f64.powf(unit * if double { 600.0 } else { 74.0 } - if double { 300.0 } else { 37.0 }),
+        _ => sign * unit * 10.0,
     }
-    match random.bits() % 12 {
-        0 => SPECIAL[(random.bits() % SPECIAL.len() as u64) as usize],
-        1 => {
-            let edge = [
-                if double { f64::MAX } else { f64::from(f32::MAX) },
-                if double { f64::MIN_POSITIVE } else { f64::from(f32::MIN_POSITIVE) },
-                if double { 5e-324 } else { 1e-45 },
-                if double { f64::EPSILON } else { f64::from(f32::EPSILON) },
-            ];
-            edge[(random.bits() % 4) as usize] * if random.bits() % 2 == 0 { 1.0 } else { -1.0 }
-        }
-        2 | 3 => {
-            let sign = if random.bits() % 2 == 0 { 1.0 } else { -1.0 };
-            sign * 10f64.powf(random.unit() * if double { 600.0 } else { 74.0 } - if double { 300.0 } else { 37.0 })
-        }
-        4 | 5 => (random.unit() - 0.5) * 2e-3,
-        _ => (random.unit() - 0.5) * 20.0,
+}
+
+fn integer(random: &mut Random) -> i64 {
+    match random.bits() % 8 {
+        0 => i64::from(i32::MIN),
+        1 => i64::from(i32::MAX),
+        _ => (random.bits() % 21) as i64 - 10,
     }
 }
 
@@ -180,7 +212,7 @@ fn first_pattern() -> crate::rewrite::pattern::PatternId {
 }
 
 /// Arguments for a setup.
-pub fn arguments(setup: &Setup, random: &mut Random) -> Result<Vec<Tensor>> {
+pub fn arguments(setup: &Setup, range: Range, random: &mut Random) -> Result<Vec<Tensor>> {
     setup
         .dtypes
         .iter()
@@ -191,10 +223,10 @@ pub fn arguments(setup: &Setup, random: &mut Random) -> Result<Vec<Tensor>> {
             let elements: Vec<f64> = (0..count)
                 .map(|at| match dtype {
                     DType::Bool => (random.bits() % 2) as f64,
-                    DType::I32 => (random.bits() % 21) as f64 - 10.0,
+                    DType::I32 => integer(random) as f64,
                     // The first variable meets every special value, others at other places.
-                    _ if number == 0 => float(random, dtype, if count >= 64 { at } else { usize::MAX }),
-                    _ => float(random, dtype, usize::MAX),
+                    _ if number == 0 && count >= 64 => float(random, dtype, range, at),
+                    _ => float(random, dtype, range, usize::MAX),
                 })
                 .collect();
             Ok(Tensor::from_vec(elements, shape)?.cast(dtype))

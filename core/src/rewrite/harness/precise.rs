@@ -1,47 +1,111 @@
-//! The value of an expression to far more digits than any dtype holds: a tree interpreter over
-//! arbitrary-precision numbers, for the ops that rules use.
+//! The exact value of an element of an expression, for the ops that rules use: evaluated between bounds
+//! with as many bits as it takes to know it well within a unit of the last place.
 
-use std::cell::RefCell;
+use astro_float::{BigFloat, Radix, RoundingMode, Sign};
+use rustc_hash::FxHashMap;
 
-use astro_float::{BigFloat, Consts, Radix, RoundingMode, Sign};
-
+use super::interval::{self, Bits, Interval};
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Graph, NodeKind};
+use crate::graph::{Graph, NodeId, NodeKind, ValueId};
 use crate::ops::Attributes;
-use crate::tensor::{Shape, Tensor, broadcast_shapes};
+use crate::tensor::{DType, Shape, Tensor};
 
-/// Bits of every intermediate result: enough to add the largest and the smallest number of an `f64`.
-const BITS: usize = 1280;
+/// Bits to try with, one after the other. The last are enough to square the smallest `f64` and add 1.
+const BITS: [usize; 3] = [192, 640, 2624];
 const ROUND: RoundingMode = RoundingMode::ToEven;
 
-/// A tensor of precise numbers.
+/// What is known of a value.
 #[derive(Clone, Debug)]
-pub struct Precise {
-    /// The shape.
-    pub shape: Shape,
-    /// The elements in row-major order.
-    pub elements: Vec<BigFloat>,
+pub enum Exact {
+    /// The value, NaN or infinite perhaps, to well within a unit of the last place.
+    Known(BigFloat),
+    /// More bits than are tried would be needed, or exponents beyond those of precise numbers.
+    Undecided,
 }
 
-thread_local! {
-    static CONSTS: RefCell<Option<Consts>> = const { RefCell::new(None) };
+/// A floating-point format.
+#[derive(Clone, Copy, Debug)]
+pub struct Format {
+    digits: i32,
+    least: i32,
+    largest: f64,
 }
 
-fn consts<T>(f: impl FnOnce(&mut Consts) -> T) -> Result<T> {
-    CONSTS.with_borrow_mut(|slot| {
-        if slot.is_none() {
-            *slot = Consts::new().ok();
+impl Format {
+    /// That of a dtype; integers and bools count as `f64`.
+    pub fn of(dtype: DType) -> Format {
+        match dtype {
+            DType::F16 => Format { digits: 11, least: -24, largest: 65504.0 },
+            DType::BF16 => Format { digits: 8, least: -133, largest: 3.389_531_389_251_535_5e38 },
+            DType::F32 => Format { digits: 24, least: -149, largest: f64::from(f32::MAX) },
+            _ => Format { digits: 53, least: -1074, largest: f64::MAX },
         }
-        slot.as_mut().map(f).ok_or_else(|| Error::new(ErrorKind::Internal, "no memory for constants"))
-    })
+    }
+
+    /// The exponent of a unit of the last place of a number.
+    fn unit(self, value: &BigFloat) -> i64 {
+        let exponent = value.exponent().filter(|_| !value.is_zero());
+        i64::from(exponent.map_or(self.least, |e| i32::max(e - self.digits, self.least)))
+    }
+
+    /// How far `found` is from `exact`, in units of the last place.
+    pub fn error(self, found: f64, exact: &BigFloat) -> f64 {
+        let near = to_f64(exact);
+        if exact.is_nan() || found.is_nan() {
+            return if exact.is_nan() && found.is_nan() { 0.0 } else { f64::INFINITY };
+        }
+        if exact.is_inf() {
+            return if found == near { 0.0 } else { f64::INFINITY };
+        }
+        if found.is_infinite() {
+            // Right where the exact value is beyond the largest number, or a unit below it.
+            let bound = self.largest * (1.0 - 2f64.powi(2 - self.digits));
+            let beyond = near.abs() >= bound && near.is_sign_negative() == found.is_sign_negative();
+            return if beyond { 0.0 } else { f64::INFINITY };
+        }
+        if near.abs() > self.largest {
+            return if found.abs() == self.largest { 1.0 } else { f64::INFINITY };
+        }
+        in_units(&Bits(BITS[2]).number(found).sub(exact, BITS[2], ROUND), self.unit(exact))
+    }
+
+    /// The value, if the bounds are near enough to one another.
+    fn decide(self, interval: Interval) -> Option<BigFloat> {
+        let (lo, hi) = match interval {
+            Interval::Nan => return Some(BigFloat::nan(None)),
+            Interval::Unknown => return None,
+            Interval::Range(lo, hi) => (lo, hi),
+        };
+        if lo.cmp(&hi) == Some(0) {
+            return Some(lo);
+        }
+        let beyond = |bound: &BigFloat| to_f64(bound).abs() > self.largest;
+        if beyond(&lo) && beyond(&hi) && lo.sign() == hi.sign() {
+            // Finite, but beyond the dtype.
+            return Some(if lo.is_inf() { hi } else { lo });
+        }
+        if lo.is_inf() || hi.is_inf() {
+            return None;
+        }
+        let width = in_units(&hi.sub(&lo, 128, ROUND), i64::min(self.unit(&lo), self.unit(&hi)));
+        (width < 1.0 / 64.0).then_some(lo)
+    }
 }
 
-/// A number as a precise one.
-pub fn from_f64(value: f64) -> BigFloat {
-    BigFloat::from_f64(value, BITS)
+/// The size of a number in units of a power of two.
+fn in_units(number: &BigFloat, unit: i64) -> f64 {
+    let mut number = number.clone();
+    number.set_sign(Sign::Pos);
+    match number.exponent() {
+        Some(own) if !number.is_zero() => {
+            number.set_exponent((i64::from(own) - unit).clamp(-1_000_000, 1_000_000) as i32);
+            to_f64(&number)
+        }
+        _ => 0.0,
+    }
 }
 
-/// The nearest `f64`, and for `f32` the nearest of those.
+/// The nearest `f64`.
 pub fn to_f64(value: &BigFloat) -> f64 {
     if value.is_nan() {
         return f64::NAN;
@@ -67,168 +131,159 @@ pub fn to_f64(value: &BigFloat) -> f64 {
     if sign == Sign::Neg { -scaled } else { scaled }
 }
 
-/// How far `found` is from `exact`, in units of the last place of the dtype with `digits` bits and
-/// the smallest exponent `least`.
-pub fn error_in_ulps(found: f64, exact: &BigFloat, digits: i32, least: i32, largest: f64) -> f64 {
-    let near = to_f64(exact);
-    if exact.is_nan() || found.is_nan() {
-        return if exact.is_nan() && found.is_nan() { 0.0 } else { f64::INFINITY };
+/// A precise number for people.
+pub fn show(value: &BigFloat) -> String {
+    let near = to_f64(value);
+    if near.is_finite() && (near == 0.0) == value.is_zero() {
+        return format!("{near:e}");
     }
-    if exact.is_inf() {
-        return if found == near { 0.0 } else { f64::INFINITY };
+    let mut short = value.clone();
+    let mut text = String::new();
+    if short.set_precision(64, ROUND).is_ok() {
+        interval::consts(|c| {
+            text = short.format(Radix::Dec, ROUND, c).unwrap_or_default();
+            short.clone()
+        });
     }
-    let exponent = exact.exponent().map_or(least, |e| i32::max(e, least + digits));
-    if found.is_infinite() {
-        // Right where the exact value is beyond the largest number, or a unit below it.
-        let beyond = near.abs() >= largest * (1.0 - 2f64.powi(2 - digits)) && near.is_sign_negative() == found.is_sign_negative();
-        return if beyond { 0.0 } else { f64::INFINITY };
-    }
-    if near.abs() > largest {
-        return if found.abs() == largest { 1.0 } else { f64::INFINITY };
-    }
-    let mut difference = from_f64(found).sub(exact, BITS, ROUND);
-    difference.set_sign(Sign::Pos);
-    let scale = i64::from(exponent) - i64::from(digits);
-    match difference.exponent() {
-        Some(own) if !difference.is_zero() => {
-            difference.set_exponent((i64::from(own) - scale).clamp(-1_000_000, 1_000_000) as i32);
-            to_f64(&difference)
-        }
-        _ => 0.0,
-    }
+    if text.is_empty() { near.to_string() } else { text }
 }
 
-/// The outputs of a graph for some arguments.
-///
-/// # Errors
-/// If it applies an op that is not among those known here, or shapes do not fit.
-pub fn evaluate(graph: &Graph, arguments: &[Tensor]) -> Result<Vec<Precise>> {
-    let mut values: rustc_hash::FxHashMap<crate::graph::NodeId, Precise> = Default::default();
-    for (&input, argument) in graph.inputs().iter().zip(arguments) {
-        values.insert(input, from_tensor(argument));
-    }
-    for id in graph.topological_order() {
-        let view = graph.node(id);
-        let value = match view.kind {
-            NodeKind::Constant(constant) => from_tensor(&constant.value),
-            NodeKind::Apply(op, attributes) => {
-                let operands: Vec<&Precise> =
-                    view.operands.iter().filter_map(|operand| values.get(&operand.node)).collect();
-                apply(op.name(), &operands, attributes)?
-            }
-            _ => continue,
-        };
-        values.insert(id, value);
-    }
-    let find = |value: &crate::graph::ValueId| values.get(&value.node).cloned().ok_or_else(|| unknown("state"));
-    graph.outputs().iter().map(find).collect()
+/// The exact values of a graph's first output, element by element.
+pub struct Oracle<'a> {
+    evaluations: [Evaluation<'a>; BITS.len()],
+    output: ValueId,
+    format: Format,
 }
 
-/// The same, every single result rounded to the dtype of its type: what a device with correctly
-/// rounded ops would give.
-///
-/// # Errors
-/// As [`evaluate`].
-pub fn evaluate_rounded(graph: &Graph, arguments: &[Tensor]) -> Result<Vec<Tensor>> {
-    let mut values: rustc_hash::FxHashMap<crate::graph::NodeId, Tensor> = Default::default();
-    for (&input, argument) in graph.inputs().iter().zip(arguments) {
-        values.insert(input, argument.clone());
+impl<'a> Oracle<'a> {
+    /// That of a graph for some arguments.
+    ///
+    /// # Errors
+    /// If the graph has no output.
+    pub fn new(graph: &'a Graph, arguments: &'a [Tensor]) -> Result<Oracle<'a>> {
+        let Some(&output) = graph.outputs().first() else { return Err(unknown("a graph without outputs")) };
+        let values: Vec<Vec<f64>> = arguments.iter().map(Tensor::to_f64_vec).collect();
+        let evaluations =
+            BITS.map(|bits| Evaluation { graph, arguments: values.clone(), bits: Bits(bits), done: FxHashMap::default() });
+        Ok(Oracle { evaluations, output, format: Format::of(graph.ty(output).dtype) })
     }
-    for id in graph.topological_order() {
-        let view = graph.node(id);
-        let value = match view.kind {
-            NodeKind::Constant(constant) => constant.value.clone(),
-            NodeKind::Apply(op, attributes) => {
-                let dtype = view.results[0].ty.dtype;
-                let operands: Vec<Precise> = view
-                    .operands
-                    .iter()
-                    .filter_map(|operand| {
-                        let tensor = values.get(&operand.node)?;
-                        // Weak numbers take the dtype of what they meet.
-                        let cast = graph.ty(*operand).weak && dtype.is_float();
-                        Some(if cast { from_tensor(&tensor.cast(dtype)) } else { from_tensor(tensor) })
-                    })
-                    .collect();
-                let exact = apply(op.name(), &operands.iter().collect::<Vec<_>>(), attributes)?;
-                let elements: Vec<f64> = exact.elements.iter().map(to_f64).collect();
-                Tensor::from_vec(elements, &exact.shape)?.cast(dtype)
-            }
-            _ => continue,
-        };
-        values.insert(id, value);
-    }
-    let find = |value: &crate::graph::ValueId| values.get(&value.node).cloned().ok_or_else(|| unknown("state"));
-    graph.outputs().iter().map(find).collect()
-}
 
-fn from_tensor(tensor: &Tensor) -> Precise {
-    Precise { shape: tensor.shape().into(), elements: tensor.to_f64_vec().into_iter().map(from_f64).collect() }
-}
-
-fn unknown(op: &str) -> Error {
-    Error::new(ErrorKind::Unsupported, format!("the rule harness does not know `{op}`"))
-}
-
-fn apply(op: &str, operands: &[&Precise], attributes: &Attributes) -> Result<Precise> {
-    let Some(&first) = operands.first() else { return Err(unknown(op)) };
-    let rank = first.shape.len();
-    let reduced = |f: &dyn Fn(&[BigFloat]) -> Result<BigFloat>| -> Result<Precise> {
-        let axes = attributes.axes("axis", rank)?;
-        let keepdims = attributes.bool("keepdims").unwrap_or(false);
-        reduce(first, &axes, keepdims, f)
-    };
-    match op {
-        "sum" => reduced(&|values| Ok(values.iter().fold(from_f64(0.0), |a, b| a.add(b, BITS, ROUND)))),
-        "prod" => reduced(&|values| Ok(values.iter().fold(from_f64(1.0), |a, b| a.mul(b, BITS, ROUND)))),
-        "mean" => reduced(&|values| {
-            let sum = values.iter().fold(from_f64(0.0), |a, b| a.add(b, BITS, ROUND));
-            Ok(sum.div(&from_f64(values.len() as f64), BITS, ROUND))
-        }),
-        "max" => reduced(&|values| values.iter().try_fold(from_f64(f64::NEG_INFINITY), |a, b| element("maximum", &[&a, b]))),
-        "min" => reduced(&|values| values.iter().try_fold(from_f64(f64::INFINITY), |a, b| element("minimum", &[&a, b]))),
-        "logsumexp" => reduced(&|values| {
-            let sum = values.iter().try_fold(from_f64(0.0), |a, b| Ok::<_, Error>(a.add(&element("exp", &[b])?, BITS, ROUND)))?;
-            element("log", &[&sum])
-        }),
-        "softmax" | "log_softmax" => {
-            let axis = attributes.axis("axis", rank)?;
-            let exps = map(&[first], &|values| element("exp", values))?;
-            let sums = reduce(&exps, &[axis], true, &|values| Ok(values.iter().fold(from_f64(0.0), |a, b| a.add(b, BITS, ROUND))))?;
-            match op {
-                "softmax" => map(&[&exps, &sums], &|values| element("div", values)),
-                _ => {
-                    let logs = map(&[&sums], &|values| element("log", values))?;
-                    map(&[first, &logs], &|values| element("sub", values))
-                }
+    /// The element at this place in row-major order.
+    ///
+    /// # Errors
+    /// If the graph applies an op that is not among those known here, or a shape is not known.
+    pub fn exact(&mut self, flat: usize) -> Result<Exact> {
+        for evaluation in &mut self.evaluations {
+            if let Some(value) = self.format.decide(evaluation.at(self.output, flat)?) {
+                return Ok(Exact::Known(value));
             }
         }
-        "transpose" => {
-            let axes: Vec<usize> = match attributes.ints("axes")? {
-                Some(axes) => axes.iter().map(|&axis| crate::ops::normalize_axis(axis, rank)).collect::<Result<_>>()?,
-                None => (0..rank).rev().collect(),
-            };
-            let shape: Shape = axes.iter().map(|&axis| first.shape[axis]).collect();
-            gathered(first, shape, |to| {
+        Ok(Exact::Undecided)
+    }
+}
+
+/// An element at a time, and no element that nobody asks for.
+struct Evaluation<'a> {
+    graph: &'a Graph,
+    arguments: Vec<Vec<f64>>,
+    bits: Bits,
+    /// By node and element; the logarithms of a softmax's sums by the first element of their group, as
+    /// a negative number less one.
+    done: FxHashMap<(NodeId, i64), Interval>,
+}
+
+impl Evaluation<'_> {
+    /// Recursion is as deep as the rule's expression.
+    fn at(&mut self, value: ValueId, flat: usize) -> Result<Interval> {
+        if let Some(known) = self.done.get(&(value.node, flat as i64)) {
+            return Ok(known.clone());
+        }
+        let view = self.graph.node(value.node);
+        let element = |values: &[f64]| values.get(flat).copied().ok_or_else(|| unknown("an index"));
+        let found = match view.kind {
+            NodeKind::Constant(constant) => self.bits.exactly(element(&constant.value.to_f64_vec())?),
+            NodeKind::Apply(op, attributes) => self.apply(op.name(), view.operands, attributes, value, flat)?,
+            _ => {
+                let at = self.graph.inputs().iter().position(|&input| input == value.node);
+                let argument = at.and_then(|at| self.arguments.get(at)).ok_or_else(|| unknown("a state"))?;
+                self.bits.exactly(element(argument)?)
+            }
+        };
+        self.done.insert((value.node, flat as i64), found.clone());
+        Ok(found)
+    }
+
+    fn shape(&self, value: ValueId) -> Result<Shape> {
+        self.graph.ty(value).known_shape().ok_or_else(|| unknown("a shape that depends on values"))
+    }
+
+    fn apply(
+        &mut self, op: &str, operands: &[ValueId], attributes: &Attributes, value: ValueId, flat: usize,
+    ) -> Result<Interval> {
+        let Some(&first) = operands.first() else { return Err(unknown(op)) };
+        let (shape, source) = (self.shape(value)?, self.shape(first)?);
+        let rank = source.len();
+        let bits = self.bits;
+        match op {
+            "sum" | "prod" | "mean" | "max" | "min" | "logsumexp" => {
+                let axes = attributes.axes("axis", rank)?;
+                let keepdims = attributes.bool("keepdims").unwrap_or(false);
+                let group = group(&source, &axes, &index_in_source(flat, &shape, rank, &axes, keepdims));
+                let items = group.into_iter().map(|at| self.at(first, at)).collect::<Result<Vec<_>>>()?;
+                Ok(reduce(bits, op, &items))
+            }
+            "softmax" | "log_softmax" => {
+                let axis = attributes.axis("axis", rank)?;
+                let index = unflatten(flat, &shape);
+                let group = group(&source, &[axis], &index);
+                let key = (value.node, -1 - group.first().copied().unwrap_or(0) as i64);
+                let sum = match self.done.get(&key) {
+                    Some(known) => known.clone(),
+                    None => {
+                        let items = group.into_iter().map(|at| self.at(first, at)).collect::<Result<Vec<_>>>()?;
+                        reduce(bits, "logsumexp", &items)
+                    }
+                };
+                self.done.insert(key, sum.clone());
+                let log = bits.sub(&self.at(first, flat)?, &sum);
+                Ok(if op == "softmax" { bits.exp(&log) } else { log })
+            }
+            "transpose" => {
+                let axes: Vec<usize> = match attributes.ints("axes")? {
+                    Some(axes) => {
+                        axes.iter().map(|&axis| crate::ops::normalize_axis(axis, rank)).collect::<Result<_>>()?
+                    }
+                    None => (0..rank).rev().collect(),
+                };
                 let mut from = vec![0; rank];
-                axes.iter().zip(to).for_each(|(&axis, &at)| from[axis] = at);
-                from
-            })
+                axes.iter().zip(unflatten(flat, &shape)).for_each(|(&axis, at)| from[axis] = at);
+                self.at(first, flatten(&from, &source))
+            }
+            "flip" => {
+                let axes = attributes.axes("axis", rank)?;
+                let mut index = unflatten(flat, &shape);
+                axes.iter().for_each(|&axis| index[axis] = source[axis] - 1 - index[axis]);
+                self.at(first, flatten(&index, &source))
+            }
+            _ => {
+                let index = unflatten(flat, &shape);
+                let mut values = Vec::with_capacity(operands.len());
+                for &operand in operands {
+                    let own = self.shape(operand)?;
+                    let start = index.len().checked_sub(own.len()).ok_or_else(|| unknown(op))?;
+                    let place: Vec<usize> =
+                        index[start..].iter().zip(&own).map(|(&at, &n)| if n == 1 { 0 } else { at }).collect();
+                    values.push(self.at(operand, flatten(&place, &own))?);
+                }
+                let dtype = self.graph.ty(value).dtype;
+                element(bits, op, dtype, &values.iter().collect::<Vec<_>>())
+            }
         }
-        "flip" => {
-            let axes = attributes.axes("axis", rank)?;
-            gathered(first, first.shape.clone(), |to| {
-                (0..rank).map(|axis| if axes.contains(&axis) { first.shape[axis] - 1 - to[axis] } else { to[axis] }).collect()
-            })
-        }
-        _ => map(operands, &|values| element(op, values)),
     }
 }
 
-fn gathered(source: &Precise, shape: Shape, from: impl Fn(&[usize]) -> Vec<usize>) -> Result<Precise> {
-    let count: usize = shape.iter().product();
-    let elements = (0..count).map(|flat| source.elements[flatten(&from(&unflatten(flat, &shape)), &source.shape)].clone());
-    Ok(Precise { elements: elements.collect(), shape })
+fn unknown(what: &str) -> Error {
+    Error::new(ErrorKind::Unsupported, format!("the rule harness does not know `{what}`"))
 }
 
 fn unflatten(mut flat: usize, shape: &[usize]) -> Vec<usize> {
@@ -244,176 +299,127 @@ fn flatten(index: &[usize], shape: &[usize]) -> usize {
     index.iter().zip(shape).fold(0, |flat, (&at, &length)| flat * length + at)
 }
 
-fn map(operands: &[&Precise], f: &dyn Fn(&[&BigFloat]) -> Result<BigFloat>) -> Result<Precise> {
-    let shape = operands.iter().try_fold(Shape::new(), |shape, operand| broadcast_shapes(&shape, &operand.shape))?;
-    let count: usize = shape.iter().product();
-    let mut elements = Vec::with_capacity(count);
-    for flat in 0..count {
-        let index = unflatten(flat, &shape);
-        let values: Vec<&BigFloat> = operands
-            .iter()
-            .map(|operand| {
-                let own = &index[shape.len() - operand.shape.len()..];
-                let own: Vec<usize> = own.iter().zip(&operand.shape).map(|(&at, &n)| if n == 1 { 0 } else { at }).collect();
-                &operand.elements[flatten(&own, &operand.shape)]
+/// The index of a reduction's result, with 0 for the axes that are gone.
+fn index_in_source(flat: usize, shape: &[usize], rank: usize, axes: &[usize], keepdims: bool) -> Vec<usize> {
+    let index = unflatten(flat, shape);
+    if keepdims {
+        return index;
+    }
+    let mut rest = index.into_iter();
+    (0..rank).map(|axis| if axes.contains(&axis) { 0 } else { rest.next().unwrap_or(0) }).collect()
+}
+
+/// The places in the operand that differ from `index` in `axes` alone.
+fn group(shape: &[usize], axes: &[usize], index: &[usize]) -> Vec<usize> {
+    let mut places = vec![index.to_vec()];
+    for &axis in axes {
+        places = places
+            .into_iter()
+            .flat_map(|place| {
+                (0..shape[axis]).map(move |at| {
+                    let mut place = place.clone();
+                    place[axis] = at;
+                    place
+                })
             })
             .collect();
-        elements.push(f(&values)?);
     }
-    Ok(Precise { shape, elements })
+    places.iter().map(|place| flatten(place, shape)).collect()
 }
 
-fn reduce(
-    operand: &Precise, axes: &[usize], keepdims: bool, f: &dyn Fn(&[BigFloat]) -> Result<BigFloat>,
-) -> Result<Precise> {
-    let kept: Shape = operand.shape.iter().enumerate().map(|(axis, &n)| if axes.contains(&axis) { 1 } else { n }).collect();
-    let mut groups: Vec<Vec<BigFloat>> = vec![Vec::new(); kept.iter().product()];
-    for (flat, value) in operand.elements.iter().enumerate() {
-        let mut index = unflatten(flat, &operand.shape);
-        axes.iter().for_each(|&axis| index[axis] = 0);
-        groups[flatten(&index, &kept)].push(value.clone());
-    }
-    let elements = groups.iter().map(|group| f(group)).collect::<Result<_>>()?;
-    let shape = match keepdims {
-        true => kept,
-        false => operand.shape.iter().enumerate().filter(|(axis, _)| !axes.contains(axis)).map(|(_, &n)| n).collect(),
+fn reduce(bits: Bits, op: &str, items: &[Interval]) -> Interval {
+    let fold = |start: f64, f: &dyn Fn(&Interval, &Interval) -> Interval| {
+        items.iter().fold(bits.exactly(start), |so_far, item| f(&so_far, item))
     };
-    Ok(Precise { shape, elements })
+    let largest = || fold(f64::NEG_INFINITY, &|a, b| bits.extreme(a, b, true));
+    match op {
+        "sum" => fold(0.0, &|a, b| bits.add(a, b)),
+        "prod" => fold(1.0, &|a, b| bits.mul(a, b)),
+        "mean" => bits.div(&fold(0.0, &|a, b| bits.add(a, b)), &bits.exactly(items.len() as f64)),
+        "max" => largest(),
+        "min" => fold(f64::INFINITY, &|a, b| bits.extreme(a, b, false)),
+        _ => {
+            let most = match largest() {
+                Interval::Range(lo, hi) if lo.is_inf() || hi.is_inf() => {
+                    return if lo.cmp(&hi) == Some(0) { Interval::Range(lo, hi) } else { Interval::Unknown };
+                }
+                Interval::Range(_, hi) => Interval::Range(hi.clone(), hi),
+                other => return other,
+            };
+            let sum = items
+                .iter()
+                .fold(bits.exactly(0.0), |sum, item| bits.add(&sum, &bits.exp(&bits.sub(item, &most))));
+            bits.add(&most, &bits.log(&sum))
+        }
+    }
 }
 
-fn element(op: &str, x: &[&BigFloat]) -> Result<BigFloat> {
+fn element(bits: Bits, op: &str, dtype: DType, x: &[&Interval]) -> Result<Interval> {
     let Some(&a) = x.first() else { return Err(unknown(op)) };
     let b = x.get(1).copied().unwrap_or(a);
-    let (p, r) = (BITS, ROUND);
-    let one = || from_f64(1.0);
-    let truth = |value: bool| from_f64(f64::from(u8::from(value)));
-    let order = || a.cmp(b);
+    let (zero, one) = (bits.exactly(0.0), bits.exactly(1.0));
+    let log_of_2 = || bits.log(&bits.exactly(2.0));
+    let either = |a: &Interval, b: &Interval| bits.extreme(&bits.nonzero(a), &bits.nonzero(b), true);
+    let both = |a: &Interval, b: &Interval| bits.extreme(&bits.nonzero(a), &bits.nonzero(b), false);
     Ok(match op {
-        "add" => a.add(b, p, r),
-        "sub" => a.sub(b, p, r),
-        "mul" => a.mul(b, p, r),
-        "div" => a.div(b, p, r),
-        "neg" => a.neg(),
-        "abs" => a.abs(),
-        "square" => a.mul(a, p, r),
-        "reciprocal" => one().div(a, p, r),
-        "sqrt" => a.sqrt(p, r),
-        "exp" => consts(|c| a.exp(p, r, c))?,
-        "exp2" => consts(|c| from_f64(2.0).pow(a, p, r, c))?,
-        "expm1" => element("exp", &[a])?.sub(&one(), p, r),
-        "log" if a.is_zero() => from_f64(f64::NEG_INFINITY),
-        "log" => consts(|c| a.ln(p, r, c))?,
-        "log2" if a.is_zero() => from_f64(f64::NEG_INFINITY),
-        "log2" => consts(|c| a.log2(p, r, c))?,
-        "log1p" => element("log", &[&a.add(&one(), p, r)])?,
-        "sin" => consts(|c| a.sin(p, r, c))?,
-        "cos" => consts(|c| a.cos(p, r, c))?,
-        "sinh" => consts(|c| a.sinh(p, r, c))?,
-        "cosh" => consts(|c| a.cosh(p, r, c))?,
-        "tanh" => consts(|c| a.tanh(p, r, c))?,
-        "sigmoid" => one().div(&element("exp", &[&a.neg()])?.add(&one(), p, r), p, r),
-        "silu" => a.mul(&element("sigmoid", &[a])?, p, r),
-        "softplus" if a.is_inf() => element("relu", &[a])?,
-        "softplus" => element("log1p", &[&element("exp", &[a])?])?,
-        "log_sigmoid" => element("softplus", &[&a.neg()])?.neg(),
-        "log1mexp" => element("log", &[&one().sub(&element("exp", &[a])?, p, r)])?,
-        "logaddexp" => element("log", &[&element("exp", &[a])?.add(&element("exp", &[b])?, p, r)])?,
-        "hypot" => a.mul(a, p, r).add(&b.mul(b, p, r), p, r).sqrt(p, r),
-        "relu" if a.is_nan() || !a.is_negative() => a.clone(),
-        "relu" => from_f64(0.0),
-        "pow" if b.is_zero() => one(),
-        "pow" => consts(|c| a.pow(b, p, r, c))?,
-        "maximum" | "minimum" => match order() {
-            None => from_f64(f64::NAN),
-            Some(sign) if (sign > 0) == (op == "maximum") => a.clone(),
-            Some(_) => b.clone(),
-        },
+        "add" => bits.add(a, b),
+        "sub" => bits.sub(a, b),
+        "mul" => bits.mul(a, b),
+        "div" => bits.div(a, b),
+        "neg" => bits.neg(a),
+        "abs" => bits.abs(a),
+        "square" => bits.square(a),
+        "reciprocal" => bits.div(&one, a),
+        "sqrt" => bits.sqrt(a),
+        "exp" => bits.exp(a),
+        "exp2" => bits.exp(&bits.mul(a, &log_of_2())),
+        "expm1" => bits.expm1(a),
+        "log" => bits.log(a),
+        "log2" => bits.div(&bits.log(a), &log_of_2()),
+        "log10" => bits.div(&bits.log(a), &bits.log(&bits.exactly(10.0))),
+        "log1p" => bits.log1p(a),
+        "sin" => bits.sin(a),
+        "cos" => bits.cos(a),
+        "sinh" => bits.sinh(a),
+        "cosh" => bits.cosh(a),
+        "tanh" => bits.tanh(a),
+        "sigmoid" => bits.sigmoid(a),
+        "silu" => bits.mul(a, &bits.sigmoid(a)),
+        "softplus" => bits.softplus(a),
+        "log_sigmoid" => bits.neg(&bits.softplus(&bits.neg(a))),
+        "log1mexp" => bits.log1mexp(a),
+        "logaddexp" => bits.logaddexp(a, b),
+        "hypot" => bits.sqrt(&bits.add(&bits.square(a), &bits.square(b))),
+        "relu" => bits.extreme(a, &zero, true),
+        "pow" => bits.pow(a, b),
+        "maximum" => bits.extreme(a, b, true),
+        "minimum" => bits.extreme(a, b, false),
         "where" => {
             let [condition, yes, no] = x else { return Err(unknown(op)) };
-            if condition.is_zero() { (*no).clone() } else { (*yes).clone() }
+            bits.choose(condition, yes, no)
         }
-        "eq" => truth(order() == Some(0)),
-        "ne" => truth(order() != Some(0)),
-        "lt" => truth(order().is_some_and(|sign| sign < 0)),
-        "le" => truth(order().is_some_and(|sign| sign <= 0)),
-        "gt" => truth(order().is_some_and(|sign| sign > 0)),
-        "ge" => truth(order().is_some_and(|sign| sign >= 0)),
-        "isnan" => truth(a.is_nan()),
-        "isinf" => truth(a.is_inf()),
-        "logical_not" => truth(a.is_zero()),
-        "logical_or" | "bitwise_or" => truth(!a.is_zero() || !b.is_zero()),
-        "logical_and" | "bitwise_and" => truth(!a.is_zero() && !b.is_zero()),
-        "ones_like" => one(),
-        "zeros_like" => from_f64(0.0),
-        "cast" | "stop_gradient" => a.clone(),
-        "floor" if a.is_inf() || a.is_nan() => a.clone(),
-        "floor" => a.floor(),
-        "ceil" if a.is_inf() || a.is_nan() => a.clone(),
-        "ceil" => a.ceil(),
-        "trunc" if a.is_inf() || a.is_nan() => a.clone(),
-        "trunc" => a.int(),
-        "erf" => erf(a)?,
-        "erfc" => erfc(a)?,
+        "eq" => bits.compare(a, b, false, |order| order == 0),
+        "ne" => bits.compare(a, b, true, |order| order != 0),
+        "lt" => bits.compare(a, b, false, |order| order < 0),
+        "le" => bits.compare(a, b, false, |order| order <= 0),
+        "gt" => bits.compare(a, b, false, |order| order > 0),
+        "ge" => bits.compare(a, b, false, |order| order >= 0),
+        "isnan" => bits.is_nan(a),
+        "isinf" => bits.is_inf(a),
+        "logical_not" => bits.sub(&one, &bits.nonzero(a)),
+        "logical_or" => either(a, b),
+        "logical_and" => both(a, b),
+        "bitwise_or" if dtype == DType::Bool => either(a, b),
+        "bitwise_and" if dtype == DType::Bool => both(a, b),
+        "ones_like" => one,
+        "zeros_like" => zero,
+        "cast" if dtype == DType::Bool => bits.nonzero(a),
+        "cast" if dtype.is_float() => a.clone(),
+        "cast" => bits.round(a, "trunc"),
+        "stop_gradient" => a.clone(),
+        "floor" | "ceil" | "trunc" | "round" => bits.round(a, op),
+        "erf" => bits.erf(a),
+        "erfc" => bits.erfc(a),
         _ => return Err(unknown(op)),
     })
-}
-
-/// Where the asymptotic series of erfc is exact to all the digits that matter.
-const FAR: f64 = 28.0;
-
-/// `erf(x) = 2/sqrt(pi) exp(-x²) Σ 2^n x^(2n+1) / (2n+1)!!`, whose terms all have one sign.
-fn erf(x: &BigFloat) -> Result<BigFloat> {
-    let (p, r) = (BITS, ROUND);
-    let near = to_f64(x);
-    if near.is_nan() || x.is_zero() {
-        return Ok(x.clone());
-    }
-    if near.abs() > FAR {
-        return Ok(from_f64(near.signum()));
-    }
-    let square = x.mul(x, p, r);
-    let twice = square.mul(&from_f64(2.0), p, r);
-    let (mut term, mut sum) = (x.clone(), x.clone());
-    for n in 1..20_000 {
-        term = term.mul(&twice, p, r).div(&from_f64(f64::from(2 * n + 1)), p, r);
-        sum = sum.add(&term, p, r);
-        let small = match (term.exponent(), sum.exponent()) {
-            (Some(term), Some(sum)) => i64::from(term) < i64::from(sum) - BITS as i64,
-            _ => true,
-        };
-        if small || term.is_zero() {
-            break;
-        }
-    }
-    let pi = consts(|c| c.pi(p, r))?;
-    let scale = element("exp", &[&square.neg()])?.mul(&from_f64(2.0), p, r).div(&pi.sqrt(p, r), p, r);
-    Ok(sum.mul(&scale, p, r))
-}
-
-fn erfc(x: &BigFloat) -> Result<BigFloat> {
-    let (p, r) = (BITS, ROUND);
-    if to_f64(x) <= FAR || x.is_nan() {
-        return Ok(from_f64(1.0).sub(&erf(x)?, p, r));
-    }
-    if x.is_inf() {
-        return Ok(from_f64(0.0));
-    }
-    let square = x.mul(x, p, r);
-    let twice = square.mul(&from_f64(2.0), p, r);
-    let (mut term, mut sum) = (from_f64(1.0), from_f64(1.0));
-    for n in 1..30 {
-        term = term.mul(&from_f64(-f64::from(2 * n - 1)), p, r).div(&twice, p, r);
-        sum = sum.add(&term, p, r);
-    }
-    let pi = consts(|c| c.pi(p, r))?;
-    Ok(element("exp", &[&square.neg()])?.mul(&sum, p, r).div(&x.mul(&pi.sqrt(p, r), p, r), p, r))
-}
-
-/// A precise number for people.
-pub fn show(value: &BigFloat) -> String {
-    let mut short = value.clone();
-    if short.set_precision(64, ROUND).is_err() {
-        return "?".to_owned();
-    }
-    consts(|c| short.format(Radix::Dec, ROUND, c).unwrap_or_default()).unwrap_or_default()
 }

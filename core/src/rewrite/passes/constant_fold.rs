@@ -58,7 +58,7 @@ impl Pass for ConstantFold {
             graph.replace(value, constant)?;
             graph.remove_dead(value.node);
             let after = describe(graph, constant, 1);
-            firings.push(Firing { rule: "constant_fold".to_owned(), location, before, after });
+            firings.push(Firing::of_pass("constant_fold", location, before, after));
             changed = true;
         }
         Ok(changed)

@@ -76,6 +76,6 @@ fn push_down(graph: &mut Graph, log: NodeId, firings: &mut Vec<Firing>) -> Resul
     graph.replace(old, new)?;
     graph.remove_dead(log);
     let after = describe(graph, new, 4);
-    firings.push(Firing { rule: "log_of_moved".to_owned(), location, before, after });
+    firings.push(Firing::of_pass("log_of_moved", location, before, after));
     Ok(true)
 }

@@ -54,3 +54,6 @@ pub trait Pass: Send + Sync {
 pub(super) fn has_effect(op: &str) -> bool {
     matches!(op, "print" | "assert")
 }
+
+#[cfg(test)]
+mod tests;

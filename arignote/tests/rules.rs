@@ -1,0 +1,79 @@
+//! Every rule of the core against the law of rewrites: checked by machine, on the reference backend.
+
+use std::sync::Arc;
+
+use arignote::Result;
+use arignote::config::Config;
+use arignote::graph::{Graph, NodeId};
+use arignote::plugin::{Argument, Device, Program, StatementNote};
+use arignote::rewrite::compile_rules;
+use arignote::rewrite::harness::{Verdict, check_rule};
+use arignote::rewrite::registry::CORE_RULES;
+use arignote::tensor::Tensor;
+
+fn reference() -> Arc<dyn Device> {
+    let config = Config::default().with("device", "reference").unwrap().with("fallback", Vec::<String>::new()).unwrap();
+    let session = arignote::session_with(config).unwrap();
+    session.devices()[0].1.clone()
+}
+
+/// The outputs of a graph as it stands.
+fn evaluate(device: &dyn Device, graph: &Graph, arguments: &[Tensor]) -> Result<Vec<Tensor>> {
+    let order: Vec<NodeId> =
+        graph.topological_order().into_iter().filter(|&id| graph.node(id).apply().is_some()).collect();
+    let program = Program::emit(graph, &order, vec![StatementNote::default(); order.len()])?;
+    let given = |argument| Ok(Argument { tensor: device.upload(argument)?, donated: false });
+    let arguments = arguments.iter().map(given).collect::<Result<_>>()?;
+    let results = device.compile(&program, &Default::default())?.run(arguments)?;
+    results.iter().map(|tensor| device.download(tensor)).collect()
+}
+
+fn verdict(text: &str) -> Verdict {
+    let device = reference();
+    let rules = compile_rules("t.rules", text).expect("the rule compiles");
+    check_rule(&rules[0], &|graph, arguments| evaluate(&*device, graph, arguments))
+}
+
+#[test]
+fn every_core_rule_keeps_the_law() {
+    let device = reference();
+    let mut failed = Vec::new();
+    for (file, _) in CORE_RULES {
+        // As they stand, so that a rule can be tried without building anything.
+        let path = format!("{}/../core/src/rewrite/rules/{file}", env!("CARGO_MANIFEST_DIR"));
+        for rule in compile_rules(file, &std::fs::read_to_string(path).unwrap()).unwrap() {
+            let start = std::time::Instant::now();
+            let verdict = check_rule(&rule, &|graph, arguments| evaluate(&*device, graph, arguments));
+            println!("{:?} {verdict}", start.elapsed());
+            if !verdict.passed() {
+                failed.push(verdict.to_string());
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{} rules fail:\n{}", failed.len(), failed.join("\n"));
+}
+
+#[test]
+fn wrong_rules_are_found_out() {
+    for (text, what) in [
+        ("rule a [canonicalize]: x / x => 1 + (x - x)", "hides a NaN"),
+        ("rule a [canonicalize]: log1p(x) => log(1 + x)", "the error grows"),
+        ("rule a [canonicalize]: x * 0 => where(x > 0, 0, x - x)", "hides a NaN"),
+        ("rule a [canonicalize]: exp(x) * exp(y) => exp(x + y)", "the error grows"),
+        ("rule a [canonicalize]: sin(x) => cos(x)", "the error grows"),
+        ("rule a [canonicalize]: abs(x) => x", "the error grows"),
+        ("rule a [stabilize]: exp(x) * 1 => exp(x)", "no operand shows"),
+        ("rule a [stabilize]: exp(x) - 1 => exp(x)", "the error grows"),
+    ] {
+        let verdict = verdict(text);
+        assert!(!verdict.passed() && verdict.to_string().contains(what), "{text}: {verdict}");
+    }
+}
+
+#[test]
+fn right_rules_pass() {
+    let verdict = verdict("rule a [stabilize]: log(1 + x) => log1p(x)");
+    assert!(verdict.passed(), "{verdict}");
+    let shown = verdict.improvement.expect("an operand where the left side is wrong");
+    assert!(shown.right != shown.left, "{shown:?}");
+}
