@@ -514,7 +514,7 @@ impl Bits {
             term = term.mul(&twice, p, ROUND).div(&self.number(f64::from(2 * n + 1)), p, ROUND);
             sum = sum.add(&term, p, ROUND);
             let negligible = match (term.exponent(), sum.exponent()) {
-                (Some(term), Some(sum)) => term < sum - p as i32,
+                (Some(term), Some(sum)) => term < sum.saturating_sub(p as i32),
                 _ => true,
             };
             if negligible || term.is_zero() {

@@ -116,6 +116,10 @@ pub fn check_rule(rule: &Rule, evaluate: EvaluateWith<'_>) -> Verdict {
     let mut random = Random(0x5eed);
     for float in [DType::F32, DType::F64] {
         for dtypes in generate::dtypes(variables, float) {
+            // Mixtures only where it applies to nothing else.
+            if verdict.applied > 0 && dtypes.iter().any(|&dtype| dtype != dtypes[0]) {
+                continue;
+            }
             let mut applied = 0;
             for attributes in generate::attributes(rule) {
                 for shapes in generate::shapes(variables) {
@@ -127,11 +131,6 @@ pub fn check_rule(rule: &Rule, evaluate: EvaluateWith<'_>) -> Verdict {
                 }
             }
             verdict.applied += applied;
-            // Mixtures only where it applies to nothing else.
-            let alike = dtypes.iter().all(|&dtype| dtype == dtypes[0]);
-            if verdict.applied > 0 && !alike {
-                break;
-            }
         }
     }
     if verdict.applied == 0 && verdict.problems.is_empty() {
@@ -149,6 +148,9 @@ fn check_setup(
     let report = Engine::new([rule]).run(&mut right);
     if let Some(rejection) = report.rejections.iter().find(|rejection| rejection.fault) {
         verdict.problems.push(rejection.reason.clone());
+    }
+    if let Some(stopped) = report.stopped.first() {
+        verdict.problems.push(format!("it was stopped after {} firings: {}", stopped.firings, stopped.reason));
     }
     if report.firings.is_empty() {
         return false;

@@ -45,7 +45,7 @@ impl Format {
     /// The exponent of a unit of the last place of a number.
     fn unit(self, value: &BigFloat) -> i64 {
         let exponent = value.exponent().filter(|_| !value.is_zero());
-        i64::from(exponent.map_or(self.least, |e| i32::max(e - self.digits, self.least)))
+        i64::from(exponent.map_or(self.least, |e| i32::max(e.saturating_sub(self.digits), self.least)))
     }
 
     /// How far `found` is from `exact`, in units of the last place.
