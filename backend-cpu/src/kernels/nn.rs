@@ -12,18 +12,8 @@ use crate::stored_type;
 fn shifted<T: Number>(line: impl Iterator<Item = T> + Clone) -> (T, f64, f64) {
     let peak = line.clone().fold(T::from_f64(f64::NEG_INFINITY), |a, b| a.maximum(b));
     let base = peak.to_f64();
-    // One element is the largest: with its 1, a small sum of the others would lose its digits.
-    let mut found = false;
-    let rest = |&value: &f64| {
-        let first = !found && value == base;
-        found |= first;
-        !first
-    };
-    let others = line.map(|value| value.to_f64()).filter(rest);
-    let others: f64 = others.map(|value| (value - base).exp()).sum();
-    // Of the largest itself, 0 or NaN.
-    let others = others + (base - base);
-    (peak, 1.0 + others, others.ln_1p())
+    let sum: f64 = line.map(|value| (value.to_f64() - base).exp()).sum();
+    (peak, sum, sum.ln())
 }
 
 fn along(call: &mut Call<'_, '_>, logarithm: bool) -> Result<()> {
