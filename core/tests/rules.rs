@@ -36,6 +36,16 @@ fn verdict(text: &str) -> Verdict {
     check_rule(&rules[0], &|graph, arguments| evaluate(&*device, graph, arguments))
 }
 
+/// Rules that are not held to the law, and why: each saves results from overflow or underflow, and costs
+/// digits where there is neither.
+const EXCEPTIONS: &[(&str, &str)] = &[
+    ("softmax_of_exps", "the exponent less the largest is rounded: off by as many units as it is large"),
+    ("exp_of_log_softmax", "the exponent less the largest is rounded: off by as many units as it is large"),
+    ("log_of_prod_abs", "where logarithms cancel, their sum is off by a rounding of the largest"),
+    ("log_of_abs_prod", "where logarithms cancel, their sum is off by a rounding of the largest"),
+    ("argmax_softmax", "of whole numbers, no program can be emitted for it; it is tagged `real`"),
+];
+
 #[test]
 fn every_core_rule_keeps_the_law() {
     let device = reference();
@@ -47,8 +57,10 @@ fn every_core_rule_keeps_the_law() {
             let start = std::time::Instant::now();
             let verdict = check_rule(&rule, &|graph, arguments| evaluate(&*device, graph, arguments));
             println!("{:?} {verdict}", start.elapsed());
-            if !verdict.passed() {
-                failed.push(verdict.to_string());
+            match EXCEPTIONS.iter().find(|(name, _)| *name == rule.name) {
+                None if !verdict.passed() => failed.push(verdict.to_string()),
+                Some(_) if verdict.passed() => failed.push(format!("{} holds: it is no exception", rule.name)),
+                _ => {}
             }
         }
     }
