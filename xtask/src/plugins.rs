@@ -26,7 +26,9 @@ pub enum Profile {
 pub fn build(profile: Profile) -> Outcome<Vec<PathBuf>> {
     let mut packages: Vec<String> = BACKENDS.map(str::to_owned).into();
     packages.extend(examples()?);
-    let mut command = cargo(["build"]);
+    // A target folder of its own: the same crates are also linked into `arignote`, without their feature
+    // `plugin`, and Cargo gives the libraries of both builds one file name.
+    let mut command = cargo(["build", "--target-dir", "target/plugin-build"]);
     if profile == Profile::Release {
         command.arg("--release");
     }
@@ -34,13 +36,11 @@ pub fn build(profile: Profile) -> Outcome<Vec<PathBuf>> {
         command.arg("--package").arg(package).arg("--features").arg(format!("{package}/plugin"));
     }
     run(&mut command)?;
-    let built = root().join("target").join(if profile == Profile::Release { "release" } else { "debug" });
+    let built = root().join("target/plugin-build").join(if profile == Profile::Release { "release" } else { "debug" });
     let folder = folder();
     fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
     let mut libraries = Vec::new();
     for package in &packages {
-        // Copied at once: the same crates are also linked into `arignote`, without their feature `plugin`,
-        // and Cargo gives the libraries of both builds one file name.
         let name = format!("{DLL_PREFIX}{}{DLL_SUFFIX}", package.replace('-', "_"));
         let to = folder.join(&name);
         replace(&built.join(&name), &to)?;

@@ -23,10 +23,11 @@ pub fn root() -> PathBuf {
     here.parent().unwrap_or(here).to_owned()
 }
 
-/// Cargo's target folder, in which this very test lies.
-pub fn target() -> &'static Path {
+/// Where libraries are built: as by `cargo xtask plugins`, apart from the target folder in which this very
+/// test lies, where the same crates are linked into `arignote` under the same file names.
+pub fn target() -> PathBuf {
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    scratch.parent().unwrap_or(scratch)
+    scratch.parent().unwrap_or(scratch).join("plugin-build")
 }
 
 /// Runs cargo to its end. Variables that the outer cargo set for this package are taken away.
@@ -54,7 +55,6 @@ pub fn library(name: &str) -> &'static Path {
             arguments.extend([format!("--package={package}"), format!("--features={package}/plugin")]);
         }
         cargo(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), &root(), &[]);
-        // Copied at once: cargo gives the library that is linked into `arignote` the same name.
         let copied = CRATES.map(|(name, package)| (name, copy(&built(package), name, &|_| {})));
         copied.into()
     });
