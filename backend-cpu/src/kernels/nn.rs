@@ -21,8 +21,8 @@ fn shifted<T: Number>(line: impl Iterator<Item = T> + Clone) -> (T, f64, f64) {
     };
     let others = line.map(|value| value.to_f64()).filter(rest);
     let others: f64 = others.map(|value| (value - base).exp()).sum();
-    // Of the largest itself, 0 or NaN.
-    let others = others + (base - base);
+    // An infinite largest has no distance from itself.
+    let others = if base.is_finite() { others } else { f64::NAN };
     (peak, 1.0 + others, others.ln_1p())
 }
 

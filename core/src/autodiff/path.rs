@@ -1,6 +1,7 @@
 //! The way from a cost to a target, for the errors of derivatives that do not exist.
 
 use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -21,8 +22,8 @@ pub(super) fn path(roots: &[Var], target: &Var) -> Option<Vec<Var>> {
             return Some(chain);
         }
         for operand in var.node().operands() {
-            if !user.contains_key(&operand.key()) {
-                user.insert(operand.key(), Some(var.clone()));
+            if let Entry::Vacant(entry) = user.entry(operand.key()) {
+                entry.insert(Some(var.clone()));
                 queue.push_back(operand.clone());
             }
         }
@@ -33,7 +34,7 @@ pub(super) fn path(roots: &[Var], target: &Var) -> Option<Vec<Var>> {
 /// A note that names the ops from the cost to one that has no gradient, and the target below it.
 pub(super) fn note(roots: &[Var], node: &Var, targets: &[Var]) -> Option<String> {
     let above = path(roots, node)?;
-    let below = targets.iter().find_map(|target| path(&[node.clone()], target))?;
+    let below = targets.iter().find_map(|target| path(std::slice::from_ref(node), target))?;
     Some(describe(&[&above[..], &below[1..]].concat()))
 }
 

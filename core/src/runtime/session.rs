@@ -106,7 +106,7 @@ impl SessionBuilder {
         }
         crate::ops::set_default_float(config.float().dtype());
         let host = HostServices::new();
-        let mut loader = Loader::new(host.clone()).folders(standard_folders(&config.plugins_path()));
+        let mut loader = Loader::new(host.clone()).folders(standard_folders(config.plugins_path()));
         for (name, sha256) in config.plugin_pins() {
             loader = loader.pin(name, sha256);
         }
@@ -256,7 +256,7 @@ fn open_devices(
         let names: Vec<&str> = backends.iter().map(|(backend, _)| backend.name()).collect();
         let Some((backend, _)) = backends.iter().find(|(backend, _)| backend.name() == wanted.backend()) else {
             let message = format!("there is no backend `{}` for the device `{name}`", wanted.backend());
-            let folders = standard_folders(&config.plugins_path());
+            let folders = standard_folders(config.plugins_path());
             let folders: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
             let searched = match folders.as_slice() {
                 [] => "no folder was searched".to_owned(),

@@ -56,7 +56,7 @@ fn float(random: &mut Random, dtype: DType, range: Range, at: usize) -> f64 {
         true => (f64::MAX, f64::MIN_POSITIVE, 5e-324, f64::EPSILON),
         false => (f32::MAX.into(), f32::MIN_POSITIVE.into(), 1e-45, f32::EPSILON.into()),
     };
-    let sign = if random.bits() % 2 == 0 { 1.0 } else { -1.0 };
+    let sign = if random.bits().is_multiple_of(2) { 1.0 } else { -1.0 };
     let unit = random.unit();
     // Where exponentials leave the normal numbers, and where they leave all numbers.
     let edge = if double { 680.0 + 80.0 * unit } else { 80.0 + 30.0 * unit };
