@@ -36,7 +36,7 @@ impl Plugin for CpuPlugin {
     }
 }
 
-arignote_core::export_plugin!(CpuPlugin);
+arignote_core::export_plugin!(CpuPlugin, feature = "plugin");
 
 #[cfg(test)]
 mod tests;

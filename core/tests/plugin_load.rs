@@ -360,7 +360,7 @@ fn files_that_are_no_fitting_plugin_are_refused_unrun() {
         let at = stamp_at(bytes);
         bytes[at] = b'X';
     };
-    says(&broken_as("magic", &no_magic), &["it is no plugin", "without a plugin's stamp", "--features plugin"]);
+    says(&broken_as("magic", &no_magic), &["it is no plugin", "without a plugin's stamp", "`export_plugin!`"]);
     let aborting = |bytes: &mut Vec<u8>| {
         let at = stamp_at(bytes) + 24;
         bytes[at] &= !1;

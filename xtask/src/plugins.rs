@@ -3,6 +3,7 @@
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::{Outcome, cargo, root, run};
 
@@ -24,23 +25,29 @@ pub enum Profile {
 
 /// Builds every plugin and copies the libraries to [`folder`]. Returns their paths.
 pub fn build(profile: Profile) -> Outcome<Vec<PathBuf>> {
-    let mut packages: Vec<String> = BACKENDS.map(str::to_owned).into();
-    packages.extend(examples()?);
-    // A target folder of its own: the same crates are also linked into `arignote`, without their feature
-    // `plugin`, and Cargo gives the libraries of both builds one file name.
-    let mut command = cargo(["build", "--target-dir", "target/plugin-build"]);
-    if profile == Profile::Release {
-        command.arg("--release");
+    let examples = examples()?;
+    let optimize = |command: &mut Command| {
+        if profile == Profile::Release {
+            command.arg("--release");
+        }
+        run(command)
+    };
+    // The backends are Rust libraries that are also linked into `arignote`; only here they are plugins.
+    for backend in BACKENDS {
+        let mut command = cargo(["rustc", "--features", "plugin", "--crate-type", "cdylib", "--package", backend]);
+        optimize(&mut command)?;
     }
-    for package in &packages {
-        command.arg("--package").arg(package).arg("--features").arg(format!("{package}/plugin"));
+    let mut command = cargo(["build"]);
+    for package in &examples {
+        command.args(["--package", package]);
     }
-    run(&mut command)?;
-    let built = root().join("target/plugin-build").join(if profile == Profile::Release { "release" } else { "debug" });
+    optimize(&mut command)?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let built = target.join(if profile == Profile::Release { "release" } else { "debug" });
     let folder = folder();
     fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
     let mut libraries = Vec::new();
-    for package in &packages {
+    for package in BACKENDS.iter().copied().chain(examples.iter().map(String::as_str)) {
         let name = format!("{DLL_PREFIX}{}{DLL_SUFFIX}", package.replace('-', "_"));
         let to = folder.join(&name);
         replace(&built.join(&name), &to)?;

@@ -48,7 +48,7 @@ fn files_that_do_not_fit_end_the_command_with_status_1() {
         ("/nowhere/libnothing.so".into(), &["there is no such file", "fix"]),
         (changed("cut", &|bytes| bytes.truncate(5000)), &["the file is cut short", "5000 bytes", "fix"]),
         (changed("arm", &|bytes| bytes[18] = 183), &["another processor", "aarch64", "build the plugin for"]),
-        (plain, &["it is no plugin", "without a plugin's stamp", "--features plugin"]),
+        (plain, &["it is no plugin", "without a plugin's stamp", "`export_plugin!`"]),
         (with_major("old", 0), &["it is too old", "interface 1.x", "interface 0.0", "rebuild"]),
         (with_major("new", 2), &["it is too new", "interface 2.0", "update this program"]),
         (changed("text", &|bytes| *bytes = b"not a library".to_vec()), &["it is no plugin"]),

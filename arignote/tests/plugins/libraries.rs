@@ -23,11 +23,10 @@ pub fn root() -> PathBuf {
     here.parent().unwrap_or(here).to_owned()
 }
 
-/// Where libraries are built: as by `cargo xtask plugins`, apart from the target folder in which this very
-/// test lies, where the same crates are linked into `arignote` under the same file names.
+/// Where libraries are built: in the target folder in which this very test lies.
 pub fn target() -> PathBuf {
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    scratch.parent().unwrap_or(scratch).join("plugin-build")
+    scratch.parent().unwrap_or(scratch).to_owned()
 }
 
 /// Runs cargo to its end. Variables that the outer cargo set for this package are taken away.
@@ -50,11 +49,16 @@ pub fn built(package: &str) -> PathBuf {
 pub fn library(name: &str) -> &'static Path {
     static LIBRARIES: OnceLock<BTreeMap<&str, PathBuf>> = OnceLock::new();
     let libraries = LIBRARIES.get_or_init(|| {
-        let mut arguments = vec!["build".to_owned(), "--offline".to_owned()];
+        let mut examples = vec!["build", "--offline"];
         for (_, package) in CRATES {
-            arguments.extend([format!("--package={package}"), format!("--features={package}/plugin")]);
+            if package.starts_with("arignote-plugin-") {
+                examples.extend(["--package", package]);
+            } else {
+                let backend = ["rustc", "--offline", "--features", "plugin", "--crate-type", "cdylib", "--package"];
+                cargo(&[&backend[..], &[package]].concat(), &root(), &[]);
+            }
         }
-        cargo(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), &root(), &[]);
+        cargo(&examples, &root(), &[]);
         let copied = CRATES.map(|(name, package)| (name, copy(&built(package), name, &|_| {})));
         copied.into()
     });

@@ -17,19 +17,11 @@ use crate::error::Result;
 
 /// Writes what a plugin library exports.
 ///
-/// It takes an expression that makes a [`Plugin`] and stands once in the
-/// crate's root. The exported symbols are only there with the crate's own feature `plugin`, so that
-/// several plugins can also be linked into one program; in all cases there is a function
-/// `arignote_plugin()`, the very root that the library exports, for
-/// [`Loader::link`](crate::plugin::Loader::link).
-///
-/// ```toml
-/// [lib]
-/// crate-type = ["cdylib", "rlib"]
-///
-/// [features]
-/// plugin = []
-/// ```
+/// It takes an expression that makes a [`Plugin`] and stands once in the root of a crate of the type
+/// `cdylib`. Of the symbols that it exports a program can have but one set. So a crate that is also linked
+/// into programs, several of them into one, names a feature of its own without which they are not exported:
+/// `export_plugin!(Mine, feature = "plugin")`. In all cases there is a function `arignote_plugin()`, the very
+/// root that the library exports, for [`Loader::link`](crate::plugin::Loader::link).
 ///
 /// ```
 /// use arignote_core::plugin::{Plugin, PluginInfo};
@@ -46,6 +38,15 @@ use crate::error::Result;
 #[macro_export]
 macro_rules! export_plugin {
     ($plugin:expr) => {
+        $crate::export_plugin!(@root $plugin);
+        $crate::export_plugin!(@symbols);
+    };
+    ($plugin:expr, feature = $feature:tt) => {
+        $crate::export_plugin!(@root $plugin);
+        #[cfg(feature = $feature)]
+        $crate::export_plugin!(@symbols);
+    };
+    (@root $plugin:expr) => {
         /// The root of this plugin, for programs that link it statically.
         pub fn arignote_plugin() -> $crate::plugin::boundary::PluginRootRef {
             extern "C" fn open() -> $crate::plugin::boundary::Outcome<$crate::plugin::boundary::PluginBox> {
@@ -55,8 +56,8 @@ macro_rules! export_plugin {
                 ::std::sync::OnceLock::new();
             *ROOT.get_or_init(|| $crate::plugin::boundary::PluginRoot { open }.leak())
         }
-
-        #[cfg(feature = "plugin")]
+    };
+    (@symbols) => {
         const _: () = {
             /// What a host reads before anything else.
             #[unsafe(no_mangle)]
