@@ -36,7 +36,7 @@ impl Plugin for CpuPlugin {
     }
 }
 
-arignote_core::export_plugin!(CpuPlugin, feature = "plugin");
+arignote_core::plugin_root!(CpuPlugin);
 
 #[cfg(test)]
 mod tests;

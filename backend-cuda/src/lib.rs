@@ -67,7 +67,7 @@ impl Plugin for CudaPlugin {
     }
 }
 
-arignote_core::export_plugin!(CudaPlugin, feature = "plugin");
+arignote_core::export_plugin!(CudaPlugin);
 
 #[cfg(test)]
 mod tests {

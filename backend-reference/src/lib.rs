@@ -22,4 +22,4 @@ pub use device::{ReferenceBackend, ReferenceDevice, ReferencePlugin};
 pub use execute::{Interpreter, apply, evaluate};
 pub use kernel::{Kernel, KernelCall, kernel};
 
-arignote_core::export_plugin!(ReferencePlugin, feature = "plugin");
+arignote_core::plugin_root!(ReferencePlugin);

@@ -43,9 +43,8 @@ fn main() -> ExitCode {
 }
 
 fn demo(arguments: &[String]) -> Outcome {
-    plugins::build(Profile::Release)?;
-    let mut command = cargo(["run", "--release", "--package", "arignote", "--example", "demo", "--"]);
-    run(command.args(arguments))
+    let demo = plugins::build(Profile::Release)?.join("examples/demo");
+    run(Command::new(demo).args(arguments).current_dir(root()))
 }
 
 /// The folder of the workspace.

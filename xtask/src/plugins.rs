@@ -3,11 +3,10 @@
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::{Outcome, cargo, root, run};
 
-const BACKENDS: [&str; 3] = ["arignote-backend-reference", "arignote-backend-cpu", "arignote-backend-cuda"];
+const BACKENDS: [&str; 3] = ["arignote-plugin-reference", "arignote-plugin-cpu", "arignote-backend-cuda"];
 
 /// Where the libraries end up.
 pub fn folder() -> PathBuf {
@@ -23,37 +22,28 @@ pub enum Profile {
     Release,
 }
 
-/// Builds every plugin and copies the libraries to [`folder`]. Returns their paths.
-pub fn build(profile: Profile) -> Outcome<Vec<PathBuf>> {
-    let examples = examples()?;
-    let optimize = |command: &mut Command| {
-        if profile == Profile::Release {
-            command.arg("--release");
-        }
-        run(command)
-    };
-    // The backends are Rust libraries that are also linked into `arignote`; only here they are plugins.
-    for backend in BACKENDS {
-        let mut command = cargo(["rustc", "--features", "plugin", "--crate-type", "cdylib", "--package", backend]);
-        optimize(&mut command)?;
+/// Builds every plugin, and copies the libraries to [`folder`]; also the command and the demo, which use
+/// them: Cargo chooses the features of dependencies for all packages of one build together, and would
+/// compile the dependencies of another choice again. Returns the folder of the executables.
+pub fn build(profile: Profile) -> Outcome<PathBuf> {
+    let packages: Vec<String> = BACKENDS.map(str::to_owned).into_iter().chain(examples()?).collect();
+    let mut command = cargo(["build", "--package", "arignote", "--lib", "--bins", "--example", "demo"]);
+    if profile == Profile::Release {
+        command.arg("--release");
     }
-    let mut command = cargo(["build"]);
-    for package in &examples {
+    for package in &packages {
         command.args(["--package", package]);
     }
-    optimize(&mut command)?;
+    run(&mut command)?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     let built = target.join(if profile == Profile::Release { "release" } else { "debug" });
     let folder = folder();
     fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
-    let mut libraries = Vec::new();
-    for package in BACKENDS.iter().copied().chain(examples.iter().map(String::as_str)) {
+    for package in &packages {
         let name = format!("{DLL_PREFIX}{}{DLL_SUFFIX}", package.replace('-', "_"));
-        let to = folder.join(&name);
-        replace(&built.join(&name), &to)?;
-        libraries.push(to);
+        replace(&built.join(&name), &folder.join(&name))?;
     }
-    Ok(libraries)
+    Ok(built)
 }
 
 /// The packages in `plugins/`.

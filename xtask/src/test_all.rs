@@ -1,5 +1,6 @@
 //! Every test and check, on whatever devices and tools there are, and a list of what was left out.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -29,9 +30,13 @@ impl Report {
 /// Runs everything; fails if anything fails, but only after all of it ran.
 pub fn test_all() -> Outcome {
     let mut report = Report::default();
-    report.check("plugins as libraries", || plugins::build(Profile::Dev).map(drop));
+    let mut built = Err("the build failed".to_owned());
+    report.check("plugins as libraries", || {
+        built = plugins::build(Profile::Dev);
+        built.clone().map(drop)
+    });
     report.check("tests", || run(&mut cargo(["test", "--workspace", "--no-fail-fast"])));
-    report.check("demo, shortened, on two devices", demo);
+    report.check("demo, shortened, on two devices", || demo(&built.clone()?));
     report.check("clippy", || {
         run(&mut cargo(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
     });
@@ -40,7 +45,9 @@ pub fn test_all() -> Outcome {
         run(command.env("RUSTDOCFLAGS", "--deny warnings"))
     });
     fuzz(&mut report);
-    devices(&mut report);
+    if let Ok(built) = &built {
+        devices(&mut report, built);
+    }
 
     eprintln!("\n== summary");
     for (name, outcome, seconds) in &report.ran {
@@ -61,11 +68,12 @@ pub fn test_all() -> Outcome {
 
 /// Two epochs of the demo on the reference and on the cpu, both from their libraries: the losses agree
 /// at every step.
-fn demo() -> Outcome {
+fn demo(built: &Path) -> Outcome {
     let losses = |device: &str| -> Outcome<Vec<f64>> {
         let out = format!("target/demo-{device}");
-        let mut command = cargo(["run", "--package", "arignote", "--example", "demo", "--", "--epochs", "2", "--out"]);
-        run(command.arg(&out).env("ARIGNOTE_FLAGS", format!("device={device}")))?;
+        let mut command = Command::new(built.join("examples/demo"));
+        command.args(["--epochs", "2", "--out", &out]).env("ARIGNOTE_FLAGS", format!("device={device}"));
+        run(command.current_dir(root()))?;
         let path = root().join(out).join("losses.csv");
         let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         let losses: Vec<f64> = text.lines().filter_map(|line| line.rsplit(',').next()?.parse().ok()).collect();
@@ -101,10 +109,10 @@ fn fuzz(report: &mut Report) {
 }
 
 /// Says which devices are not there.
-fn devices(report: &mut Report) {
-    let output = match cargo(["run", "--quiet", "--package", "arignote", "--", "devices"]).output() {
+fn devices(report: &mut Report, built: &Path) {
+    let output = match Command::new(built.join("arignote")).arg("devices").current_dir(root()).output() {
         Ok(output) => output,
-        Err(error) => return report.left_out(format!("every device: cannot start Cargo: {error}")),
+        Err(error) => return report.left_out(format!("every device: cannot start `arignote`: {error}")),
     };
     if !output.status.success() {
         let error = String::from_utf8_lossy(&output.stderr);

@@ -12,8 +12,8 @@ const CRATES: [(&str, &str); 6] = [
     ("swish", "arignote-plugin-swish"),
     ("tidy-rules", "arignote-plugin-tidy-rules"),
     ("tiny-device", "arignote-plugin-tiny-device"),
-    ("cpu", "arignote-backend-cpu"),
-    ("reference", "arignote-backend-reference"),
+    ("cpu", "arignote-plugin-cpu"),
+    ("reference", "arignote-plugin-reference"),
     ("cuda", "arignote-backend-cuda"),
 ];
 
@@ -49,16 +49,10 @@ pub fn built(package: &str) -> PathBuf {
 pub fn library(name: &str) -> &'static Path {
     static LIBRARIES: OnceLock<BTreeMap<&str, PathBuf>> = OnceLock::new();
     let libraries = LIBRARIES.get_or_init(|| {
-        let mut examples = vec!["build", "--offline"];
-        for (_, package) in CRATES {
-            if package.starts_with("arignote-plugin-") {
-                examples.extend(["--package", package]);
-            } else {
-                let backend = ["rustc", "--offline", "--features", "plugin", "--crate-type", "cdylib", "--package"];
-                cargo(&[&backend[..], &[package]].concat(), &root(), &[]);
-            }
-        }
-        cargo(&examples, &root(), &[]);
+        // With `arignote` beside them, the dependencies are those of the workspace's other builds.
+        let mut arguments = vec!["build", "--offline", "--lib", "--package", "arignote"];
+        arguments.extend(CRATES.iter().flat_map(|(_, package)| ["--package", package]));
+        cargo(&arguments, &root(), &[]);
         let copied = CRATES.map(|(name, package)| (name, copy(&built(package), name, &|_| {})));
         copied.into()
     });

@@ -18,10 +18,8 @@ use crate::error::Result;
 /// Writes what a plugin library exports.
 ///
 /// It takes an expression that makes a [`Plugin`] and stands once in the root of a crate of the type
-/// `cdylib`. Of the symbols that it exports a program can have but one set. So a crate that is also linked
-/// into programs, several of them into one, names a feature of its own without which they are not exported:
-/// `export_plugin!(Mine, feature = "plugin")`. In all cases there is a function `arignote_plugin()`, the very
-/// root that the library exports, for [`Loader::link`](crate::plugin::Loader::link).
+/// `cdylib`. Of the symbols that it exports a program can have but one set; a crate for programs to link
+/// has [`plugin_root!`](crate::plugin_root) instead.
 ///
 /// ```
 /// use arignote_core::plugin::{Plugin, PluginInfo};
@@ -38,26 +36,8 @@ use crate::error::Result;
 #[macro_export]
 macro_rules! export_plugin {
     ($plugin:expr) => {
-        $crate::export_plugin!(@root $plugin);
-        $crate::export_plugin!(@symbols);
-    };
-    ($plugin:expr, feature = $feature:tt) => {
-        $crate::export_plugin!(@root $plugin);
-        #[cfg(feature = $feature)]
-        $crate::export_plugin!(@symbols);
-    };
-    (@root $plugin:expr) => {
-        /// The root of this plugin, for programs that link it statically.
-        pub fn arignote_plugin() -> $crate::plugin::boundary::PluginRootRef {
-            extern "C" fn open() -> $crate::plugin::boundary::Outcome<$crate::plugin::boundary::PluginBox> {
-                $crate::plugin::boundary::open(|| $plugin)
-            }
-            static ROOT: ::std::sync::OnceLock<$crate::plugin::boundary::PluginRootRef> =
-                ::std::sync::OnceLock::new();
-            *ROOT.get_or_init(|| $crate::plugin::boundary::PluginRoot { open }.leak())
-        }
-    };
-    (@symbols) => {
+        $crate::plugin_root!($plugin);
+
         const _: () = {
             /// What a host reads before anything else.
             #[unsafe(no_mangle)]
@@ -74,6 +54,24 @@ macro_rules! export_plugin {
             pub static ARIGNOTE_PLUGIN_HEADER: $crate::plugin::boundary::Header =
                 unsafe { $crate::plugin::boundary::header_for(root) };
         };
+    };
+}
+
+/// Writes a function `arignote_plugin()`, the root of a plugin that programs link statically, for
+/// [`Loader::link`](crate::plugin::Loader::link): what [`export_plugin!`](crate::export_plugin) exports,
+/// without the symbols by which a library is found.
+#[macro_export]
+macro_rules! plugin_root {
+    ($plugin:expr) => {
+        /// The root of this plugin, for programs that link it statically.
+        pub fn arignote_plugin() -> $crate::plugin::boundary::PluginRootRef {
+            extern "C" fn open() -> $crate::plugin::boundary::Outcome<$crate::plugin::boundary::PluginBox> {
+                $crate::plugin::boundary::open(|| $plugin)
+            }
+            static ROOT: ::std::sync::OnceLock<$crate::plugin::boundary::PluginRootRef> =
+                ::std::sync::OnceLock::new();
+            *ROOT.get_or_init(|| $crate::plugin::boundary::PluginRoot { open }.leak())
+        }
     };
 }
 

@@ -30,8 +30,7 @@ pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Error {
 }
 
 pub(super) fn no_plugin(path: &Path, found: &str) -> Error {
-    let remedy = "build the plugin with `export_plugin!` in it and the crate type `cdylib`; if it names a feature \
-                  there, with that";
+    let remedy = "build the plugin with `export_plugin!` in it and the crate type `cdylib`";
     fault(path, "it is no plugin", "a library that exports a plugin's stamp", found, remedy)
 }
 

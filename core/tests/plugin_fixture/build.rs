@@ -51,7 +51,7 @@ pub fn library() -> &'static Path {
         // Tests of other crates of the workspace use this file too.
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/tests/plugin_fixture/fixture.rs");
         let out = folder().join("libfixture.so");
-        rustc_with(&source, &out, "cdylib", &["arignote_core"], &["--cfg=feature=\"plugin\""]);
+        rustc_with(&source, &out, "cdylib", &["arignote_core"], &[]);
         out
     })
 }

@@ -232,4 +232,4 @@ impl Executable for Adder {
     }
 }
 
-arignote_core::export_plugin!(Fixture, feature = "plugin");
+arignote_core::export_plugin!(Fixture);
