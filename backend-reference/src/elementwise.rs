@@ -5,10 +5,10 @@ use std::cmp::Ordering;
 use arignote_core::Result;
 use arignote_core::error::{Error, ErrorKind};
 use arignote_core::ops::promote_operands;
+use arignote_core::special;
 use arignote_core::tensor::{DType, Shape, Tensor, broadcast_shapes};
 
 use crate::kernel::KernelCall;
-use crate::special;
 use crate::values::{allocate, broadcast_offsets, floats, for_each_index, from_floats, from_integers, integers};
 
 /// What is computed for each element.
@@ -84,11 +84,11 @@ pub fn function(op: &str) -> Option<Elementwise> {
         "arcsinh" => Float1(libm::asinh),
         "arccosh" => Float1(libm::acosh),
         "arctanh" => Float1(libm::atanh),
-        "erf" => Float1(libm::erf),
-        "erfc" => Float1(libm::erfc),
+        "erf" => Float1(special::erf),
+        "erfc" => Float1(special::erfc),
         "erfinv" => Float1(special::erfinv),
-        "gamma" => Float1(libm::tgamma),
-        "lgamma" => Float1(libm::lgamma),
+        "gamma" => Float1(special::gamma),
+        "lgamma" => Float1(special::lgamma),
         "digamma" => Float1(special::digamma),
         "sigmoid" => Float1(special::sigmoid),
         "softplus" => Float1(special::softplus),

@@ -15,7 +15,6 @@ pub mod nn;
 pub mod random;
 pub mod reduce;
 pub mod shape;
-pub mod special;
 pub mod values;
 
 pub use device::{ReferenceBackend, ReferenceDevice, ReferencePlugin};

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The modules of `arignote-core`, lowest first; those of one floor may use each other. `error` and
-/// `config` stand apart.
+/// The modules of `arignote-core`, lowest first; those of one floor may use each other. `error`, `config`
+/// and `special` stand apart.
 const FLOORS: [&[&str]; 7] =
     [&["tensor"], &["graph", "ops"], &["autodiff", "lang"], &["rewrite"], &["plugin"], &["runtime"], &["inspect"]];
 
@@ -135,6 +135,14 @@ fn config_uses_nothing_above_the_ops() {
             let module = floor(&import).is_some();
             assert!(!module || allowed.contains(&import.as_str()), "{}:{line}: `config` uses `{import}`", source.path);
         }
+    }
+}
+
+#[test]
+fn special_functions_use_nothing() {
+    for source in sources("core/src/special") {
+        let found = imports(&source);
+        assert!(found.is_empty(), "{}: `special` uses {found:?}", source.path);
     }
 }
 

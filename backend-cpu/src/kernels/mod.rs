@@ -30,7 +30,6 @@ macro_rules! number_type {
 pub mod create;
 pub mod elementwise;
 pub mod index;
-pub mod math;
 pub mod matmul;
 pub mod nn;
 pub mod number;

@@ -1,6 +1,7 @@
 //! Arithmetic that is generic over the element types in which kernels compute.
 
-use super::math;
+use arignote_core::special;
+
 use crate::buffer::Stored;
 
 /// A type in which elementwise kernels compute: all integers, `f32`, `f64`.
@@ -210,12 +211,12 @@ operations! {
     Arcsin "arcsin" => x.wide(f64::asin); Arccos "arccos" => x.wide(f64::acos); Arctan "arctan" => x.wide(f64::atan);
     Sinh "sinh" => x.wide(f64::sinh); Cosh "cosh" => x.wide(f64::cosh); Tanh "tanh" => x.wide(f64::tanh);
     Arcsinh "arcsinh" => x.wide(libm::asinh); Arccosh "arccosh" => x.wide(libm::acosh); Arctanh "arctanh" => x.wide(libm::atanh);
-    Erf "erf" => x.wide(libm::erf); Erfc "erfc" => x.wide(libm::erfc); Erfinv "erfinv" => x.wide(math::erfinv);
-    Gamma "gamma" => x.wide(math::gamma); Lgamma "lgamma" => x.wide(math::lgamma); Digamma "digamma" => x.wide(math::digamma);
-    Sigmoid "sigmoid" => x.wide(math::sigmoid); Softplus "softplus" => x.wide(math::softplus);
-    Gelu "gelu" => x.wide(math::gelu); GeluTanh "gelu, tanh" => x.wide(math::gelu_tanh);
-    Silu "silu" => x.wide(|x| if x == f64::NEG_INFINITY { -0.0 } else { x * math::sigmoid(x) });
-    Log1mexp "log1mexp" => x.wide(math::log1mexp); LogSigmoid "log_sigmoid" => x.wide(|x| -math::softplus(-x));
+    Erf "erf" => x.wide(special::erf); Erfc "erfc" => x.wide(special::erfc); Erfinv "erfinv" => x.wide(special::erfinv);
+    Gamma "gamma" => x.wide(special::gamma); Lgamma "lgamma" => x.wide(special::lgamma); Digamma "digamma" => x.wide(special::digamma);
+    Sigmoid "sigmoid" => x.wide(special::sigmoid); Softplus "softplus" => x.wide(special::softplus);
+    Gelu "gelu" => x.wide(special::gelu); GeluTanh "gelu, tanh" => x.wide(special::gelu_tanh);
+    Silu "silu" => x.wide(special::silu);
+    Log1mexp "log1mexp" => x.wide(special::log1mexp); LogSigmoid "log_sigmoid" => x.wide(special::log_sigmoid);
 }
 
 operations! {
@@ -224,10 +225,10 @@ operations! {
     Add "add" => x.add(y); Sub "sub" => x.sub(y); Mul "mul" => x.mul(y); Div "div" => x.div(y);
     FloorDiv "floor_div" => x.floor_div(y); Mod "mod" => x.modulo(y); Pow "pow" => x.pow(y);
     Maximum "maximum" => x.maximum(y); Minimum "minimum" => x.minimum(y);
-    Arctan2 "arctan2" => x.wide2(y, f64::atan2); Logaddexp "logaddexp" => x.wide2(y, math::logaddexp);
+    Arctan2 "arctan2" => x.wide2(y, f64::atan2); Logaddexp "logaddexp" => x.wide2(y, special::logaddexp);
     Hypot "hypot" => x.wide2(y, f64::hypot);
-    Xlogy "xlogy" => x.wide2(y, |x, y| if x == 0.0 && !y.is_nan() { 0.0 } else { x * y.ln() });
-    Polygamma "polygamma" => x.wide2(y, math::polygamma);
+    Xlogy "xlogy" => x.wide2(y, special::xlogy);
+    Polygamma "polygamma" => x.wide2(y, special::polygamma);
     BitwiseAnd "bitwise_and" => x.and(y); BitwiseOr "bitwise_or" => x.or(y); BitwiseXor "bitwise_xor" => x.xor(y);
     ShiftLeft "shift_left" => x.shift_left(y); ShiftRight "shift_right" => x.shift_right(y);
 }

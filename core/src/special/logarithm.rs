@@ -1,0 +1,68 @@
+//! Logarithms and their relatives where the plain formulas cancel or overflow.
+
+use std::f64::consts::LN_2;
+
+use super::double::Double;
+
+/// `1 / (1 + exp(-x))`, without overflow.
+pub fn sigmoid(x: f64) -> f64 {
+    if x >= 0.0 {
+        1.0 / (1.0 + libm::exp(-x))
+    } else {
+        let e = libm::exp(x);
+        e / (1.0 + e)
+    }
+}
+
+/// `log(1 + exp(x))`, exact to rounding at both ends.
+pub fn softplus(x: f64) -> f64 {
+    if x > 0.0 { x + libm::log1p(libm::exp(-x)) } else { libm::log1p(libm::exp(x)) }
+}
+
+/// `log(sigmoid(x))`.
+pub fn log_sigmoid(x: f64) -> f64 {
+    -softplus(-x)
+}
+
+/// `log(1 - exp(x))` for `x <= 0`. Mächler, *Accurately computing log(1 - exp(-|a|))* (2012): the
+/// form switches at `-ln 2`.
+pub fn log1mexp(x: f64) -> f64 {
+    if x > -LN_2 { libm::log(-libm::expm1(x)) } else { libm::log1p(-libm::exp(x)) }
+}
+
+/// `log(exp(x) + exp(y))`, also where the two nearly cancel: near the curve on which it is 0 it is
+/// computed with twice the digits, and is exact to about 1e-31 absolutely.
+pub fn logaddexp(x: f64, y: f64) -> f64 {
+    if x.is_nan() || y.is_nan() {
+        return f64::NAN;
+    }
+    if x == y {
+        return x + LN_2;
+    }
+    let (low, high) = if x < y { (x, y) } else { (y, x) };
+    let sum = high + libm::log1p(libm::exp(low - high));
+    if sum.is_infinite() || sum.abs() >= 0.5 * high.abs() {
+        return sum;
+    }
+    ((Double::sum(low, -high).exp() + 1.0).ln() + high).round()
+}
+
+/// `x log(y)`, 0 where `x` is 0 and `y` is not NaN.
+pub fn xlogy(x: f64, y: f64) -> f64 {
+    if x == 0.0 && !y.is_nan() { 0.0 } else { x * libm::log(y) }
+}
+
+/// `x log(1 + y)`, 0 where `x` is 0 and `y` is not NaN.
+pub fn xlog1py(x: f64, y: f64) -> f64 {
+    if x == 0.0 && !y.is_nan() { 0.0 } else { x * libm::log1p(y) }
+}
+
+/// `log(x / (1 - x))`, the inverse of [`sigmoid`]; NaN outside of 0 to 1. About 1/2, where it is 0, by
+/// `log1p` of `(2x - 1) / (1 - x)`, whose numerator is exact.
+pub fn logit(x: f64) -> f64 {
+    if (0.3..=0.65).contains(&x) {
+        libm::log1p((2.0 * x - 1.0) / (1.0 - x))
+    } else {
+        libm::log(x / (1.0 - x))
+    }
+}
