@@ -19,8 +19,8 @@ use arignote::tensor::{DType, Tensor};
 const EXCUSED: &[(&str, &str)] = &[
     ("eq ne lt le gt ge isnan isinf isfinite logical_and logical_or logical_xor logical_not all any", "the result is bool"),
     ("bitwise_and bitwise_or bitwise_xor bitwise_not shift_left shift_right", "of bools and integers only"),
-    ("argmax argmin shape", "the result is an integer"),
-    ("zeros ones eye arange zeros_like ones_like one_hot", "no operand's value, or only an integer's, is in the result"),
+    ("argmax argmin shape size tril_indices triu_indices", "the result is an integer"),
+    ("zeros ones eye arange zeros_like ones_like one_hot tri identity", "no operand's value, or only an integer's, is in the result"),
     ("uniform normal", "draws depend on a key of integers only"),
     ("stop_gradient", "has no gradient by its meaning; the filetests hold it"),
     ("grad vjp jvp", "derivatives themselves: the second derivatives of this file are theirs"),
@@ -166,6 +166,9 @@ fn other_cases() -> BTreeMap<&'static str, Vec<Case>> {
     reductions(&mut of);
     products(&mut of);
     shapes(&mut of);
+    parts(&mut of);
+    diagonals(&mut of);
+    spaced(&mut of);
     networks(&mut of);
     indices(&mut of);
     of("full", &|c| {
@@ -319,6 +322,100 @@ fn shapes(of: Of<'_>) {
     of("swapaxes", &|c| {
         c.add(&[&[2, 3, 4]], |x| x[0].swapaxes(0, -1));
         c.add(&[&[2, 3]], |x| x[0].swapaxes(1, 1));
+    });
+}
+
+/// All results of an op, one after the other.
+fn results(op: &str, operands: &[Var], attributes: Attributes) -> Var {
+    let parts: Vec<Var> = Var::apply(op, operands, attributes).siblings().iter().map(Var::flatten).collect();
+    Var::apply("concatenate", &parts, Attributes::new())
+}
+
+fn parts(of: Of<'_>) {
+    let all = |op: &'static str, attributes: Attributes| move |x: &[Var]| results(op, x, attributes.clone());
+    for op in ["split", "array_split"] {
+        of(op, &|c| {
+            let cut = |by: Attribute| with("indices_or_sections", by).with("axis", -1);
+            c.add(&[&[2, 6]], all(op, cut(Attribute::Int(3))));
+            c.add(&[&[7]], all(op, cut(Attribute::from(vec![1, 4]))));
+        });
+    }
+    of("array_split", &|c| c.add(&[&[7]], all("array_split", with("indices_or_sections", 3))));
+    of("tile", &|c| {
+        for (shape, reps) in [(&[3][..], &[2][..]), (&[2, 3], &[2, 1]), (&[2], &[2, 3]), (&[], &[2]), (&[2, 3], &[0, 1])] {
+            c.add(&[shape], move |x| x[0].tile(reps));
+        }
+    });
+    of("repeat", &|c| {
+        for axis in [None, Some(0), Some(-1)] {
+            c.add(&[&[2, 3]], move |x| x[0].repeat(&Var::scalar(2i64), axis));
+        }
+        for counts in [&[2, 0, 1][..], &[3]] {
+            let counts = integers(counts);
+            c.add(&[&[2, 3]], move |x| x[0].repeat(&Var::constant(counts.clone()), Some(1)));
+        }
+    });
+    of("roll", &|c| {
+        for axis in [None, Some(0), Some(-1)] {
+            c.add(&[&[2, 3]], move |x| x[0].roll(-4, axis));
+        }
+        c.add(&[&[0]], |x| x[0].roll(1, None));
+    });
+    of("moveaxis", &|c| c.add(&[&[2, 3, 4]], |x| x[0].moveaxis(0, -1)));
+    for op in ["atleast_1d", "atleast_2d", "atleast_3d", "ravel"] {
+        of(op, &|c| [&[][..], &[2], &[2, 3]].iter().for_each(|&shape| c.add(&[shape], all(op, Attributes::new()))));
+    }
+    for op in ["hstack", "vstack", "dstack", "column_stack"] {
+        of(op, &|c| [&[3][..], &[2, 3]].iter().for_each(|&shape| c.add(&[shape, shape], move |x| apply(op, x))));
+    }
+    of("broadcast_arrays", &|c| c.add(&[&[2, 3], &[2, 1], &[]], all("broadcast_arrays", Attributes::new())));
+    of("meshgrid", &|c| {
+        for indexing in ["xy", "ij"] {
+            c.add(&[&[2], &[3], &[2]], all("meshgrid", with("indexing", indexing)));
+        }
+    });
+    of("specify_shape", &|c| c.add(&[&[2, 3]], |x| x[0].specify_shape(&[2, -1])));
+    of("pad", &|c| {
+        for mode in ["constant", "edge", "reflect", "symmetric", "wrap", "linear_ramp", "mean", "maximum", "minimum"] {
+            let widths = Tensor::from_vec(vec![1i64, 2, 0, 3], &[2, 2]).unwrap();
+            c.add(&[&[2, 3]], move |x| Var::apply("pad", &[x[0].clone(), Var::constant(widths.clone())], with("mode", mode)));
+        }
+        c.add(&[&[3], &[2]], |x| apply("pad", &[x[0].clone(), Var::scalar(2i64), x[1].clone()]));
+    });
+}
+
+fn diagonals(of: Of<'_>) {
+    for op in ["tril", "triu", "diag"] {
+        of(op, &|c| {
+            for k in [0, 1, -2] {
+                [&[3][..], &[3, 3], &[2, 4]].iter().for_each(|&shape| c.add(&[shape], move |x| Var::apply(op, x, with("k", k))));
+            }
+        });
+    }
+    of("diagonal", &|c| {
+        c.add(&[&[2, 3, 4]], |x| x[0].diagonal(1, 0, 2));
+        c.add(&[&[2, 3, 4]], |x| x[0].diagonal(-1, -1, 1));
+    });
+    of("fill_diagonal", &|c| {
+        for (x, value) in [(&[3, 2][..], &[][..]), (&[2, 3], &[2]), (&[2, 2, 2], &[2])] {
+            c.add(&[x, value], |x| apply("fill_diagonal", x));
+        }
+    });
+    of("fill_diagonal_offset", &|c| c.add(&[&[3, 3], &[]], |x| Var::apply("fill_diagonal_offset", x, with("offset", 1))));
+}
+
+fn spaced(of: Of<'_>) {
+    let num = |x: &[Var]| [x, &[Var::scalar(4i64)]].concat();
+    for op in ["linspace", "logspace", "geomspace"] {
+        of(op, &|c| {
+            for endpoint in [true, false] {
+                c.within((0.5, 2.0), &[&[], &[2]], move |x| Var::apply(op, &num(x), with("endpoint", endpoint)));
+            }
+        });
+    }
+    of("full_like", &|c| {
+        let like = || Var::constant(integers(&[1, 2, 3]));
+        c.add(&[&[]], move |x| Var::apply("full_like", &[like(), x[0].clone()], with("dtype", DType::F64)));
     });
 }
 

@@ -6,7 +6,7 @@ use arignote_core::tensor::Tensor;
 
 use crate::kernel::{Function, KernelCall};
 use crate::values::{
-    allocate, broadcast_offsets, count, fail, for_each_index, from_integers, gather, signed_sizes, sizes, strides,
+    allocate, broadcast_offsets, count, fail, for_each_index, from_integers, gather, integers, signed_sizes, sizes, strides,
 };
 
 /// The kernel of an op that moves elements.
@@ -21,6 +21,8 @@ pub fn kernel(op: &str) -> Option<Function> {
         "stack" => stack,
         "shape" => shape,
         "flip" => flip,
+        "repeat" => repeat,
+        "specify_shape" => specify_shape,
         _ => return None,
     })
 }
@@ -175,4 +177,46 @@ fn flip(call: &KernelCall<'_>) -> Result<Vec<Tensor>> {
         offsets.push(index.iter().enumerate().map(at).sum());
     });
     Ok(vec![gather(&x, &offsets, x.shape())?])
+}
+
+fn repeat(call: &KernelCall<'_>) -> Result<Vec<Tensor>> {
+    let (x, counts) = (call.as_result(0)?, integers(call.operand(1)?));
+    let (x, axis) = match call.attributes.ints("axis")? {
+        None => (x.reshaped(&[x.len()])?, 0),
+        Some(_) => {
+            let axis = call.attributes.axis("axis", x.rank())?;
+            (x, axis)
+        }
+    };
+    let length = x.shape()[axis];
+    if let Some(count) = counts.iter().find(|&&count| count < 0) {
+        return Err(fail(format!("a count is not negative, but this is {count}")));
+    }
+    if counts.len() != 1 && counts.len() != length {
+        return Err(fail(format!("{} counts for an axis of length {length}", counts.len())));
+    }
+    let count_of = |place: usize| counts[if counts.len() == 1 { 0 } else { place }];
+    let total: i128 = (0..length).map(count_of).sum();
+    let total = usize::try_from(total).map_err(|_| fail("there would be too many elements"))?;
+    let mut shape = x.shape().to_vec();
+    shape[axis] = total;
+    let mut from = allocate(&[total])?;
+    (0..length).for_each(|place| from.extend((0..count_of(place)).map(|_| place)));
+    let steps = strides(x.shape());
+    let mut offsets = allocate(&shape)?;
+    for_each_index(&shape, |index| {
+        let at = |(other, &i): (usize, &usize)| steps[other] * if other == axis { from[i] } else { i };
+        offsets.push(index.iter().enumerate().map(at).sum());
+    });
+    Ok(vec![gather(&x, &offsets, &shape)?])
+}
+
+fn specify_shape(call: &KernelCall<'_>) -> Result<Vec<Tensor>> {
+    let (x, sizes) = (call.as_result(0)?, signed_sizes(call.operand(1)?)?);
+    let fits = sizes.len() == x.rank()
+        && x.shape().iter().zip(&sizes).all(|(&length, &size)| size == -1 || size == length as i128);
+    match fits {
+        true => Ok(vec![x]),
+        false => Err(fail(format!("the shape is {:?}, not {sizes:?} as said", x.shape()))),
+    }
 }

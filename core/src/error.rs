@@ -76,6 +76,14 @@ impl Error {
         self
     }
 
+    /// The same error at another place: what was told in a device's own words is retold in the user's.
+    pub(crate) fn moved_to(mut self, location: &Location) -> Error {
+        if location.is_known() {
+            Arc::make_mut(&mut self.inner).location = Some(location.clone());
+        }
+        self
+    }
+
     /// The same error, naming the statement of the program (counted from 0) that failed.
     pub fn in_node(mut self, node: usize) -> Error {
         Arc::make_mut(&mut self.inner).node.get_or_insert(node);

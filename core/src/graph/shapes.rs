@@ -114,7 +114,12 @@ fn concrete(op: &dyn Op, operands: &[Operand<'_>], attributes: &Attributes) -> R
     }
     let seen: Vec<ShapeOperand<'_>> =
         shapes.iter().zip(&values).map(|(shape, value)| ShapeOperand { shape, value: value.as_ref() }).collect();
-    for (result, shape) in results.iter_mut().zip(op.shapes(&seen, attributes)?) {
+    let shapes = match op.shapes(&seen, attributes) {
+        // What is made of other ops may have no rule of its own.
+        Err(error) if op.has_decomposition() && error.kind() == ErrorKind::Internal => return Ok(results),
+        shapes => shapes?,
+    };
+    for (result, shape) in results.iter_mut().zip(shapes) {
         result.ty.dims = shape.into_iter().map(Dim::Known).collect();
     }
     Ok(results)

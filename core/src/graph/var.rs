@@ -111,6 +111,11 @@ impl Var {
         Var::leaf(NodeKind::Constant(constant), results, location)
     }
 
+    /// A value of which only this is known, to ask what would follow for it.
+    pub(crate) fn placeholder(inferred: Inferred) -> Var {
+        Var::leaf(NodeKind::Input("operand".into()), Ok(vec![inferred]), Location::unknown())
+    }
+
     /// A value that carries an error.
     pub fn error(error: Error, location: Location) -> Var {
         Var::leaf(NodeKind::Input("error".into()), Err(error.at(&location)), location)

@@ -23,6 +23,7 @@ macro_rules! described {
 }
 
 mod attributes;
+mod composed;
 pub mod create;
 pub mod elementwise;
 pub mod index;
@@ -41,6 +42,7 @@ pub use elementwise::where_;
 pub use symbolic::{grad, jvp, vjp};
 pub use infer::{Inferred, Operand, ShapeOperand, broadcast_operands, complete_attributes, infer, promote_operands, settle, settle_float};
 pub use registry::{Registry, registry, registry_mut};
+pub use shape::{linspace, meshgrid_ij};
 
 use std::fmt;
 

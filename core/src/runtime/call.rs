@@ -137,7 +137,7 @@ impl Compiled {
         }
         let results = step.executable.run(arguments).map_err(|error| {
             match error.node().and_then(|node| step.locations.get(node)) {
-                Some(location) => error.at(location),
+                Some(location) => error.moved_to(location),
                 None => error,
             }
         })?;

@@ -174,7 +174,7 @@ fn items_on(axis: usize) -> Vec<IndexItem> {
     items
 }
 
-fn index_attribute(items: Vec<IndexItem>) -> Attributes {
+pub(super) fn index_attribute(items: Vec<IndexItem>) -> Attributes {
     let mut attributes = Attributes::new();
     attributes.set("index", Attribute::Index(items));
     attributes

@@ -1,9 +1,16 @@
 //! Shapes: reading them, and giving the same elements another one.
 
 mod builders;
+mod diagonal;
+mod pad;
+mod parts;
+mod ranges;
+mod repeat;
 mod types;
 
 pub use builders::{concatenate, stack};
+pub use parts::meshgrid_ij;
+pub use ranges::linspace;
 
 use super::sizes::{shape_of_sizes, value_of};
 use super::{
@@ -63,6 +70,11 @@ pub fn register(registry: &mut Registry) {
     for (kind, name, params, doc) in rows {
         registry.add(ShapeOp { kind, name, params, doc });
     }
+    parts::register(registry);
+    repeat::register(registry);
+    pad::register(registry);
+    diagonal::register(registry);
+    ranges::register(registry);
 }
 
 fn type_error(message: String) -> Error {
