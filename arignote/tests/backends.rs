@@ -28,6 +28,9 @@ const EXACT: &[&str] = &[
 const BY_FALLBACK: &[(&str, &str)] = &[
     ("repeat", "moves elements once, at the speed of memory"),
     ("specify_shape", "only looks at the shape"),
+    ("cumsum cumprod linear_recurrence", "one step follows from the other"),
+    ("argsort searchsorted unique bincount", "compare more than they compute"),
+    ("ravel_multi_index unravel_index", "of short lists of places"),
 ];
 
 /// What results may differ by, in their own units in the last place: each backend may be 4 off.

@@ -19,7 +19,8 @@ use arignote::tensor::{DType, Tensor};
 const EXCUSED: &[(&str, &str)] = &[
     ("eq ne lt le gt ge isnan isinf isfinite logical_and logical_or logical_xor logical_not all any", "the result is bool"),
     ("bitwise_and bitwise_or bitwise_xor bitwise_not shift_left shift_right", "of bools and integers only"),
-    ("argmax argmin shape size tril_indices triu_indices", "the result is an integer"),
+    ("argmax argmin shape size tril_indices triu_indices argsort searchsorted", "the result is an integer"),
+    ("nonzero argwhere flatnonzero count_nonzero ravel_multi_index unravel_index", "the result is an integer"),
     ("zeros ones eye arange zeros_like ones_like one_hot tri identity", "no operand's value, or only an integer's, is in the result"),
     ("uniform normal", "draws depend on a key of integers only"),
     ("stop_gradient", "has no gradient by its meaning; the filetests hold it"),
@@ -169,6 +170,9 @@ fn other_cases() -> BTreeMap<&'static str, Vec<Case>> {
     parts(&mut of);
     diagonals(&mut of);
     spaced(&mut of);
+    order(&mut of);
+    cumulative(&mut of);
+    statistics(&mut of);
     networks(&mut of);
     indices(&mut of);
     of("full", &|c| {
@@ -380,7 +384,7 @@ fn parts(of: Of<'_>) {
             let widths = Tensor::from_vec(vec![1i64, 2, 0, 3], &[2, 2]).unwrap();
             c.add(&[&[2, 3]], move |x| Var::apply("pad", &[x[0].clone(), Var::constant(widths.clone())], with("mode", mode)));
         }
-        c.add(&[&[3], &[2]], |x| apply("pad", &[x[0].clone(), Var::scalar(2i64), x[1].clone()]));
+        c.add(&[&[3], &[]], |x| apply("pad", &[x[0].clone(), Var::scalar(2i64), x[1].clone()]));
     });
 }
 
@@ -417,6 +421,86 @@ fn spaced(of: Of<'_>) {
         let like = || Var::constant(integers(&[1, 2, 3]));
         c.add(&[&[]], move |x| Var::apply("full_like", &[like(), x[0].clone()], with("dtype", DType::F64)));
     });
+}
+
+fn order(of: Of<'_>) {
+    of("sort", &|c| {
+        for axis in [Attribute::None, Attribute::Int(0), Attribute::Int(-1)] {
+            c.add(&[&[3, 2]], move |x| Var::apply("sort", x, with("axis", axis.clone())));
+        }
+        c.add(&[&[0]], |x| x[0].sort(0));
+    });
+    of("topk", &|c| {
+        for largest in [true, false] {
+            let attributes = with("axis", 0).with("largest", largest);
+            c.add(&[&[3, 2]], move |x| Var::apply("topk", &[x[0].clone(), Var::scalar(2i64)], attributes.clone()));
+        }
+    });
+    of("unique", &|c| {
+        c.add(&[&[2, 3]], |x| x[0].unique());
+        c.add(&[&[3, 2]], |x| Var::apply("unique", x, with("axis", 1)));
+    });
+    of("bincount", &|c| c.add(&[&[4]], |x| apply("bincount", &[Var::constant(integers(&[1, 3, 1, 0])), x[0].clone()])));
+}
+
+fn cumulative(of: Of<'_>) {
+    for op in ["cumsum", "cumprod"] {
+        of(op, &|c| {
+            for axis in [Attribute::None, Attribute::Int(0), Attribute::Int(-1)] {
+                c.add(&[&[2, 3]], move |x| Var::apply(op, x, with("axis", axis.clone())));
+            }
+            [&[][..], &[0], &[1]].iter().for_each(|&shape| c.add(&[shape], move |x| apply(op, x)));
+        });
+    }
+    of("cumprod", &|c| c.at(vec![Tensor::vector(vec![2.0, 0.0, 3.0, 0.0])], |x| x[0].cumprod(None)));
+    of("linear_recurrence", &|c| {
+        for axis in [0, -1] {
+            c.add(&[&[3, 2], &[3, 2]], move |x| x[0].linear_recurrence(&x[1], axis));
+        }
+        c.add(&[&[0], &[0]], |x| x[0].linear_recurrence(&x[1], 0));
+    });
+}
+
+fn statistics(of: Of<'_>) {
+    for op in ["var", "std", "ptp", "average", "median", "nansum", "nanprod", "nanmax", "nanmin", "nanmean", "nanvar", "nanstd"] {
+        of(op, &|c| {
+            for axis in [Attribute::None, Attribute::Int(1), Attribute::from(vec![0, -1])] {
+                c.add(&[&[2, 3, 2]], move |x| Var::apply(op, x, with("axis", axis.clone()).with("keepdims", true)));
+            }
+        });
+    }
+    for op in ["var", "std", "nanvar", "nanstd"] {
+        of(op, &|c| c.add(&[&[2, 3]], move |x| Var::apply(op, x, with("axis", 0).with("ddof", 1.0))));
+    }
+    of("average", &|c| {
+        c.within((0.4, 2.0), &[&[2, 3], &[3]], |x| Var::apply("average", x, with("axis", 1)));
+        c.within((0.4, 2.0), &[&[2, 3], &[2, 3]], |x| apply("average", x));
+    });
+    for (op, whole) in [("quantile", 1.0), ("percentile", 100.0)] {
+        of(op, &|c| {
+            let q = move || Tensor::vector(vec![0.31 * whole, 0.77 * whole]);
+            for (method, axis) in [("linear", Attribute::None), ("hazen", Attribute::Int(0))] {
+                let attributes = with("axis", axis).with("method", method);
+                c.at(vec![spread(&[3, 4], (-2.0, 2.0), 0), q()], move |x| Var::apply(op, x, attributes.clone()));
+            }
+            let midpoint = with("axis", 1).with("method", "midpoint");
+            c.add(&[&[3, 4]], move |x| Var::apply(op, &[x[0].clone(), Var::constant(q())], midpoint.clone()));
+        });
+    }
+    for op in ["cov", "corrcoef"] {
+        of(op, &|c| {
+            c.add(&[&[2, 4]], move |x| Var::apply(op, x, with("rowvar", true)));
+            c.add(&[&[4], &[2, 4]], move |x| apply(op, x));
+        });
+    }
+    of("cov", &|c| c.add(&[&[5, 2]], |x| Var::apply("cov", x, with("rowvar", false).with("ddof", 0.0))));
+    of("diff", &|c| {
+        for (n, axis) in [(1, -1), (2, 0)] {
+            c.add(&[&[3, 4]], move |x| Var::apply("diff", x, with("n", n).with("axis", axis)));
+        }
+        c.add(&[&[3], &[], &[2]], |x| apply("diff", x));
+    });
+    of("max_and_argmax", &|c| c.add(&[&[2, 3]], |x| Var::apply("max_and_argmax", x, with("axis", 1))));
 }
 
 fn networks(of: Of<'_>) {
@@ -490,7 +574,32 @@ fn indices(of: Of<'_>) {
             }
         });
     }
+    let places = || integers(&[2, 0, 1, 1]);
+    of("take_along_axis", &|c| {
+        let rows = Tensor::from_vec(vec![2i64, 0, 1, 1], &[2, 2]).unwrap();
+        c.at(vec![x(), rows], |x| x[0].take_along_axis(&x[1], 0));
+        c.add(&[&[2, 2]], move |x| Var::apply("take_along_axis", &[x[0].clone(), Var::constant(places())], with("axis", Attribute::None)));
+    });
+    of("put_along_axis", &|c| {
+        let rows = || Var::constant(Tensor::from_vec(vec![2i64, 0, 1, 1], &[2, 2]).unwrap());
+        for values in [&[][..], &[2, 2]] {
+            c.add(&[&[3, 2], values], move |x| x[0].put_along_axis(&rows(), &x[1], 0));
+        }
+    });
+    of("put", &|c| c.add(&[&[3, 2], &[4]], move |x| apply("put", &[x[0].clone(), Var::constant(places()), x[1].clone()])));
+    let flags = || Var::constant(Tensor::vector(vec![true, false, true]));
+    of("compress", &|c| c.add(&[&[3, 2]], move |x| Var::apply("compress", &[flags(), x[0].clone()], with("axis", 0))));
+    of("extract", &|c| c.add(&[&[3]], move |x| apply("extract", &[flags(), x[0].clone()])));
+    of("choose", &|c| {
+        c.add(&[&[3], &[2, 1]], |x| apply("choose", &[Var::constant(integers(&[1, 0, 1])), x[0].clone(), x[1].clone()]));
+    });
+    of("select", &|c| {
+        c.add(&[&[3], &[3]], move |x| apply("select", &[flags(), flags().logical_not(), x[0].clone(), x[1].square()]));
+    });
     of("take", &|c| {
+        for mode in ["wrap", "clip"] {
+            c.at(vec![x(), integers(&[-4, 1, 7])], move |x| Var::apply("take", x, with("axis", 0).with("mode", mode)));
+        }
         let places = Tensor::from_vec(vec![1i64, 0, 1, -1], &[2, 2]).unwrap();
         for axis in [Attribute::None, Attribute::Int(0), Attribute::Int(-1)] {
             for indices in [places.clone(), Tensor::scalar(1i64), integers(&[])] {

@@ -8,7 +8,7 @@ use arignote_core::{Result, dispatch_dtype};
 use crate::kernel::{Function, KernelCall};
 use crate::values::{
     allocate, broadcast_offsets, count, fail, floats, for_each_index, from_floats, from_integers, gather, integers,
-    strides,
+    sizes, strides,
 };
 
 /// The kernel of an op that indexes.
@@ -19,6 +19,8 @@ pub fn kernel(op: &str) -> Option<Function> {
         "add_at" => add_at,
         "take" => take,
         "one_hot" => one_hot,
+        "ravel_multi_index" => ravel_multi_index,
+        "unravel_index" => unravel_index,
         _ => return None,
     })
 }
@@ -46,6 +48,15 @@ fn position(index: i128, axis: usize, length: usize) -> Result<usize> {
         return Ok(counted as usize);
     }
     Err(fail(format!("index {index} is out of range for axis {axis} of length {length}")))
+}
+
+/// A position on an axis that has any, brought into range as the mode says.
+fn moded(index: i128, length: usize, mode: &str) -> i128 {
+    match mode {
+        "wrap" if length > 0 => index.rem_euclid(length as i128),
+        "clip" if length > 0 => index.clamp(0, length as i128 - 1),
+        _ => index,
+    }
 }
 
 /// The positions of a slice, as Python's `slice.indices`.
@@ -299,7 +310,8 @@ fn take(call: &KernelCall<'_>) -> Result<Vec<Tensor>> {
         }
     };
     let length = x.shape()[axis];
-    let places = integers(indices).into_iter().map(|index| position(index, axis, length));
+    let mode = call.attributes.str("mode")?;
+    let places = integers(indices).into_iter().map(|index| position(moded(index, length, mode), axis, length));
     let places: Vec<usize> = places.collect::<Result<_>>()?;
     let shape = [&x.shape()[..axis], indices.shape(), &x.shape()[axis + 1..]].concat();
     let (steps, own_steps) = (strides(x.shape()), strides(indices.shape()));
@@ -327,4 +339,43 @@ fn one_hot(call: &KernelCall<'_>) -> Result<Vec<Tensor>> {
         values.extend((0..depth as i128).map(|class| i128::from(class == label)));
     }
     Ok(vec![from_integers(call.dtype()?, values, &shape)?])
+}
+
+fn ravel_multi_index(call: &KernelCall<'_>) -> Result<Vec<Tensor>> {
+    let (Some(shape), axes) = (call.operands.last(), call.operands.len().saturating_sub(1)) else {
+        return Err(fail("the shape is missing"));
+    };
+    let (shape, indices) = (sizes(shape)?, &call.operands[..axes]);
+    count(&shape)?;
+    let mode = call.attributes.str("mode")?;
+    let mut together = Vec::new();
+    for operand in indices {
+        together = broadcast_shapes(&together, operand.shape())?.to_vec();
+    }
+    let mut places = crate::values::filled(&together, 0i128)?;
+    for (axis, (operand, &step)) in indices.iter().zip(&strides(&shape)).enumerate() {
+        let (values, offsets) = (integers(operand), broadcast_offsets(operand.shape(), &together)?);
+        for (place, offset) in places.iter_mut().zip(offsets) {
+            let index = moded(values[offset], shape[axis], mode);
+            if !(0..shape[axis] as i128).contains(&index) {
+                return Err(fail(format!("index {index} is out of range for axis {axis} of length {}", shape[axis])));
+            }
+            *place += index * step as i128;
+        }
+    }
+    Ok(vec![from_integers(DType::I64, places, &together)?])
+}
+
+fn unravel_index(call: &KernelCall<'_>) -> Result<Vec<Tensor>> {
+    let (indices, shape) = (call.operand(0)?, sizes(call.operand(1)?)?);
+    let total = count(&shape)?;
+    let places = integers(indices);
+    if let Some(place) = places.iter().find(|place| !(0..total as i128).contains(*place)) {
+        return Err(fail(format!("index {place} is out of range for shape {shape:?} of {total} elements")));
+    }
+    let on_axis = |(&length, &step): (&usize, &usize)| {
+        let positions = places.iter().map(|place| place / step as i128 % length as i128).collect();
+        from_integers(DType::I64, positions, indices.shape())
+    };
+    shape.iter().zip(&strides(&shape)).map(on_axis).collect()
 }

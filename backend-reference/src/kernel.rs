@@ -6,7 +6,7 @@ use arignote_core::ops::Attributes;
 use arignote_core::tensor::{DType, Tensor, Type};
 
 use crate::elementwise::Elementwise;
-use crate::{create, elementwise, index, matmul, nn, random, reduce, shape};
+use crate::{create, cumulative, elementwise, index, matmul, nn, order, random, reduce, shape};
 
 /// One application to be computed.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +85,8 @@ impl Kernel {
 pub fn kernel(op: &str) -> Option<Kernel> {
     let families = [
         reduce::kernel,
+        cumulative::kernel,
+        order::kernel,
         matmul::kernel,
         shape::kernel,
         index::kernel,

@@ -5,6 +5,7 @@
 //! An op's kernel stands in the file of its family, under its name; [`kernel::kernel`] finds it.
 
 pub mod create;
+pub mod cumulative;
 pub mod device;
 pub mod elementwise;
 pub mod execute;
@@ -12,6 +13,7 @@ pub mod index;
 pub mod kernel;
 pub mod matmul;
 pub mod nn;
+pub mod order;
 pub mod random;
 pub mod reduce;
 pub mod shape;

@@ -316,7 +316,13 @@ pub fn take(call: &mut Call<'_, '_>) -> Result<()> {
         Some(axis) => (x.shape[..axis].iter().product(), x.shape[axis], x.shape[axis + 1..].iter().product::<usize>()),
         None => (1, x.count(), 1),
     };
-    let places = indices.ints().iter().map(|&i| wrap(i, axis.unwrap_or(0), length)).collect::<Result<Vec<_>>>()?;
+    let mode = call.attributes.str("mode")?;
+    let moded = |index: i64| match mode {
+        "wrap" if length > 0 => index.rem_euclid(length as i64),
+        "clip" if length > 0 => index.clamp(0, length as i64 - 1),
+        _ => index,
+    };
+    let places = indices.ints().iter().map(|&i| wrap(moded(i), axis.unwrap_or(0), length)).collect::<Result<Vec<_>>>()?;
     let size = x.dtype.size() * inner;
     let mut at = 0;
     let target = &mut call.results[0].bytes;

@@ -261,16 +261,27 @@ impl Printer {
             None => (operands, &[][..]),
         };
         let mut args = Vec::new();
+        // Behind an attribute, whose place by position would be first, an operand goes by keyword.
+        let mut named = false;
+        // Several lists are equally long.
+        let is_list = |p: &&Param| matches!(p.kind, ParamKind::Operands | ParamKind::OperandList);
+        let mut lists = params.iter().filter(is_list).count();
         for param in params {
             if is_fixed(param) {
                 fixed -= 1;
             }
             let open = rest.len().saturating_sub(fixed);
             let take = match &param.kind {
-                ParamKind::Attribute(..) => continue,
+                ParamKind::Attribute(..) => {
+                    named = true;
+                    continue;
+                }
                 ParamKind::Operand | ParamKind::Sizes | ParamKind::SpreadSizes => rest.len().min(1),
                 ParamKind::OptionalOperand => open.min(1),
-                ParamKind::Operands | ParamKind::OperandList => open,
+                ParamKind::Operands | ParamKind::OperandList => {
+                    lists -= 1;
+                    open / (lists + 1)
+                }
             };
             let (here, after) = rest.split_at(take);
             rest = after;
@@ -286,6 +297,7 @@ impl Printer {
             }
             match param.kind {
                 ParamKind::OperandList => args.push(format!("[{}]", texts.join(", "))),
+                _ if named => args.extend(texts.iter().map(|text| format!("{}={text}", param.name))),
                 _ => args.append(&mut texts),
             }
         }

@@ -25,16 +25,19 @@ macro_rules! described {
 mod attributes;
 mod composed;
 pub mod create;
+pub mod cumulative;
 pub mod elementwise;
 pub mod index;
 mod infer;
 pub mod matmul;
 pub mod nn;
+pub mod order;
 pub mod random;
 pub mod reduce;
 mod registry;
 pub mod shape;
 mod sizes;
+pub mod statistics;
 mod symbolic;
 
 pub use attributes::{Attribute, Attributes, IndexBound, IndexItem, normalize_axis};
@@ -54,6 +57,9 @@ use crate::tensor::{DType, Shape, Type};
 pub const FAMILIES: &[fn(&mut Registry)] = &[
     elementwise::register,
     reduce::register,
+    cumulative::register,
+    statistics::register,
+    order::register,
     matmul::register,
     shape::register,
     nn::register,

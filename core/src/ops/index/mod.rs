@@ -1,5 +1,6 @@
 //! Indexing with NumPy's rules, basic and advanced; writing and adding at an index; `take`, `one_hot`.
 
+mod along;
 mod builders;
 mod steps;
 mod types;
@@ -49,8 +50,10 @@ pub fn register(registry: &mut Registry) {
             operand("x", "what to take from"),
             operand("indices", "positions, whole numbers"),
             attribute("axis", AttributeKind::Axes, Some(Attribute::None), "the axis; `none` takes from `x` flattened"),
+            along::mode_param(),
         ],
-        doc: "Elements of `x` at positions on one axis.\n\n    take(x, [0, 2], axis=1)",
+        doc: "Elements of `x` at positions on one axis; negative ones count from the end with mode \"raise\", wrap with \
+              \"wrap\" and are clipped to 0 with \"clip\".\n\n    take(x, [0, 2], axis=1)",
     });
     registry.add(IndexOp {
         name: "one_hot",
@@ -62,6 +65,7 @@ pub fn register(registry: &mut Registry) {
         ],
         doc: "1 where a new last axis counts to the label and 0 elsewhere.\n\n    one_hot(labels, depth=10)",
     });
+    along::register(registry);
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,8 +103,16 @@ impl IndexOp {
         if !indices.ty.dtype.is_integer() {
             return type_error(format!("positions are whole numbers, not {}", indices.ty));
         }
+        let raises = match attributes.str("mode")? {
+            "raise" => true,
+            "wrap" | "clip" => false,
+            other => return type_error(format!("`mode` is \"raise\", \"wrap\" or \"clip\", not {other:?}")),
+        };
         let (dims, sizes) = match self.take_axis(attributes, x.ty.rank())? {
             None => (indices.ty.dims.clone(), None),
+            Some(axis) if !raises => {
+                ([&x.ty.dims[..axis], &indices.ty.dims, &x.ty.dims[axis + 1..]].concat(), None)
+            }
             Some(axis) => {
                 let sizes = indexed_sizes(x, &operands[1..], &[IndexItem::Operand(0)]);
                 (indexed_dims(x.ty, &operands[1..], &items_on(axis))?, sizes)
@@ -293,6 +305,8 @@ impl Op for IndexOp {
                     None => x.zeros_like().flatten(),
                 };
                 let items = items_on(axis.unwrap_or(0));
+                let length = super::composed::length(&base, axis.unwrap_or(0));
+                let indices = along::in_range(&indices, &length, context.attributes.str("mode")?)?;
                 let sum = Var::apply("add_at", &[base, g.clone(), indices], index_attribute(items));
                 cotangents[0] = Some(match axis {
                     Some(_) => sum,
