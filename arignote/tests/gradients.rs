@@ -440,6 +440,12 @@ fn order(of: Of<'_>) {
         c.add(&[&[2, 3]], |x| x[0].unique());
         c.add(&[&[3, 2]], |x| Var::apply("unique", x, with("axis", 1)));
     });
+    of("interp", &|c| {
+        let at = |values: Vec<f64>| Tensor::vector(values);
+        let points = || vec![at(vec![0.3, 2.2, -1.0, 5.0]), at(vec![0.0, 1.0, 2.5]), at(vec![1.0, -1.0, 4.0])];
+        c.at(points(), |x| apply("interp", x));
+        c.at([points(), vec![Tensor::scalar(0.5), Tensor::scalar(0.7)]].concat(), |x| apply("interp", x));
+    });
     of("bincount", &|c| c.add(&[&[4]], |x| apply("bincount", &[Var::constant(integers(&[1, 3, 1, 0])), x[0].clone()])));
 }
 

@@ -120,6 +120,52 @@ fn concrete_shapes() {
     assert!(shape("sum_to", &[2, 3], &[2]).contains("cannot be summed"));
 }
 
+#[test]
+fn parts_and_order() {
+    check(&[
+        ("split(y, 3, axis=1)", "f32[2, 1, 4]"),
+        ("split(y, [1], axis=-1)", "f32[2, 3, 1]"),
+        ("split(y, 2, axis=1)", "!does not divide into 2"),
+        ("tile(x, [2, 1])", "f32[?, 4]"),
+        ("tile(v, [2, 2])", "f32[2, 6]"),
+        ("repeat(y, 2, axis=1)", "f32[2, 6, 4]"),
+        ("repeat(v, [1, 0, 3])", "f32[4]"),
+        ("repeat(v, [1, 2])", "!i64[2] counts for an axis of length 3"),
+        ("roll(x, 1, axis=0)", "f32[n, 4]"),
+        ("roll(x, i[0], axis=1)", "f32[n, 4]"),
+        ("moveaxis(y, 0, -1)", "f32[3, 4, 2]"),
+        ("moveaxis(y, [0, 0], [1, 2])", "!twice"),
+        ("pad(v, [1, 2])", "f32[6]"),
+        ("pad(y, 1, mode=\"edge\")", "f32[4, 5, 6]"),
+        ("pad(v, [[1, 2], [3, 4]])", "!a pair for each of 1 axes"),
+        ("meshgrid(v, i)", "f32[n, 3]"),
+        ("tril(x)", "f32[n, 4]"),
+        ("diag(v, 1)", "f32[4, 4]"),
+        ("diag(i)", "i32[n, n]"),
+        ("diagonal(y, axis1=1, axis2=2)", "f32[2, 3]"),
+        ("diagonal(y, axis1=1, axis2=1)", "!the same axis"),
+        ("linspace(s, 1, 7)", "f32[7]"),
+        ("specify_shape(x, [3, -1])", "f32[3, 4]"),
+        ("specify_shape(x, [3, 5])", "!length 4 is said to have 5"),
+        ("sort(x)", "f32[n, 4]"),
+        ("argsort(x, axis=None)", "i64[?]"),
+        ("topk(x, 2)", "f32[n, 2]"),
+        ("topk(x, 5)", "!no 5 elements"),
+        ("unique(x)", "f32[?]"),
+        ("unique(x, axis=1)", "f32[n, ?]"),
+        ("cumsum(i)", "i64[n]"),
+        ("cumprod(y, axis=3)", "!out of range"),
+        ("var(x, axis=0)", "f32[4]"),
+        ("median(x, axis=1, keepdims=true)", "f32[n, 1]"),
+        ("quantile(x, [0.1, 0.9], axis=1)", "f32[2, n]"),
+        ("quantile(x, 0.5, method=\"exact\")", "!`method` is"),
+        ("diff(y, n=2)", "f32[2, 3, 2]"),
+        ("take_along_axis(x, argsort(x), axis=1)", "f32[n, 4]"),
+        ("take(y, [0, 9], axis=2, mode=\"clip\")", "f32[2, 3, 2]"),
+        ("choose(i, [1.5, s])", "f32[n]"),
+    ]);
+}
+
 /// Every cotangent has the dtype, and as far as known the dims, of its operand.
 #[test]
 fn cotangents_fit_their_operands() {

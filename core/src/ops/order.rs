@@ -6,14 +6,14 @@
 use std::cmp::Ordering;
 
 use super::composed::{
-    Arguments, add, constant_int, length, lengths, positions, type_error, vector, whole,
+    Arguments, Composed, Settle, add, constant_int, length, lengths, positions, type_error, vector, whole,
 };
 use super::elementwise::like_dtype;
 use super::index::index_attribute;
 use super::sizes::value_of;
 use super::{
     Attribute, AttributeKind, Attributes, IndexItem, Inferred, Jvp, Op, Operand, Param, ParamKind, Registry, ShapeOperand, Vjp,
-    normalize_axis, nth, settle_float,
+    normalize_axis, nth, settle_float, where_,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Var;
@@ -64,6 +64,15 @@ pub fn register(registry: &mut Registry) {
         Ok(vec![super::shape::stack(&nonzero(a.operand(0)?)?, 1)])
     });
     add(registry, "flatnonzero", vec![x()], "The places of all elements but 0 in the flattened operand.\n\n    flatnonzero(x > 0)", |a| nonzero(&a.operand(0)?.flatten()));
+    registry.add(Composed {
+        name: "interp",
+        params: vec![operand("x", "where"), operand("xp", "an ascending vector of places"), operand("fp", "the values there"),
+            optional("left", "the value below the first place; the first value if left out"),
+            optional("right", "the value above the last place; the last value if left out")],
+        doc: "The function that goes in straight lines from value to value, at `x`.\n\n    interp(1.5, [1, 2, 3], [10, 20, 0])  # 15",
+        settle: Settle::ToFloat(5),
+        build: interp,
+    });
     add(registry, "count_nonzero",
         vec![x(), axis(Attribute::None, "the axis or axes; all of them if none"), flag("keepdims", false, "keep reduced axes with length 1")],
         "The number of elements other than 0.\n\n    count_nonzero(x > 0, axis=1)", |a| {
@@ -164,6 +173,30 @@ fn nonzero(x: &Var) -> Result<Vec<Var>> {
     Ok((0..rank).map(chosen).collect())
 }
 
+fn interp(a: &Arguments<'_>) -> Result<Vec<Var>> {
+    let (x, places, values) = (a.operand(0)?, a.operand(1)?, a.operand(2)?);
+    let ([own], [other]) = (places.ty()?.dims.as_slice(), values.ty()?.dims.as_slice()) else {
+        return type_error(format!("places and values are vectors, not {} and {}", places.ty()?, values.ty()?));
+    };
+    same_length(own, other, "there are not as many places as values")?;
+    let attributes = Attributes::new().with("side", Attribute::Str("right".into()));
+    let found = Var::apply("searchsorted", &[places.clone(), x.clone()], attributes);
+    let (zero, one) = (Var::scalar(0i64), Var::scalar(1i64));
+    let last = length(places, 0) - &one;
+    let low = (found - &one).minimum(&(&last - &one)).maximum(&zero);
+    let high = (&low + &one).minimum(&last);
+    let at = |v: &Var, place: &Var| v.take(place, 0);
+    let slope = (at(values, &high) - at(values, &low)) / (at(places, &high) - at(places, &low));
+    let line = at(values, &low) + slope * (x - at(places, &low));
+    let (first_place, last_place) = (places.at(0), places.at(-1));
+    let (first, end) = (values.at(0), values.at(-1));
+    let left = a.operands.get(3).unwrap_or(&first);
+    let right = a.operands.get(4).unwrap_or(&end);
+    // The last value itself is met exactly.
+    let inside = where_(&x.eq(&last_place), &end, &where_(&x.gt(&last_place), right, &line));
+    Ok(vec![where_(&x.lt(&first_place), left, &inside)])
+}
+
 /// Which of two elements of a tensor comes first; NaN comes last.
 pub fn compare_elements(x: &Tensor) -> impl Fn(usize, usize) -> Ordering {
     enum Values {
@@ -244,7 +277,7 @@ impl OrderOp {
     }
 }
 
-/// One of the two where both are known to be the same axis.
+/// That two axes may have one length.
 fn same_length(a: &Dim, b: &Dim, what: &str) -> Result<()> {
     match a.compatible(b) {
         true => Ok(()),

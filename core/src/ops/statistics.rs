@@ -207,6 +207,9 @@ fn quantile(a: &Arguments<'_>, whole: f64) -> Result<Var> {
             return type_error(format!("`q` is from 0 to {whole}, but {outside} is among it"));
         }
     }
+    // A fraction without a dtype of its own gives the elements none; their place is counted in f64.
+    let weak = q.ty()?.weak;
+    let q = if weak { q.cast(DType::F64) } else { q };
     let q = if whole == 1.0 { q } else { q / whole };
     let (together, axis) = merged(a, &x)?;
     let count = length(&together, axis);
@@ -237,6 +240,7 @@ fn quantile(a: &Arguments<'_>, whole: f64) -> Result<Var> {
         "midpoint" => where_(&place.eq(&below), &Var::weak(0.0), &Var::weak(0.5)).cast(dtype),
         _ => &place - &below,
     };
+    let share = if weak { share.cast(x.ty()?.dtype) } else { share };
     let last = &count - &one;
     let within = |place: Var| place.cast(DType::I64).maximum(&zero).minimum(&last);
     // A fraction that is not within bounds is looked up behind the end, which is an error of the call.
