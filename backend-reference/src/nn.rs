@@ -9,27 +9,47 @@ use crate::values::{allocate, fail, filled, floats, for_each_index, from_floats,
 /// The kernel of a neural-network op.
 pub fn kernel(op: &str) -> Option<Function> {
     Some(match op {
-        "softmax" => |call| along(call, |shifted, sum| libm::exp(shifted) / (1.0 + sum)),
-        "log_softmax" => |call| along(call, |shifted, sum| shifted - libm::log1p(sum)),
+        "softmax" => |call| along(call, |shifted, sum| shifted.exponential / (1.0 + sum)),
+        "log_softmax" => |call| along(call, |shifted, sum| shifted.difference - libm::log1p(sum)),
         "cross_entropy" => cross_entropy,
         _ => return None,
     })
 }
 
+/// An element less the largest, and the exponential of that.
+#[derive(Clone, Copy)]
+struct Shifted {
+    difference: f64,
+    exponential: f64,
+}
+
+impl Shifted {
+    /// A rounding of the difference would be as many in its exponential as it is large. So what is lost in
+    /// `x - largest` (Knuth's TwoSum) is made up for: `exp(d + e) = exp(d) * (1 + e)` for a tiny `e`.
+    fn new(x: f64, largest: f64) -> Shifted {
+        let difference = x - largest;
+        let back = x - difference;
+        let lost = (x - (difference + back)) + (back - largest);
+        let exponential = libm::exp(difference);
+        let exponential = if lost.is_finite() { exponential + exponential * lost } else { exponential };
+        Shifted { difference, exponential }
+    }
+}
+
 /// Each element less the largest, and the sum of the exponentials of all but that one: with its 1, a
 /// small sum would lose its digits.
-fn shifted(list: &[f64]) -> (Vec<f64>, f64) {
+fn shifted(list: &[f64]) -> (Vec<Shifted>, f64) {
     let better = |best: usize, at: usize| if list[at] > list[best] || list[at].is_nan() { at } else { best };
     let best = (0..list.len()).fold(0, better);
-    let shifted: Vec<f64> = list.iter().map(|x| x - list[best]).collect();
-    let sum: f64 = shifted.iter().enumerate().filter(|&(at, _)| at != best).map(|(_, &x)| libm::exp(x)).sum();
+    let shifted: Vec<Shifted> = list.iter().map(|&x| Shifted::new(x, list[best])).collect();
+    let sum: f64 = shifted.iter().enumerate().filter(|&(at, _)| at != best).map(|(_, x)| x.exponential).sum();
     // Of the largest itself, 0 or NaN.
-    let sum = sum + shifted.get(best).copied().unwrap_or(0.0);
+    let sum = sum + shifted.get(best).map_or(0.0, |largest| largest.difference);
     (shifted, sum)
 }
 
 /// Applies `f` (element less the largest, sum of the other exponentials) along the attribute's axis.
-fn along(call: &KernelCall<'_>, f: fn(f64, f64) -> f64) -> Result<Vec<Tensor>> {
+fn along(call: &KernelCall<'_>, f: fn(Shifted, f64) -> f64) -> Result<Vec<Tensor>> {
     let x = call.as_result(0)?;
     let axis = call.attributes.axis("axis", x.rank())?;
     let values = floats(&x);
@@ -69,7 +89,7 @@ fn cross_entropy(call: &KernelCall<'_>) -> Result<Vec<Tensor>> {
             return Err(fail(format!("label {label} is out of range for {classes} classes")));
         }
         let (shifted, sum) = shifted(&values[row * classes..(row + 1) * classes]);
-        losses.push(libm::log1p(sum) - shifted[label as usize]);
+        losses.push(libm::log1p(sum) - shifted[label as usize].difference);
     }
     Ok(vec![from_floats(logits.dtype(), losses, leading)?])
 }

@@ -6,12 +6,14 @@ use arignote_core::ops::Attribute;
 use arignote_core::tensor::{DType, Shape, Tensor, broadcast_shapes};
 
 use crate::kernel::{Function, KernelCall};
-use crate::values::{count, fail, filled, floats, for_each_index, from_floats, from_integers, integers, strides};
+use crate::values::{
+    count, fail, filled, floats, for_each_index, from_floats, from_integers, integers, strides, sum,
+};
 
 /// The kernel of a reduction.
 pub fn kernel(op: &str) -> Option<Function> {
     Some(match op {
-        "sum" => |call| own(call, |x| x.iter().sum(), |x| x.iter().fold(0, |a, &b| a.wrapping_add(b))),
+        "sum" => |call| own(call, |x| sum(x.iter().copied()), |x| x.iter().fold(0, |a, &b| a.wrapping_add(b))),
         "prod" => |call| own(call, |x| x.iter().product(), |x| x.iter().fold(1, |a, &b| a.wrapping_mul(b))),
         "mean" => mean,
         "max" => |call| extreme(call, |x, best| x > best),
@@ -75,7 +77,7 @@ fn mean(call: &KernelCall<'_>) -> Result<Vec<Tensor>> {
     let groups = attribute_groups(call)?;
     let (x, dtype) = (call.operand(0)?, call.dtype()?);
     let means = if x.dtype().is_float() {
-        each(&groups, &floats(x), |list| list.iter().sum::<f64>() / list.len() as f64)
+        each(&groups, &floats(x), |list| sum(list.iter().copied()) / list.len() as f64)
     } else {
         each(&groups, &integers(x), |list| list.iter().sum::<i128>() as f64 / list.len() as f64)
     };
@@ -144,7 +146,7 @@ pub fn log_sum_exp(list: &[f64]) -> f64 {
         return max;
     }
     let others = list.iter().enumerate().filter(|&(at, _)| at != best);
-    max + libm::log1p(others.map(|(_, x)| libm::exp(x - max)).sum())
+    max + libm::log1p(sum(others.map(|(_, x)| libm::exp(x - max))))
 }
 
 fn sum_to(call: &KernelCall<'_>) -> Result<Vec<Tensor>> {
@@ -161,7 +163,7 @@ fn sum_to(call: &KernelCall<'_>) -> Result<Vec<Tensor>> {
         (0..x.rank()).filter(|&axis| axis < lead || (shape[axis - lead] == 1 && x.shape()[axis] != 1)).collect();
     let groups = groups(x.shape(), &axes, true)?;
     Ok(vec![if dtype.is_float() {
-        from_floats(dtype, each(&groups, &floats(&x), |list| list.iter().sum::<f64>() + 0.0), &shape)?
+        from_floats(dtype, each(&groups, &floats(&x), |list| sum(list.iter().copied()) + 0.0), &shape)?
     } else {
         from_integers(dtype, each(&groups, &integers(&x), |list| list.iter().sum()), &shape)?
     }])

@@ -170,3 +170,16 @@ pub fn signed_sizes(x: &Tensor) -> Result<Vec<i128>> {
     }
     Ok(integers(x))
 }
+
+/// A sum whose error is that of one rounding, unless almost all of it cancels (Neumaier 1974): what each
+/// step rounds off is summed beside it.
+pub fn sum(list: impl IntoIterator<Item = f64>) -> f64 {
+    let (mut plain, mut lost) = (0.0f64, 0.0f64);
+    for x in list {
+        let next = plain + x;
+        lost += if plain.abs() >= x.abs() { (plain - next) + x } else { (x - next) + plain };
+        plain = next;
+    }
+    // Of infinite steps nothing was rounded off, but their difference is NaN.
+    if lost.is_finite() { plain + lost } else { plain }
+}

@@ -39,11 +39,8 @@ fn verdict(text: &str) -> Verdict {
 /// Rules that are not held to the law, and why: each saves results from overflow or underflow, and costs
 /// digits where there is neither.
 const EXCEPTIONS: &[(&str, &str)] = &[
-    ("softmax_of_exps", "the exponent less the largest is rounded: off by as many units as it is large"),
-    ("exp_of_log_softmax", "the exponent less the largest is rounded: off by as many units as it is large"),
     ("log_of_prod_abs", "where logarithms cancel, their sum is off by a rounding of the largest"),
     ("log_of_abs_prod", "where logarithms cancel, their sum is off by a rounding of the largest"),
-    ("argmax_softmax", "of whole numbers, no program can be emitted for it; it is tagged `real`"),
 ];
 
 #[test]

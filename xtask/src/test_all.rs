@@ -1,6 +1,6 @@
 //! Every test and check, on whatever devices and tools there are, and a list of what was left out.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -67,19 +67,19 @@ pub fn test_all() -> Outcome {
 }
 
 /// Two epochs of the demo on the reference and on the cpu, both from their libraries: the losses agree
-/// at every step.
+/// at every step. A second run on the cpu writes the same bytes as the first.
 fn demo(built: &Path) -> Outcome {
-    let losses = |device: &str| -> Outcome<Vec<f64>> {
-        let out = format!("target/demo-{device}");
+    let run_on = |device: &str, out: &str| -> Outcome<PathBuf> {
         let mut command = Command::new(built.join("examples/demo"));
-        command.args(["--epochs", "2", "--out", &out]).env("ARIGNOTE_FLAGS", format!("device={device}"));
+        command.args(["--epochs", "2", "--out", out]).env("ARIGNOTE_FLAGS", format!("device={device}"));
         run(command.current_dir(root()))?;
-        let path = root().join(out).join("losses.csv");
-        let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let losses: Vec<f64> = text.lines().filter_map(|line| line.rsplit(',').next()?.parse().ok()).collect();
-        if losses.is_empty() { Err(format!("{} holds no losses", path.display())) } else { Ok(losses) }
+        Ok(root().join(out))
     };
-    let (expected, found) = (losses("reference")?, losses("cpu")?);
+    let reference = run_on("reference", "target/demo-reference")?;
+    let cpu = run_on("cpu", "target/demo-cpu")?;
+    let again = run_on("cpu", "target/demo-cpu-again")?;
+
+    let (expected, found) = (losses(&reference)?, losses(&cpu)?);
     if expected.len() != found.len() {
         return Err(format!("{} steps on the reference, {} on the cpu", expected.len(), found.len()));
     }
@@ -89,7 +89,23 @@ fn demo(built: &Path) -> Outcome {
             return Err(format!("line {}: the loss is {expected} on the reference, {found} on the cpu", step + 2));
         }
     }
+    for entry in std::fs::read_dir(&cpu).map_err(|error| format!("{}: {error}", cpu.display()))?.flatten() {
+        if read(&entry.path())? != read(&again.join(entry.file_name()))? {
+            return Err(format!("two runs with one seed differ in {}", entry.path().display()));
+        }
+    }
     Ok(())
+}
+
+/// The losses that the demo wrote into a folder.
+fn losses(folder: &Path) -> Outcome<Vec<f64>> {
+    let text = String::from_utf8_lossy(&read(&folder.join("losses.csv"))?).into_owned();
+    let losses: Vec<f64> = text.lines().filter_map(|line| line.rsplit(',').next()?.parse().ok()).collect();
+    if losses.is_empty() { Err(format!("{} holds no losses", folder.display())) } else { Ok(losses) }
+}
+
+fn read(path: &Path) -> Outcome<Vec<u8>> {
+    std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// The parser under cargo-fuzz, for a short time. The tests mutate programs at random in any case.

@@ -8,6 +8,16 @@ use super::number::Number;
 use crate::buffer::typed_mut;
 use crate::stored_type;
 
+/// `exp(x - largest)`. A rounding of the difference would be as many in its exponential as it is large, so
+/// what is lost in it (Knuth's TwoSum) is made up for: `exp(d + e) = exp(d) * (1 + e)` for a tiny `e`.
+fn exp_of_difference(x: f64, largest: f64) -> f64 {
+    let difference = x - largest;
+    let back = x - difference;
+    let lost = (x - (difference + back)) + (back - largest);
+    let exponential = difference.exp();
+    if lost.is_finite() { exponential + exponential * lost } else { exponential }
+}
+
 /// The maximum and the logarithm of the sum of the exponentials above it.
 fn shifted<T: Number>(line: impl Iterator<Item = T> + Clone) -> (T, f64, f64) {
     let peak = line.clone().fold(T::from_f64(f64::NEG_INFINITY), |a, b| a.maximum(b));
@@ -20,7 +30,7 @@ fn shifted<T: Number>(line: impl Iterator<Item = T> + Clone) -> (T, f64, f64) {
         !first
     };
     let others = line.map(|value| value.to_f64()).filter(rest);
-    let others: f64 = others.map(|value| (value - base).exp()).sum();
+    let others: f64 = others.map(|value| exp_of_difference(value, base)).sum();
     // An infinite largest has no distance from itself.
     let others = if base.is_finite() { others } else { f64::NAN };
     (peak, 1.0 + others, others.ln_1p())
@@ -42,8 +52,9 @@ fn along(call: &mut Call<'_, '_>, logarithm: bool) -> Result<()> {
                 let (peak, sum, log) = shifted(line());
                 let peak = peak.to_f64();
                 for (k, value) in line().enumerate() {
-                    let shifted = value.to_f64() - peak;
-                    out[k * inner + i] = T::from_f64(if logarithm { shifted - log } else { shifted.exp() / sum });
+                    let value = value.to_f64();
+                    let result = if logarithm { value - peak - log } else { exp_of_difference(value, peak) / sum };
+                    out[k * inner + i] = T::from_f64(result);
                 }
             }
         };

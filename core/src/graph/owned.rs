@@ -234,17 +234,33 @@ impl Graph {
         self.push(NodeKind::Constant(constant), Vec::new(), results, location).output(0)
     }
 
-    /// Applies an op.
+    /// Applies an op, to casts of the operands where otherwise the config would decide what it means.
     ///
     /// # Errors
     /// If the operands or attributes do not fit; the graph is then unchanged.
     pub fn apply(
         &mut self, op: Arc<dyn Op>, operands: &[ValueId], attributes: Attributes, location: Location,
     ) -> Result<NodeId> {
-        let attributes = ops::complete_attributes(&*op, attributes)?;
-        let seen: Vec<Operand<'_>> = operands.iter().map(|&value| self.operand(value)).collect();
-        let results = ops::infer(&*op, &seen, &attributes).map_err(|error| error.at(&location))?;
-        Ok(self.push(NodeKind::Apply(op, attributes), operands.to_vec(), results, location))
+        let mut attributes = ops::complete_attributes(&*op, attributes)?;
+        let types: Vec<&Type> = operands.iter().map(|&value| self.ty(value)).collect();
+        let first = ops::settle(&*op, &types, &mut attributes)?;
+        let mut settled = operands.to_vec();
+        for (operand, first) in settled.iter_mut().zip(first) {
+            if let Some((op, attributes)) = first {
+                *operand = self.apply(op, &[*operand], attributes, location.clone())?.output(0);
+            }
+        }
+        let seen: Vec<Operand<'_>> = settled.iter().map(|&value| self.operand(value)).collect();
+        match ops::infer(&*op, &seen, &attributes) {
+            Ok(results) => Ok(self.push(NodeKind::Apply(op, attributes), settled, results, location)),
+            Err(error) => {
+                let added = settled.iter().zip(operands).filter(|(settled, given)| settled != given);
+                for node in added.map(|(settled, _)| settled.node).collect::<Vec<_>>() {
+                    self.remove_dead(node);
+                }
+                Err(error.at(&location))
+            }
+        }
     }
 
     /// A value as a type rule sees it.

@@ -151,21 +151,35 @@ impl Var {
 
     /// As [`Var::apply_at`], of an op in hand.
     pub fn apply_op(op: Arc<dyn Op>, operands: &[Var], attributes: Attributes, location: Location) -> Var {
-        let failed = operands.iter().find_map(|operand| operand.node.results.as_ref().err());
-        let mut operands = operands.to_vec();
-        let (attributes, results) = match failed {
-            Some(error) => (attributes, Err(error.clone())),
-            None => match crate::ops::complete_attributes(&*op, attributes) {
-                Ok(mut attributes) => {
-                    operands = crate::ops::settle(&*op, operands, &mut attributes, &location);
-                    let seen: Vec<Operand<'_>> = operands.iter().filter_map(Var::as_operand).collect();
-                    let results = crate::ops::infer(&*op, &seen, &attributes);
-                    (attributes, results.map_err(|error| error.at(&location)))
-                }
-                Err(error) => (Attributes::new(), Err(error.at(&location))),
-            },
-        };
-        Var::from_node(NodeKind::Apply(op, attributes), operands, results, location)
+        if let Some(error) = operands.iter().find_map(|operand| operand.node.results.as_ref().err()) {
+            let (kind, error) = (NodeKind::Apply(op, attributes), error.clone());
+            return Var::from_node(kind, operands.to_vec(), Err(error), location);
+        }
+        match Var::settled(&*op, operands, attributes, &location) {
+            Ok((operands, attributes)) => {
+                let seen: Vec<Operand<'_>> = operands.iter().filter_map(Var::as_operand).collect();
+                let results = crate::ops::infer(&*op, &seen, &attributes).map_err(|error| error.at(&location));
+                Var::from_node(NodeKind::Apply(op, attributes), operands, results, location)
+            }
+            Err(error) => {
+                let (kind, error) = (NodeKind::Apply(op, Attributes::new()), error.at(&location));
+                Var::from_node(kind, operands.to_vec(), Err(error), location)
+            }
+        }
+    }
+
+    /// Operands and attributes, complete, of an application whose meaning is that of every config.
+    fn settled(
+        op: &dyn Op, operands: &[Var], attributes: Attributes, location: &Location,
+    ) -> Result<(Vec<Var>, Attributes)> {
+        let mut attributes = crate::ops::complete_attributes(op, attributes)?;
+        let types: Vec<&Type> = operands.iter().filter_map(|operand| operand.ty().ok()).collect();
+        let first = crate::ops::settle(op, &types, &mut attributes)?;
+        let settled = operands.iter().zip(first).map(|(operand, first)| match first {
+            Some((op, attributes)) => Var::apply_op(op, &[operand.clone()], attributes, location.clone()),
+            None => operand.clone(),
+        });
+        Ok((settled.collect(), attributes))
     }
 
     /// An application whose results are known.

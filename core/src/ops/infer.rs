@@ -1,8 +1,9 @@
 //! What type and shape rules see of their operands.
 
+use std::sync::Arc;
+
 use super::{Attribute, AttributeKind, Attributes, Op, ParamKind, default_float};
 use crate::error::{Error, ErrorKind, Result, nearest};
-use crate::graph::{Location, Var};
 use crate::tensor::{DType, Dim, Kind, Tensor, Type, broadcast_dims};
 
 /// An operand as a type rule sees it.
@@ -73,19 +74,22 @@ pub fn settle_float(types: &[&Type], to_float: bool) -> Vec<Option<DType>> {
     types.iter().map(|ty| (!ty.weak).then(default_float)).collect()
 }
 
-/// The operands to apply an op to, after [`Op::settle`].
-pub fn settle(op: &dyn Op, operands: Vec<Var>, attributes: &mut Attributes, location: &Location) -> Vec<Var> {
-    let types: Vec<&Type> = operands.iter().filter_map(|operand| operand.ty().ok()).collect();
-    let mut casts = op.settle(&types, attributes);
+/// Carries out [`Op::settle`]: fills in the attributes, and gives for each operand the op, with its
+/// attributes, to apply to it first, if any. Whoever builds an application does this before [`infer`].
+///
+/// # Errors
+/// If the registry has no such op.
+pub fn settle(
+    op: &dyn Op, types: &[&Type], attributes: &mut Attributes,
+) -> Result<Vec<Option<(Arc<dyn Op>, Attributes)>>> {
+    let mut casts = op.settle(types, attributes);
+    casts.resize(types.len(), None);
     if casts.iter().all(Option::is_none) {
-        return operands;
+        return Ok(vec![None; types.len()]);
     }
-    casts.resize(operands.len(), None);
-    let cast = |(operand, dtype): (Var, Option<DType>)| match dtype {
-        Some(dtype) => Var::apply_at("cast", &[operand], Attributes::new().with("dtype", dtype), location.clone()),
-        None => operand,
-    };
-    operands.into_iter().zip(casts).map(cast).collect()
+    let cast = super::registry().get("cast")?;
+    let with = |dtype| (cast.clone(), Attributes::new().with("dtype", dtype));
+    Ok(casts.into_iter().map(|dtype| dtype.map(with)).collect())
 }
 
 /// Types of several operands broadcast together.
