@@ -1,6 +1,7 @@
 //! Functions, their states and files, and the operations on graphs that the API offers.
 
 mod calls;
+mod derivatives;
 mod files;
 mod graphs;
 mod states;

@@ -3,10 +3,11 @@
 use rustc_hash::FxHashMap;
 
 use super::path::{broken, name};
+use super::reverse::cotangents_from;
 use super::{cotangents, tangents};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, NodeKind, Var, clone_with, expand_nodes, topological_order};
-use crate::ops::{Attribute, Attributes, registry};
+use crate::ops::{Attribute, Attributes, pullback_outputs, registry};
 
 /// Replaces the symbolic nodes that depend on no other symbolic node. Call it again, after stabilizing,
 /// until none is left.
@@ -37,6 +38,13 @@ pub fn expand_symbolic(graph: &Graph) -> Result<Graph> {
         ("vjp", [y, x, cotangent]) => {
             let results = cotangents(&[(y.clone(), cotangent.clone())], std::slice::from_ref(x))?;
             connected(results, y, std::slice::from_ref(x), attributes)
+        }
+        ("pullback", operands) => {
+            let outputs = pullback_outputs(operands.len(), attributes)?;
+            let (values, rest) = operands.split_at(outputs);
+            let (known, targets) = rest.split_at(outputs);
+            let known: Vec<(Var, Var)> = values.iter().cloned().zip(known.iter().cloned()).collect();
+            connected(cotangents_from(&known, targets)?, &values[0], targets, attributes)
         }
         ("jvp", [y, x, tangent]) => {
             let results = tangents(std::slice::from_ref(y), &[(x.clone(), tangent.clone())])?;
@@ -91,15 +99,21 @@ pub fn protect_targets(outputs: &[Var]) -> Result<Vec<Var>> {
     let order = topological_order(outputs);
     let mut seen = FxHashMap::default();
     for var in &order {
-        let NodeKind::Apply(op, _) = var.node().kind() else { continue };
+        let NodeKind::Apply(op, attributes) = var.node().kind() else { continue };
         if !op.is_symbolic() {
             continue;
         }
-        let targets = match op.name() {
-            "grad" => &var.node().operands()[1..],
-            _ => &var.node().operands()[1..2],
+        let operands = var.node().operands();
+        let (known, targets) = match op.name() {
+            "grad" => (&operands[..0], &operands[1..]),
+            "pullback" => {
+                // Rewriting must not go past values whose cotangents are known either.
+                let outputs = pullback_outputs(operands.len(), attributes)?;
+                (&operands[..outputs], &operands[2 * outputs..])
+            }
+            _ => (&operands[..0], &operands[1..2]),
         };
-        for target in targets {
+        for target in known.iter().chain(targets) {
             let computed = matches!(target.node().kind(), NodeKind::Apply(..) | NodeKind::Constant(_));
             if computed && seen.insert(target.key(), ()).is_none() {
                 let location = target.node().location().clone();
@@ -125,13 +139,14 @@ pub fn protect_targets(outputs: &[Var]) -> Result<Vec<Var>> {
     clone_with(outputs, &replacements)
 }
 
-/// The graph without the barriers of [`protect_targets`].
+/// The graph without the barriers of [`protect_targets`] and the ops that only derivatives see.
 ///
 /// # Errors
 /// If the graph is damaged.
 pub fn remove_barriers(mut graph: Graph) -> Result<Graph> {
     for id in graph.topological_order() {
-        if graph.node(id).op_name() == "grad_barrier" {
+        let view = graph.node(id);
+        if view.op_name() == "grad_barrier" || view.apply().is_some_and(|(op, _)| op.is_identity()) {
             let operand = graph.node(id).operands[0];
             graph.replace(id.output(0), operand)?;
             graph.remove_dead(id);

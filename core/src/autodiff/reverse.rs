@@ -16,11 +16,23 @@ use crate::ops::Vjp;
 /// If an op between the outputs and a target has no gradient; the error names it, its line, and the
 /// path from an output to a target on which it stands.
 pub fn cotangents(outputs: &[(Var, Var)], targets: &[Var]) -> Result<Vec<Option<Var>>> {
-    cotangents_above(outputs, targets, &[])
+    cotangents_above(outputs, targets, &[], false)
 }
 
-/// As [`cotangents`]; what flows into a node of `floor` flows no further.
-fn cotangents_above(outputs: &[(Var, Var)], targets: &[Var], floor: &[Var]) -> Result<Vec<Option<Var>>> {
+/// As [`cotangents`], where the given cotangents are all there is: what flows into an output from another
+/// one is not added to them.
+///
+/// # Errors
+/// As [`cotangents`].
+pub(super) fn cotangents_from(known: &[(Var, Var)], targets: &[Var]) -> Result<Vec<Option<Var>>> {
+    cotangents_above(known, targets, &[], true)
+}
+
+/// As [`cotangents`]; what flows into a node of `floor` flows no further, and nothing is added to the
+/// outputs' own cotangents where they are `known`.
+fn cotangents_above(
+    outputs: &[(Var, Var)], targets: &[Var], floor: &[Var], known: bool,
+) -> Result<Vec<Option<Var>>> {
     let roots: Vec<Var> = outputs.iter().map(|(output, _)| output.clone()).collect();
     let order = topological_order_above(&roots, floor);
     let wanted: FxHashSet<(u64, u32)> = targets.iter().map(Var::key).collect();
@@ -29,6 +41,8 @@ fn cotangents_above(outputs: &[(Var, Var)], targets: &[Var], floor: &[Var]) -> R
     for (output, cotangent) in outputs {
         add(&mut sums, output, cotangent.clone().into());
     }
+    let fixed: FxHashSet<(u64, u32)> =
+        if known { outputs.iter().map(|(output, _)| output.key()).collect() } else { FxHashSet::default() };
     for var in order.iter().rev() {
         let node = var.node();
         let NodeKind::Apply(op, attributes) = node.kind() else { continue };
@@ -65,7 +79,7 @@ fn cotangents_above(outputs: &[(Var, Var)], targets: &[Var], floor: &[Var]) -> R
         for (operand, cotangent) in node.operands().iter().zip(outgoing) {
             if let Some(cotangent) = cotangent {
                 cotangent.check()?;
-                if carries(operand, &on_path, &wanted) {
+                if carries(operand, &on_path, &wanted) && !fixed.contains(&operand.key()) {
                     add(&mut sums, operand, cotangent);
                 }
             }
@@ -107,5 +121,5 @@ fn through_decomposition(
     let outputs: Vec<(Var, Var)> =
         values?.into_iter().zip(incoming).filter_map(|(value, cotangent)| Some((value, cotangent.clone()?))).collect();
     // The operands may be computed from each other: their own derivatives are not this op's.
-    cotangents_above(&outputs, operands, operands)
+    cotangents_above(&outputs, operands, operands, false)
 }

@@ -27,6 +27,7 @@ mod composed;
 pub mod create;
 pub mod cumulative;
 pub mod elementwise;
+pub mod gradient;
 pub mod index;
 mod infer;
 pub mod matmul;
@@ -42,7 +43,8 @@ mod symbolic;
 
 pub use attributes::{Attribute, Attributes, IndexBound, IndexItem, normalize_axis};
 pub use elementwise::where_;
-pub use symbolic::{grad, jvp, vjp};
+pub(crate) use symbolic::pullback_outputs;
+pub use symbolic::{Gradient, grad, hessian_vector_product, jvp, vjp};
 pub use infer::{Inferred, Operand, ShapeOperand, broadcast_operands, complete_attributes, infer, promote_operands, settle, settle_float};
 pub use registry::{Registry, registry, registry_mut};
 pub use shape::{linspace, meshgrid_ij};
@@ -66,6 +68,7 @@ pub const FAMILIES: &[fn(&mut Registry)] = &[
     index::register,
     create::register,
     random::register,
+    gradient::register,
     symbolic::register,
 ];
 
@@ -228,6 +231,12 @@ pub trait Op: Send + Sync + 'static {
 
     /// Whether a call can fail for reasons that types do not show, such as an index out of range.
     fn can_fail(&self) -> bool {
+        false
+    }
+
+    /// Whether the value is that of the first operand, of which only derivatives differ: compilation takes
+    /// such nodes out once derivatives are expanded.
+    fn is_identity(&self) -> bool {
         false
     }
 

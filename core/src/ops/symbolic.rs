@@ -4,7 +4,7 @@ use super::{
     Attribute, AttributeKind, Attributes, Inferred, Op, Operand, Param, ParamKind, Registry, ShapeOperand,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Location, Var};
+use crate::graph::{Location, Var, clone_with};
 use crate::tensor::Shape;
 
 struct Derivative {
@@ -30,6 +30,15 @@ pub fn register(registry: &mut Registry) {
         params: vec![operand("y", "a result"), operand("x", "a value"), operand("cotangent", "like y"), disconnected()],
         doc: "The cotangent of x for a cotangent of y: the cotangent times the Jacobian (reverse mode).",
     });
+    let outputs = Param::attribute("outputs", AttributeKind::Int, None, "how many values have a cotangent");
+    let values = Param {
+        name: "values", kind: ParamKind::Operands, doc: "values, as many cotangents, and what to differentiate in",
+    };
+    registry.add(Derivative {
+        name: "pullback", params: vec![values, outputs, disconnected()],
+        doc: "Cotangents of some values for known cotangents of others, `pullback(y, z, dy, dz, x, outputs=2)`. What \
+              is known is all there is: nothing that flows into `y` from elsewhere is added to `dy`.",
+    });
     registry.add(Derivative {
         name: "jvp",
         params: vec![operand("y", "a result"), operand("x", "a value"), operand("tangent", "like x"), disconnected()],
@@ -44,6 +53,9 @@ impl Op for Derivative {
         let fail = |message: String| Err(Error::new(ErrorKind::Type, message));
         if !matches!(attributes.str("disconnected")?, "error" | "zero") {
             return fail("`disconnected` is \"error\" or \"zero\"".to_owned());
+        }
+        if self.name == "pullback" {
+            return pullback_types(operands, attributes);
         }
         if let Some(operand) = operands.iter().take(2).find(|operand| !operand.ty.dtype.is_float()) {
             return fail(format!("derivatives are of and in floats, not {}", operand.ty));
@@ -74,6 +86,113 @@ impl Op for Derivative {
     }
 }
 
+/// How many of the operands of a `pullback` are values with cotangents.
+///
+/// # Errors
+/// If the operands are not so many values, as many cotangents, and at least one more.
+pub(crate) fn pullback_outputs(operands: usize, attributes: &Attributes) -> Result<usize> {
+    let outputs = attributes.int("outputs")?;
+    let fits = |&outputs: &usize| outputs > 0 && operands > 2 * outputs;
+    usize::try_from(outputs).ok().filter(fits).ok_or_else(|| {
+        let message = format!("{operands} operands are not {outputs} values, as many cotangents, and what to differentiate in");
+        Error::new(ErrorKind::Type, message)
+    })
+}
+
+fn pullback_types(operands: &[Operand<'_>], attributes: &Attributes) -> Result<Vec<Inferred>> {
+    let outputs = pullback_outputs(operands.len(), attributes)?;
+    let fail = |message: String| Err(Error::new(ErrorKind::Type, message));
+    if let Some(operand) = operands.iter().find(|operand| !operand.ty.dtype.is_float()) {
+        return fail(format!("derivatives are of and in floats, not {}", operand.ty));
+    }
+    for (value, cotangent) in operands.iter().zip(&operands[outputs..]).take(outputs) {
+        if value.ty.rank() != cotangent.ty.rank() {
+            return fail(format!("a cotangent is {}, it must be like {}", cotangent.ty, value.ty));
+        }
+    }
+    Ok(operands[2 * outputs..].iter().map(|operand| operand.ty.clone().into()).collect())
+}
+
+/// Gradients with more said about them than [`grad`] takes.
+///
+/// ```
+/// use arignote_core::graph::Var;
+/// use arignote_core::ops::Gradient;
+/// use arignote_core::tensor::{DType, Type};
+/// let x = Var::input("x", Type::scalar(DType::F64));
+/// let h = x.exp();
+/// let cost = &h * &x;
+/// // The derivative of `c * x` where `c` is what `exp(x)` happens to be.
+/// let held = Gradient::of(&cost).hold(&h).wrt(&[&x]);
+/// // What flows back from a cotangent of `h`.
+/// let back = Gradient::from(&h, &Var::weak(2.0)).wrt(&[&x]);
+/// assert!(held[0].ty().is_ok() && back[0].ty().is_ok());
+/// ```
+#[derive(Clone, Debug)]
+pub struct Gradient {
+    known: Vec<(Var, Var)>,
+    held: Vec<Var>,
+    zero: bool,
+}
+
+impl Gradient {
+    /// Of a scalar, the cost.
+    #[track_caller]
+    pub fn of(cost: &Var) -> Gradient {
+        let one = match cost.ty() {
+            Ok(ty) if ty.rank() != 0 => {
+                let message = format!("the cost must be a scalar, not {ty}; `sum` or `mean` makes one");
+                Var::error(Error::new(ErrorKind::Type, message).at(&Location::caller()), Location::caller())
+            }
+            _ => cost.ones_like(),
+        };
+        Gradient::from(cost, &one)
+    }
+
+    /// Without a cost: what flows back from a value with a cotangent of its shape.
+    pub fn from(value: &Var, cotangent: &Var) -> Gradient {
+        Gradient { known: vec![(value.clone(), cotangent.clone())], held: Vec::new(), zero: false }
+    }
+
+    /// Says what the cotangent of a value is. Nothing that would flow into the value is added to it.
+    pub fn known(mut self, value: &Var, cotangent: &Var) -> Gradient {
+        self.known.push((value.clone(), cotangent.clone()));
+        self
+    }
+
+    /// Takes a value as a constant: nothing flows back through it.
+    pub fn hold(mut self, value: &Var) -> Gradient {
+        self.held.push(value.clone());
+        self
+    }
+
+    /// Gives zeros for values on which nothing depends; without this they are an error when compiling.
+    pub fn zero_if_disconnected(mut self) -> Gradient {
+        self.zero = true;
+        self
+    }
+
+    /// The gradients in these values, in order, each of its value's type.
+    #[track_caller]
+    pub fn wrt(&self, targets: &[&Var]) -> Vec<Var> {
+        let location = Location::caller();
+        let (values, cotangents): (Vec<Var>, Vec<Var>) = self.known.iter().cloned().unzip();
+        let outputs = values.len();
+        let held: Vec<(Var, Var)> = self.held.iter().map(|value| (value.clone(), value.stop_gradient())).collect();
+        let roots: Vec<Var> = values.into_iter().chain(targets.iter().map(|&target| target.clone())).collect();
+        let roots = match clone_with(&roots, &held) {
+            Ok(roots) => roots,
+            Err(error) => return vec![Var::error(error, location); targets.len()],
+        };
+        let operands: Vec<Var> =
+            roots[..outputs].iter().chain(&cotangents).chain(&roots[outputs..]).cloned().collect();
+        let disconnected = if self.zero { "zero" } else { "error" };
+        let attributes = Attributes::new().with("outputs", outputs as i64).with("disconnected", disconnected);
+        let gradients = Var::apply_at("pullback", &operands, attributes, location);
+        (0..targets.len()).map(|output| gradients.sibling(output)).collect()
+    }
+}
+
 /// The gradients of a scalar in some values.
 #[track_caller]
 pub fn grad(cost: &Var, wrt: &[&Var]) -> Vec<Var> {
@@ -86,6 +205,14 @@ pub fn grad(cost: &Var, wrt: &[&Var]) -> Vec<Var> {
 #[track_caller]
 pub fn vjp(y: &Var, x: &Var, cotangent: &Var) -> Var {
     Var::apply("vjp", &[y.clone(), x.clone(), cotangent.clone()], Attributes::new())
+}
+
+/// The Hessian of a scalar in `x`, times `vector`, which is like `x`: forward mode over reverse mode, so
+/// that the Hessian is never there (Pearlmutter 1994).
+#[track_caller]
+pub fn hessian_vector_product(cost: &Var, x: &Var, vector: &Var) -> Var {
+    let gradient = Var::apply("grad", &[cost.clone(), x.clone()], Attributes::new());
+    Var::apply("jvp", &[gradient, x.clone(), vector.clone()], Attributes::new().with("disconnected", "zero"))
 }
 
 /// The tangent of `y` for a tangent of `x`.

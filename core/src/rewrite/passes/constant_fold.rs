@@ -82,8 +82,9 @@ fn frontier(graph: &Graph) -> Vec<ValueId> {
                 };
                 !op.is_symbolic()
                     && !has_effect(op.name())
-                    // It keeps a target of a gradient apart from its value.
+                    // They say something about derivatives, and are gone when these are expanded.
                     && op.name() != "grad_barrier"
+                    && !op.is_identity()
                     && view.results.iter().all(|result| small(&result.ty))
                     && view.operands.iter().all(|operand| constant.get(&operand.node) == Some(&true))
             }
