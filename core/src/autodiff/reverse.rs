@@ -64,8 +64,8 @@ fn cotangents_above(outputs: &[(Var, Var)], targets: &[Var], floor: &[Var]) -> R
         })?;
         for (operand, cotangent) in node.operands().iter().zip(outgoing) {
             if let Some(cotangent) = cotangent {
-                cotangent.check()?;
                 if carries(operand, &on_path, &wanted) {
+                    cotangent.check()?;
                     add(&mut sums, operand, cotangent);
                 }
             }

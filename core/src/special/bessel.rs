@@ -154,7 +154,7 @@ fn modified(n: f64, x: f64, scaled: bool) -> f64 {
             // In two steps, as the exponential may leave the range before the result does.
             let half = Double::from(size / 2.0).exp();
             let value = (half * (sum / root)).round();
-            if half.0.is_infinite() { f64::INFINITY } else { (Double::from(value) * half).0 }
+            value * half.0 + value * half.1
         }
     };
     if negative { -value } else { value }

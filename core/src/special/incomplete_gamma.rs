@@ -57,7 +57,7 @@ fn series(a: f64, x: f64) -> Double {
     for k in 1..100_000 {
         term = term * x / Double::sum(a, f64::from(k));
         sum = sum + term;
-        if term.0 < sum.0 * 1e-33 {
+        if term.0 < sum.0 * 1e-24 {
             break;
         }
     }
