@@ -154,7 +154,8 @@ fn modified(n: f64, x: f64, scaled: bool) -> f64 {
             // In two steps, as the exponential may leave the range before the result does.
             let half = Double::from(size / 2.0).exp();
             let value = (half * (sum / root)).round();
-            value * half.0 + value * half.1
+            let product = value * half.0;
+            if product.is_infinite() { product } else { product + value * half.1 }
         }
     };
     if negative { -value } else { value }
