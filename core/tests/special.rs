@@ -81,7 +81,7 @@ fn call(name: &str, x: &[f64]) -> f64 {
 fn point(spacing: &str, low: f64, high: f64, index: u64, operand: usize) -> f64 {
     const STRIDES: [u64; 3] = [0x9e37_79b9_7f4a_7c15, 0xd1b5_4a32_d192_ed03, 0xabc9_8388_fb8f_ac03];
     let part = (index + 1).wrapping_mul(STRIDES[operand]);
-    let of = |count: u64| (u128::from(part) * u128::from(count) >> 64) as u64;
+    let of = |count: u64| ((u128::from(part) * u128::from(count)) >> 64) as u64;
     match spacing {
         "lin" => low + (high - low) * ((part >> 11) as f64 / (1u64 << 53) as f64),
         "int" => (low as i64 + of((high - low) as u64 + 1) as i64) as f64,

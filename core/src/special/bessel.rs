@@ -135,7 +135,7 @@ const LARGEST_ORDER: f64 = 100.0;
 /// The series DLMF 10.25.2, or for large `x` the asymptotic one 10.40.1, with twice the digits.
 fn modified(n: f64, x: f64, scaled: bool) -> f64 {
     let order = n.abs();
-    if x.is_nan() || order.fract() != 0.0 || !(order <= LARGEST_ORDER) {
+    if x.is_nan() || order.fract() != 0.0 || order > LARGEST_ORDER {
         return f64::NAN;
     }
     let negative = x < 0.0 && order % 2.0 != 0.0;
