@@ -17,7 +17,7 @@ use arignote::tensor::{DType, Tensor};
 
 /// Ops without derivatives, each with the reason.
 const EXCUSED: &[(&str, &str)] = &[
-    ("eq ne lt le gt ge isnan isinf isfinite logical_and logical_or logical_xor logical_not all any", "the result is bool"),
+    ("eq ne lt le gt ge isnan isinf isfinite isposinf isneginf isclose allclose logical_and logical_or logical_xor logical_not all any", "the result is bool"),
     ("bitwise_and bitwise_or bitwise_xor bitwise_not shift_left shift_right", "of bools and integers only"),
     ("argmax argmin shape size tril_indices triu_indices argsort searchsorted", "the result is an integer"),
     ("nonzero argwhere flatnonzero count_nonzero ravel_multi_index unravel_index", "the result is an integer"),
@@ -70,14 +70,16 @@ fn elementwise() -> Vec<(&'static str, Vec<(f64, f64)>)> {
     let within = (-0.8, 0.8);
     let mut rows: Vec<(&str, Vec<(f64, f64)>)> = Vec::new();
     for op in ["neg", "square", "exp", "exp2", "expm1", "sin", "cos", "arctan", "sinh", "cosh", "tanh", "arcsinh", "erf",
-        "erfc", "sigmoid", "log_sigmoid", "softplus", "silu", "grad_barrier"]
+        "erfc", "erfcx", "ndtr", "i0", "i1", "j0", "j1", "softsign", "hard_sigmoid", "sigmoid", "log_sigmoid", "softplus", "silu", "grad_barrier"]
     {
         rows.push((op, vec![any]));
     }
-    for op in ["sqrt", "log", "log2", "log10", "log1p", "abs", "relu", "reciprocal", "gamma", "lgamma", "digamma"] {
+    for op in ["sqrt", "log", "log2", "log10", "log1p", "abs", "relu", "reciprocal", "gamma", "lgamma", "digamma", "cbrt", "i0e",
+        "i1e", "selu"]
+    {
         rows.push((op, vec![positive]));
     }
-    for op in ["abs", "relu", "reciprocal", "gamma", "lgamma", "digamma", "log1p"] {
+    for op in ["abs", "relu", "reciprocal", "gamma", "lgamma", "digamma", "log1p", "cbrt", "i0e", "i1e", "selu"] {
         rows.push((op, vec![(-0.7, -0.2)]));
     }
     for op in ["arcsin", "arccos", "arctanh", "erfinv", "tan"] {
@@ -88,6 +90,16 @@ fn elementwise() -> Vec<(&'static str, Vec<(f64, f64)>)> {
     }
     rows.extend([
         ("arccosh", vec![(1.3, 3.0)]),
+        ("erfcinv", vec![(0.3, 1.7)]),
+        ("ndtri", vec![(0.15, 0.85)]),
+        ("logit", vec![(0.15, 0.85)]),
+        ("xlog1py", vec![any, (-0.6, 2.0)]),
+        ("copysign", vec![positive, any]),
+        ("copysign", vec![(-2.0, -0.3), any]),
+        ("fmod", vec![(2.2, 2.4), (0.95, 0.99)]),
+        ("fmod", vec![(-2.4, -2.2), (0.95, 0.99)]),
+        ("beta", vec![positive, positive]),
+        ("betaln", vec![positive, positive]),
         ("log1mexp", vec![(-3.0, -0.2)]),
         ("add", vec![any, any]),
         ("sub", vec![any, any]),
@@ -214,6 +226,42 @@ fn elementwise_with_attributes(of: Of<'_>) {
         }
         let orders = || Tensor::from_vec(vec![1i64, 2, 0], &[3, 1]).unwrap();
         c.at(vec![orders(), spread(&[2], (0.6, 2.5), 0)], |x| x[0].polygamma(&x[1]));
+    });
+    for op in ["iv", "ive", "jv"] {
+        of(op, &|c| {
+            for order in [-1i64, 0, 1, 4] {
+                c.within((0.6, 2.5), &[&[2, 3]], move |x| apply(op, &[Var::weak(order), x[0].clone()]));
+                c.within((-2.5, -0.3), &[&[3]], move |x| apply(op, &[Var::weak(order), x[0].clone()]));
+            }
+        });
+    }
+    for op in ["gammainc", "gammaincc"] {
+        of(op, &|c| {
+            for shape in [0.7, 1.0, 2.5] {
+                c.within((0.4, 2.5), &[&[2, 3]], move |x| apply(op, &[Var::weak(shape), x[0].clone()]));
+            }
+        });
+    }
+    of("chi2sf", &|c| {
+        c.within((0.4, 2.5), &[&[2, 3]], |x| x[0].chi2sf(&Var::weak(3i64)));
+        c.within((-2.5, -0.4), &[&[3]], |x| x[0].chi2sf(&Var::weak(3i64)));
+    });
+    of("betainc", &|c| {
+        for (a, b) in [(0.7, 2.0), (1.0, 1.0), (3.0, 0.6)] {
+            c.within((0.15, 0.85), &[&[2, 3]], move |x| Var::weak(a).betainc(&Var::weak(b), &x[0]));
+        }
+    });
+    of("trigamma", &|c| ONE.iter().for_each(|&shape| c.within((0.6, 2.5), &[shape], |x| x[0].trigamma())));
+    of("elu", &|c| {
+        c.within((0.2, 2.5), &[&[3]], |x| x[0].elu(0.7));
+        c.within((-2.5, -0.2), &[&[3]], |x| x[0].elu(0.7));
+    });
+    for op in ["deg2rad", "rad2deg"] {
+        of(op, &|c| ONE.iter().for_each(|&shape| c.add(&[shape], move |x| apply(op, x))));
+    }
+    of("heaviside", &|c| {
+        c.within((0.2, 2.5), &[&[3], &[]], |x| x[0].heaviside(&x[1]));
+        c.at(vec![Tensor::vector(vec![1.0, -2.0]), Tensor::scalar(0.5)], |x| (&x[0] * 0.0).heaviside(&x[1]));
     });
     of("where", &|c| {
         let mask = |shape: &[usize]| Tensor::from_vec((0..size(shape)).map(|i| i % 3 == 0).collect(), shape).unwrap();

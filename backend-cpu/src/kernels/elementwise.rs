@@ -2,6 +2,7 @@
 //! that intermediate values never leave the cache.
 
 use arignote_core::ops::{Attributes, promote_operands};
+use arignote_core::special;
 use arignote_core::tensor::{DType, Shape, Type};
 
 use super::Context;
@@ -28,6 +29,7 @@ pub enum Operation {
     IsFinite,
     Where,
     Clip,
+    Betainc,
     /// also the identity
     Cast,
 }
@@ -45,6 +47,7 @@ pub fn lookup(name: &str, attributes: &Attributes) -> Option<Operation> {
         "isfinite" => Operation::IsFinite,
         "where" => Operation::Where,
         "clip" => Operation::Clip,
+        "betainc" => Operation::Betainc,
         "cast" | "stop_gradient" | "grad_barrier" => Operation::Cast,
         _ => Unary::named(name)
             .map(Operation::Unary)
@@ -62,6 +65,7 @@ enum Step {
     Not,
     Test(Operation, DType),
     Select(DType),
+    Betainc(DType),
     /// after arithmetic on `bool`, which computes in `u8`
     Truth,
 }
@@ -138,7 +142,7 @@ impl Builder {
         };
         let arity = match operation {
             Operation::Binary(_) | Operation::Compare(_) | Operation::Logical(_) => 2,
-            Operation::Where | Operation::Clip => 3,
+            Operation::Where | Operation::Clip | Operation::Betainc => 3,
             _ => 1,
         };
         if operands.len() != arity {
@@ -187,6 +191,10 @@ impl Builder {
                 let x = all(self, wide);
                 let raised = self.emit(Step::Binary(Binary::Maximum, wide), &[x[0], x[1]], wide);
                 self.emit(Step::Binary(Binary::Minimum, wide), &[raised.number, x[2]], wide)
+            }
+            Operation::Betainc => {
+                let x = all(self, wide);
+                self.emit(Step::Betainc(wide), &x, wide)
             }
             Operation::Cast => self.cast(operands[0], result),
         };
@@ -368,6 +376,12 @@ impl Region {
                             Operation::IsInf => Number::is_infinite(x),
                             _ => !Number::is_nan(x) && !Number::is_infinite(x),
                         });
+                    }
+                }),
+                Step::Betainc(dtype) => number_type!(dtype, T => {
+                    let (a, b, x) = (read!(T, sources[0]), read!(T, sources[1]), read!(T, sources[2]));
+                    for (((out, &a), &b), &x) in write!(T, target, length).iter_mut().zip(a).zip(b).zip(x) {
+                        *out = Number::wide3(a, b, x, special::betainc);
                     }
                 }),
                 Step::Select(dtype) => crate::stored_type!(dtype, T => {

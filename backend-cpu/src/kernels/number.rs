@@ -14,6 +14,8 @@ pub trait Number: Stored + PartialOrd {
     fn div(self, y: Self) -> Self;
     fn floor_div(self, y: Self) -> Self;
     fn modulo(self, y: Self) -> Self;
+    /// The remainder with the sign of the number itself; of integers 0 where `y` is 0.
+    fn fmod(self, y: Self) -> Self;
     fn pow(self, y: Self) -> Self;
     fn is_nan(self) -> bool;
     fn is_infinite(self) -> bool;
@@ -37,6 +39,11 @@ pub trait Number: Stored + PartialOrd {
     #[inline(always)]
     fn wide2(self, y: Self, function: impl Fn(f64, f64) -> f64) -> Self {
         Self::from_f64(function(self.to_f64(), y.to_f64()))
+    }
+    /// A function of three numbers computed in `f64` and rounded once.
+    #[inline(always)]
+    fn wide3(self, y: Self, z: Self, function: impl Fn(f64, f64, f64) -> f64) -> Self {
+        Self::from_f64(function(self.to_f64(), y.to_f64(), z.to_f64()))
     }
     /// The larger; NaN if one is.
     #[inline(always)]
@@ -72,6 +79,7 @@ macro_rules! float {
                 if rest == 0.0 { (0.0 as $T).copysign(y) }
                 else if (rest < 0.0) != (y < 0.0) { rest + y } else { rest }
             }
+            #[inline(always)] fn fmod(self, y: Self) -> Self { self % y }
             fn pow(self, y: Self) -> Self { if y == 2.0 { self * self } else { self.powf(y) } }
             #[inline(always)] fn is_nan(self) -> bool { <$T>::is_nan(self) }
             #[inline(always)] fn is_infinite(self) -> bool { <$T>::is_infinite(self) }
@@ -117,6 +125,7 @@ macro_rules! integer {
                 let rest = self.wrapping_rem(y);
                 if rest != 0 && ((rest < 0) != (y < 0)) { rest + y } else { rest }
             }
+            fn fmod(self, y: Self) -> Self { if y == 0 { 0 } else { self.wrapping_rem(y) } }
             fn pow(self, y: Self) -> Self {
                 if y < 0 {
                     let odd = y & 1 == 1;
@@ -212,6 +221,12 @@ operations! {
     Sinh "sinh" => x.wide(f64::sinh); Cosh "cosh" => x.wide(f64::cosh); Tanh "tanh" => x.wide(f64::tanh);
     Arcsinh "arcsinh" => x.wide(libm::asinh); Arccosh "arccosh" => x.wide(libm::acosh); Arctanh "arctanh" => x.wide(libm::atanh);
     Erf "erf" => x.wide(special::erf); Erfc "erfc" => x.wide(special::erfc); Erfinv "erfinv" => x.wide(special::erfinv);
+    Erfcx "erfcx" => x.wide(special::erfcx); Erfcinv "erfcinv" => x.wide(special::erfcinv);
+    Ndtr "ndtr" => x.wide(special::ndtr); Ndtri "ndtri" => x.wide(special::ndtri); Logit "logit" => x.wide(special::logit);
+    I0 "i0" => x.wide(special::i0); I1 "i1" => x.wide(special::i1); I0e "i0e" => x.wide(special::i0e);
+    I1e "i1e" => x.wide(special::i1e); J0 "j0" => x.wide(special::j0); J1 "j1" => x.wide(special::j1);
+    Cbrt "cbrt" => x.wide(libm::cbrt); Selu "selu" => x.wide(special::selu);
+    Softsign "softsign" => x.wide(special::softsign); HardSigmoid "hard_sigmoid" => x.wide(special::hard_sigmoid);
     Gamma "gamma" => x.wide(special::gamma); Lgamma "lgamma" => x.wide(special::lgamma); Digamma "digamma" => x.wide(special::digamma);
     Sigmoid "sigmoid" => x.wide(special::sigmoid); Softplus "softplus" => x.wide(special::softplus);
     Gelu "gelu" => x.wide(special::gelu); GeluTanh "gelu, tanh" => x.wide(special::gelu_tanh);
@@ -228,6 +243,11 @@ operations! {
     Arctan2 "arctan2" => x.wide2(y, f64::atan2); Logaddexp "logaddexp" => x.wide2(y, special::logaddexp);
     Hypot "hypot" => x.wide2(y, f64::hypot);
     Xlogy "xlogy" => x.wide2(y, special::xlogy);
+    Xlog1py "xlog1py" => x.wide2(y, special::xlog1py); Copysign "copysign" => x.wide2(y, f64::copysign);
+    Fmod "fmod" => x.fmod(y); Gammainc "gammainc" => x.wide2(y, special::gammainc);
+    Gammaincc "gammaincc" => x.wide2(y, special::gammaincc); Chi2sf "chi2sf" => x.wide2(y, special::chi2sf);
+    Beta "beta" => x.wide2(y, special::beta); Betaln "betaln" => x.wide2(y, special::betaln);
+    Iv "iv" => x.wide2(y, special::iv); Ive "ive" => x.wide2(y, special::ive); Jv "jv" => x.wide2(y, special::jv);
     Polygamma "polygamma" => x.wide2(y, special::polygamma);
     BitwiseAnd "bitwise_and" => x.and(y); BitwiseOr "bitwise_or" => x.or(y); BitwiseXor "bitwise_xor" => x.xor(y);
     ShiftLeft "shift_left" => x.shift_left(y); ShiftRight "shift_right" => x.shift_right(y);

@@ -131,83 +131,78 @@ fn accumulator(dtype: DType) -> DType {
     if matches!(dtype, DType::F16 | DType::BF16) { DType::F32 } else { dtype }
 }
 
-fn axes_of(call: &Call<'_, '_>, x: View<'_>) -> Result<Vec<usize>> {
-    call.attributes.axes("axis", x.shape.len())
+/// The operand and the axes over which it is reduced.
+fn operand_and_axes<'a>(call: &Call<'a, '_>) -> Result<(View<'a>, Vec<usize>)> {
+    let x = call.operand(0)?;
+    Ok((x, call.attributes.axes("axis", x.shape.len())?))
 }
 
-fn add_or_multiply(call: &mut Call<'_, '_>, multiply: bool) -> Result<()> {
-    let x = call.operand(0)?;
-    let axes = axes_of(call, x)?;
-    let dtype = accumulator(call.results[0].dtype);
-    number_type!(dtype, T => {
-        let (x, layout) = arranged::<T>(call.context, x, dtype, &axes);
-        let context = call.context;
-        fill(&mut call.results[0], dtype, |out: &mut [T]| {
-            if multiply {
-                combine_axes(context, &x, &layout, T::ONE, |a, b| a.mul(b), out);
-            } else {
-                combine_axes(context, &x, &layout, T::default(), |a, b| a.add(b), out);
-            }
+/// Runs `$body`, which fills `$out` from an operand reduced over some axes: `$x`, arranged as `$layout`
+/// says, both in `$T`, the type in which the result is accumulated.
+macro_rules! reduce {
+    ($call:ident, $operand:expr, $axes:expr, |$T:ident, $context:ident, $x:ident, $layout:ident, $out:ident| $body:expr) => {{
+        let dtype = accumulator($call.results[0].dtype);
+        number_type!(dtype, $T => {
+            let ($x, $layout) = arranged::<$T>($call.context, $operand, dtype, &$axes);
+            let $context = $call.context;
+            fill(&mut $call.results[0], dtype, |$out: &mut [$T]| $body);
         });
-    });
-    Ok(())
+    }};
 }
 
 /// `sum`
 pub fn sum(call: &mut Call<'_, '_>) -> Result<()> {
-    add_or_multiply(call, false)
-}
-
-/// `prod`
-pub fn prod(call: &mut Call<'_, '_>) -> Result<()> {
-    add_or_multiply(call, true)
-}
-
-/// `mean`
-pub fn mean(call: &mut Call<'_, '_>) -> Result<()> {
-    let x = call.operand(0)?;
-    let axes = axes_of(call, x)?;
-    let dtype = accumulator(call.results[0].dtype);
-    number_type!(dtype, T => {
-        let (x, layout) = arranged::<T>(call.context, x, dtype, &axes);
-        let context = call.context;
-        fill(&mut call.results[0], dtype, |out: &mut [T]| {
-            combine_axes(context, &x, &layout, T::default(), |a, b| a.add(b), out);
-            let count = T::from_i64(layout.length as i64);
-            for out in out { *out = out.div(count); }
-        });
+    let (x, axes) = operand_and_axes(call)?;
+    reduce!(call, x, axes, |T, context, x, layout, out| {
+        combine_axes(context, &x, &layout, T::default(), |a, b| a.add(b), out);
     });
     Ok(())
 }
 
-fn refuse_empty(name: &str, layout: &Layout) -> Result<()> {
-    if layout.length == 0 && layout.outer * layout.inner > 0 {
+/// `prod`
+pub fn prod(call: &mut Call<'_, '_>) -> Result<()> {
+    let (x, axes) = operand_and_axes(call)?;
+    reduce!(call, x, axes, |T, context, x, layout, out| {
+        combine_axes(context, &x, &layout, T::ONE, |a, b| a.mul(b), out);
+    });
+    Ok(())
+}
+
+/// `mean`
+pub fn mean(call: &mut Call<'_, '_>) -> Result<()> {
+    let (x, axes) = operand_and_axes(call)?;
+    reduce!(call, x, axes, |T, context, x, layout, out| {
+        combine_axes(context, &x, &layout, T::default(), |a, b| a.add(b), out);
+        let count = T::from_i64(layout.length as i64);
+        for out in out { *out = out.div(count); }
+    });
+    Ok(())
+}
+
+fn refuse_empty(name: &str, shape: &[usize], axes: &[usize]) -> Result<()> {
+    let kept = (0..shape.len()).filter(|axis| !axes.contains(axis));
+    if axes.iter().any(|&axis| shape[axis] == 0) && kept.into_iter().all(|axis| shape[axis] > 0) {
         return Err(Error::new(ErrorKind::Runtime, format!("`{name}` of no elements has no value")));
     }
     Ok(())
 }
 
 fn extreme(call: &mut Call<'_, '_>, name: &str, largest: bool) -> Result<()> {
-    let x = call.operand(0)?;
-    let axes = axes_of(call, x)?;
-    let dtype = accumulator(call.results[0].dtype);
-    number_type!(dtype, T => {
-        let (x, layout) = arranged::<T>(call.context, x, dtype, &axes);
-        refuse_empty(name, &layout)?;
-        let identity = match (dtype.is_float(), largest) {
-            (true, true) => T::from_f64(f64::NEG_INFINITY),
-            (true, false) => T::from_f64(f64::INFINITY),
-            (false, true) => T::from_f64(f64::MIN),
-            (false, false) => T::from_f64(f64::MAX),
-        };
-        let context = call.context;
-        fill(&mut call.results[0], dtype, |out: &mut [T]| {
-            if largest {
-                combine_axes(context, &x, &layout, identity, Number::maximum, out);
-            } else {
-                combine_axes(context, &x, &layout, identity, Number::minimum, out);
-            }
+    let (x, axes) = operand_and_axes(call)?;
+    refuse_empty(name, x.shape, &axes)?;
+    let is_float = call.results[0].dtype.is_float();
+    reduce!(call, x, axes, |T, context, x, layout, out| {
+        let identity = T::from_f64(match (is_float, largest) {
+            (true, true) => f64::NEG_INFINITY,
+            (true, false) => f64::INFINITY,
+            (false, true) => f64::MIN,
+            (false, false) => f64::MAX,
         });
+        if largest {
+            combine_axes(context, &x, &layout, identity, Number::maximum, out);
+        } else {
+            combine_axes(context, &x, &layout, identity, Number::minimum, out);
+        }
     });
     Ok(())
 }
@@ -223,13 +218,11 @@ pub fn min(call: &mut Call<'_, '_>) -> Result<()> {
 }
 
 fn position(call: &mut Call<'_, '_>, name: &str, largest: bool) -> Result<()> {
-    let x = call.operand(0)?;
-    let axes = axes_of(call, x)?;
+    let (x, axes) = operand_and_axes(call)?;
+    refuse_empty(name, x.shape, &axes)?;
     let dtype = accumulator(x.dtype);
     number_type!(dtype, T => {
-        let (x, layout) = arranged::<T>(call.context, x, dtype, &axes);
-        refuse_empty(name, &layout)?;
-        let Layout { length, inner, .. } = layout;
+        let (x, Layout { length, inner, .. }) = arranged::<T>(call.context, x, dtype, &axes);
         let out = typed_mut::<i64>(call.results[0].bytes);
         call.context.chunks(out, 1 + 65536 / length.max(1), &|chunk, out| {
             for (i, out) in out.iter_mut().enumerate() {
@@ -259,8 +252,7 @@ pub fn argmin(call: &mut Call<'_, '_>) -> Result<()> {
 }
 
 fn truth(call: &mut Call<'_, '_>, all: bool) -> Result<()> {
-    let x = call.operand(0)?;
-    let axes = axes_of(call, x)?;
+    let (x, axes) = operand_and_axes(call)?;
     let (x, layout) = arranged::<u8>(call.context, x, DType::Bool, &axes);
     let out = &mut *call.results[0].bytes;
     if all {
@@ -283,25 +275,19 @@ pub fn any(call: &mut Call<'_, '_>) -> Result<()> {
 
 /// `logsumexp`: the maximum is taken out first.
 pub fn logsumexp(call: &mut Call<'_, '_>) -> Result<()> {
-    let x = call.operand(0)?;
-    let axes = axes_of(call, x)?;
-    let dtype = accumulator(call.results[0].dtype);
-    number_type!(dtype, T => {
-        let (x, layout) = arranged::<T>(call.context, x, dtype, &axes);
-        let low = T::from_f64(f64::NEG_INFINITY);
-        let (context, row) = (call.context, layout.length * layout.inner);
-        with_scratch(layout.outer * layout.inner, |peak: &mut [T]| {
-            combine_axes(context, &x, &layout, low, Number::maximum, peak);
+    let (x, axes) = operand_and_axes(call)?;
+    reduce!(call, x, axes, |T, context, x, layout, out| {
+        let row = layout.length * layout.inner;
+        with_scratch(out.len(), |peak: &mut [T]| {
+            combine_axes(context, &x, &layout, T::from_f64(f64::NEG_INFINITY), Number::maximum, peak);
             let shift = |at: usize| if Number::is_infinite(peak[at]) { T::default() } else { peak[at] };
             with_scratch(x.len(), |powers: &mut [T]| {
                 for (at, (power, value)) in powers.iter_mut().zip(&*x).enumerate() {
                     *power = value.sub(shift(at / row.max(1) * layout.inner + at % layout.inner.max(1))).exp();
                 }
-                fill(&mut call.results[0], dtype, |out: &mut [T]| {
-                    combine_axes(context, powers, &layout, T::default(), |a, b| a.add(b), out);
-                    for (at, out) in out.iter_mut().enumerate() { *out = out.ln().add(shift(at)); }
-                });
+                combine_axes(context, powers, &layout, T::default(), |a, b| a.add(b), out);
             });
+            for (at, out) in out.iter_mut().enumerate() { *out = out.ln().add(shift(at)); }
         });
     });
     Ok(())
@@ -318,13 +304,8 @@ pub fn sum_to(call: &mut Call<'_, '_>) -> Result<()> {
         if x.dtype == call.results[0].dtype { call.results[0].bytes.copy_from_slice(x.bytes); }
         return Ok(());
     }
-    let dtype = accumulator(call.results[0].dtype);
-    number_type!(dtype, T => {
-        let (x, layout) = arranged::<T>(call.context, x, dtype, &axes);
-        let context = call.context;
-        fill(&mut call.results[0], dtype, |out: &mut [T]| {
-            combine_axes(context, &x, &layout, T::default(), |a, b| a.add(b), out);
-        });
+    reduce!(call, x, axes, |T, context, x, layout, out| {
+        combine_axes(context, &x, &layout, T::default(), |a, b| a.add(b), out);
     });
     Ok(())
 }

@@ -78,8 +78,8 @@ fn cotangents_above(
         })?;
         for (operand, cotangent) in node.operands().iter().zip(outgoing) {
             if let Some(cotangent) = cotangent {
-                cotangent.check()?;
                 if carries(operand, &on_path, &wanted) && !fixed.contains(&operand.key()) {
+                    cotangent.check()?;
                     add(&mut sums, operand, cotangent);
                 }
             }

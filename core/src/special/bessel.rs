@@ -135,7 +135,7 @@ const LARGEST_ORDER: f64 = 100.0;
 /// The series DLMF 10.25.2, or for large `x` the asymptotic one 10.40.1, with twice the digits.
 fn modified(n: f64, x: f64, scaled: bool) -> f64 {
     let order = n.abs();
-    if x.is_nan() || order.fract() != 0.0 || !(order <= LARGEST_ORDER) {
+    if x.is_nan() || order.fract() != 0.0 || order > LARGEST_ORDER {
         return f64::NAN;
     }
     let negative = x < 0.0 && order % 2.0 != 0.0;
@@ -154,7 +154,8 @@ fn modified(n: f64, x: f64, scaled: bool) -> f64 {
             // In two steps, as the exponential may leave the range before the result does.
             let half = Double::from(size / 2.0).exp();
             let value = (half * (sum / root)).round();
-            if half.0.is_infinite() { f64::INFINITY } else { (Double::from(value) * half).0 }
+            let product = value * half.0;
+            if product.is_infinite() { product } else { product + value * half.1 }
         }
     };
     if negative { -value } else { value }

@@ -140,7 +140,7 @@ impl Add for Double {
 impl Sub for Double {
     type Output = Double;
     fn sub(self, y: Double) -> Double {
-        self + -y
+        self.add(-y)
     }
 }
 

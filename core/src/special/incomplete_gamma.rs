@@ -57,7 +57,7 @@ fn series(a: f64, x: f64) -> Double {
     for k in 1..100_000 {
         term = term * x / Double::sum(a, f64::from(k));
         sum = sum + term;
-        if term.0 < sum.0 * 1e-33 {
+        if term.0 < sum.0 * 1e-24 {
             break;
         }
     }
@@ -91,7 +91,8 @@ fn fraction(a: f64, x: f64) -> Double {
 /// less `exp(u)` times the terms of DLMF 8.7.1 from the second on.
 fn small(a: f64, x: f64) -> Double {
     // u / a, by the series of log gamma(1+a), DLMF 5.7.3: zeta(k)/k are its coefficients.
-    let series = -(EULER) + Double::from(a * (0.822_467_033_424_113_2 - a * (0.400_685_634_386_531_4 - a * 0.270_580_808_427_784_55)));
+    let beyond = a * (0.822_467_033_424_113_2 - a * (0.400_685_634_386_531_4 - a * 0.270_580_808_427_784_55));
+    let series = -EULER + beyond;
     let u = (Double::from(x).ln() - series) * a;
     let (mut rest, mut power) = (Double::from(0.0), Double::from(1.0));
     for k in 1..30 {

@@ -1,5 +1,7 @@
 //! The derivatives of the logarithm of the gamma function.
 
+use std::f64::consts::PI;
+
 use super::double::{self, Double};
 
 /// The derivative of `lgamma`. Near its positive root as in Boost.Math (`digamma_imp_1_2`: a rational
@@ -19,8 +21,13 @@ pub fn digamma(x: f64) -> f64 {
         }
         // The nearest whole number leaves the tangent's argument exact.
         let fraction = x - x.round();
-        let (reflected, cotangent) =
-            (digamma(1.0 - x), std::f64::consts::PI / libm::tan(std::f64::consts::PI * fraction));
+        // π cot(π f) as π tan(π (1/2 - f)) where the tangent itself is large: the difference is exact.
+        let cotangent = if fraction.abs() > 0.25 {
+            (PI * libm::tan(PI * (0.5 - fraction.abs()))).copysign(fraction)
+        } else {
+            PI / libm::tan(PI * fraction)
+        };
+        let reflected = digamma(1.0 - x);
         let sum = reflected - cotangent;
         let exact = sum.abs() < reflected.abs().max(cotangent.abs());
         return if exact { double::digamma(x.into()).round() } else { sum };

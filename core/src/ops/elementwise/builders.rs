@@ -29,9 +29,10 @@ macro_rules! methods {
 }
 methods!(
     unary: abs sign square relu floor ceil round trunc reciprocal sqrt exp exp2 expm1 log log2 log10 log1p sin cos
-        tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh erf erfc erfinv gamma lgamma digamma sigmoid
+        tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh erf erfc erfcx erfinv
+        erfcinv ndtr ndtri i0 i1 i0e i1e j0 j1 logit cbrt selu softsign hard_sigmoid trigamma deg2rad rad2deg isposinf isneginf gamma lgamma digamma sigmoid
         log_sigmoid softplus log1mexp silu gelu isnan isinf isfinite logical_not stop_gradient;
-    binary: floor_div pow maximum minimum arctan2 logaddexp hypot xlogy polygamma eq ne lt le gt ge logical_and logical_or
+    binary: floor_div pow maximum minimum arctan2 logaddexp hypot xlogy xlog1py copysign fmod heaviside gammainc gammaincc chi2sf beta betaln iv ive jv polygamma eq ne lt le gt ge logical_and logical_or
         logical_xor
 );
 
@@ -40,6 +41,18 @@ impl Var {
     #[track_caller]
     pub fn cast(&self, dtype: DType) -> Var {
         Var::apply("cast", std::slice::from_ref(self), Attributes::new().with("dtype", dtype))
+    }
+
+    /// The op `betainc` at `x`, this value being `a`.
+    #[track_caller]
+    pub fn betainc(&self, b: &Var, x: &Var) -> Var {
+        Var::apply("betainc", &[self.clone(), b.clone(), x.clone()], Attributes::new())
+    }
+
+    /// `x` where it is positive, else `alpha * (exp(x) - 1)`.
+    #[track_caller]
+    pub fn elu(&self, alpha: f64) -> Var {
+        Var::apply("elu", std::slice::from_ref(self), Attributes::new().with("alpha", alpha))
     }
 
     /// The value kept between two bounds.

@@ -94,11 +94,27 @@ pub(super) fn xlogy(p: &P<'_>, i: usize, g: &Var) -> Out {
     let both = p.x[0].eq(&zero) & p.x[1].eq(&zero);
     Some(g * (&p.x[0] / guarded(&both, &p.x[1])))
 }
+/// In x: `log1p(y)`; in y: `x / (1 + y)`, and 0 where both are 0.
+pub(super) fn xlog1py(p: &P<'_>, i: usize, g: &Var) -> Out {
+    if i == 0 {
+        return Some(g * p.x[1].log1p());
+    }
+    let both = p.x[0].eq(&Var::weak(0.0)) & p.x[1].eq(&Var::weak(-1.0));
+    Some(g * (&p.x[0] / guarded(&both, &(1.0 + &p.x[1]))))
+}
+/// Constant in steps in y; in x the sign of both.
+pub(super) fn copysign(p: &P<'_>, i: usize, g: &Var) -> Out {
+    Some(if i == 0 { g * (p.x[0].sign() * Var::weak(1.0).copysign(&p.x[1])) } else { p.y.zeros_like() })
+}
+pub(super) fn fmod(p: &P<'_>, i: usize, g: &Var) -> Out {
+    Some(if i == 0 { g.clone() } else { -(g * (&p.x[0] / &p.x[1]).trunc()) })
+}
 pub(super) fn neg(_: &P<'_>, _: usize, g: &Var) -> Out { Some(-g) }
 pub(super) fn abs(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * p.x[0].sign()) }
 pub(super) fn square(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * (2.0 * &p.x[0])) }
 pub(super) fn relu(p: &P<'_>, _: usize, g: &Var) -> Out { Some(masked(&p.x[0].gt(&Var::weak(0.0)), g)) }
 pub(super) fn reciprocal(p: &P<'_>, _: usize, g: &Var) -> Out { Some(-(g * p.y.square())) }
+pub(super) fn cbrt(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g / (3.0 * p.y.square())) }
 pub(super) fn sqrt(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * 0.5 / p.y) }
 pub(super) fn exp(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * p.y) }
 pub(super) fn exp2(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * (p.y * std::f64::consts::LN_2)) }

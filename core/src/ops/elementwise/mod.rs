@@ -3,6 +3,7 @@
 //! Every op is one row of `table`: name, operands, how its dtype follows, documentation, gradient.
 
 mod builders;
+mod composed;
 mod gradients;
 mod sizes;
 mod special;
@@ -70,6 +71,9 @@ struct Elementwise {
 /// Registers the family.
 pub fn register(registry: &mut Registry) {
     for op in table::ops() {
+        registry.add(op);
+    }
+    for op in composed::ops() {
         registry.add(op);
     }
 }

@@ -2,12 +2,21 @@
 
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
 
-use super::Partials;
-use crate::graph::Var;
+use super::{Partials, where_};
+use crate::error::{Error, ErrorKind};
+use crate::graph::{Location, Var};
+use crate::special::{SELU_ALPHA, SELU_SCALE};
 use crate::tensor::DType;
 
 type Out = Option<Var>;
 type P<'a> = Partials<'a>;
+
+/// What stands for a derivative that does not exist in closed form: an error as soon as anything needs it.
+fn none_in(op: &str, operand: &str) -> Out {
+    let error = Error::new(ErrorKind::Gradient, format!("`{op}` has no gradient in its operand `{operand}`"))
+        .note(format!("wrap `{operand}` in `stop_gradient` to hold it constant"));
+    Some(Var::error(error, Location::caller()))
+}
 
 /// `2 / sqrt(pi) * exp(-x**2)`, DLMF 7.2.1.
 fn erf_slope(x: &Var) -> Var { FRAC_2_SQRT_PI * (-x.square()).exp() }
@@ -15,6 +24,85 @@ pub(super) fn erf(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * erf_slope(&p.x
 pub(super) fn erfc(p: &P<'_>, _: usize, g: &Var) -> Out { Some(-(g * erf_slope(&p.x[0]))) }
 pub(super) fn erfinv(p: &P<'_>, _: usize, g: &Var) -> Out {
     Some(g * (p.y.square().exp() * (1.0 / FRAC_2_SQRT_PI)))
+}
+/// `2 x y - 2 / sqrt(pi)`, DLMF 7.10.
+pub(super) fn erfcx(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * (2.0 * &p.x[0] * p.y - FRAC_2_SQRT_PI)) }
+pub(super) fn erfcinv(p: &P<'_>, _: usize, g: &Var) -> Out {
+    Some(-(g * (p.y.square().exp() * (1.0 / FRAC_2_SQRT_PI))))
+}
+/// `1 / sqrt(2 pi)`.
+const NORMAL: f64 = FRAC_2_SQRT_PI * FRAC_1_SQRT_2 / 2.0;
+pub(super) fn ndtr(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * (NORMAL * (-0.5 * p.x[0].square()).exp())) }
+pub(super) fn ndtri(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * ((0.5 * p.y.square()).exp() * (1.0 / NORMAL))) }
+/// `x**(a-1) exp(-x) / gamma(a)`, the derivative of the lower incomplete gamma function in x.
+fn gamma_density(a: &Var, x: &Var) -> Var { ((a - 1.0).xlogy(x) - x - a.lgamma()).exp() }
+pub(super) fn gammainc(p: &P<'_>, i: usize, g: &Var) -> Out {
+    if i == 0 { none_in("gammainc", "a") } else { Some(g * gamma_density(&p.x[0], &p.x[1])) }
+}
+pub(super) fn gammaincc(p: &P<'_>, i: usize, g: &Var) -> Out {
+    if i == 0 { none_in("gammaincc", "a") } else { Some(-(g * gamma_density(&p.x[0], &p.x[1]))) }
+}
+pub(super) fn chi2sf(p: &P<'_>, i: usize, g: &Var) -> Out {
+    if i == 1 {
+        return none_in("chi2sf", "k");
+    }
+    let slope = 0.5 * gamma_density(&(0.5 * &p.x[1]), &(0.5 * &p.x[0]));
+    Some(-(g * where_(&p.x[0].lt(&Var::weak(0.0)), &Var::weak(0.0), &slope)))
+}
+/// The difference of `digamma` at the operand and at the sum.
+pub(super) fn betaln(p: &P<'_>, i: usize, g: &Var) -> Out {
+    Some(g * (p.x[i].digamma() - (&p.x[0] + &p.x[1]).digamma()))
+}
+pub(super) fn beta(p: &P<'_>, i: usize, g: &Var) -> Out { betaln(p, i, &(g * p.y)) }
+/// `x**(a-1) (1-x)**(b-1) / beta(a, b)`, DLMF 8.17.20.
+pub(super) fn betainc(p: &P<'_>, i: usize, g: &Var) -> Out {
+    let [a, b, x] = p.x else { return None };
+    match i {
+        0 => none_in("betainc", "a"),
+        1 => none_in("betainc", "b"),
+        _ => Some(g * ((a - 1.0).xlogy(x) + (b - 1.0).xlog1py(&-x) - a.betaln(b)).exp()),
+    }
+}
+// Derivatives of Bessel functions by those of the orders beside (DLMF 10.6.1, 10.29.1), which unlike
+// the formulas with `1/x` hold at 0.
+pub(super) fn j0(p: &P<'_>, _: usize, g: &Var) -> Out { Some(-(g * p.x[0].j1())) }
+pub(super) fn j1(p: &P<'_>, _: usize, g: &Var) -> Out {
+    Some(g * (0.5 * (p.x[0].j0() - Var::weak(2i64).jv(&p.x[0]))))
+}
+fn beside(p: &P<'_>) -> (Var, Var) {
+    let order = p.x[0].cast(DType::I64);
+    (&order - 1, order + 1)
+}
+pub(super) fn jv(p: &P<'_>, i: usize, g: &Var) -> Out {
+    let (below, above) = beside(p);
+    (i == 1).then(|| g * (0.5 * (below.jv(&p.x[1]) - above.jv(&p.x[1]))))
+}
+pub(super) fn i0(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * p.x[0].i1()) }
+pub(super) fn i1(p: &P<'_>, _: usize, g: &Var) -> Out {
+    Some(g * (0.5 * (p.x[0].i0() + Var::weak(2i64).iv(&p.x[0]))))
+}
+pub(super) fn iv(p: &P<'_>, i: usize, g: &Var) -> Out {
+    let (below, above) = beside(p);
+    (i == 1).then(|| g * (0.5 * (below.iv(&p.x[1]) + above.iv(&p.x[1]))))
+}
+pub(super) fn i0e(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * (p.x[0].i1e() - p.x[0].sign() * p.y)) }
+pub(super) fn i1e(p: &P<'_>, _: usize, g: &Var) -> Out {
+    Some(g * (0.5 * (p.x[0].i0e() + Var::weak(2i64).ive(&p.x[0])) - p.x[0].sign() * p.y))
+}
+pub(super) fn ive(p: &P<'_>, i: usize, g: &Var) -> Out {
+    let ((below, above), x) = (beside(p), &p.x[1]);
+    (i == 1).then(|| g * (0.5 * (below.ive(x) + above.ive(x)) - x.sign() * p.y))
+}
+pub(super) fn logit(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g / (&p.x[0] * (1.0 - &p.x[0]))) }
+pub(super) fn selu(p: &P<'_>, _: usize, g: &Var) -> Out {
+    let x = &p.x[0];
+    let left = (SELU_SCALE * SELU_ALPHA) * x.exp();
+    Some(g * where_(&x.gt(&Var::weak(0.0)), &Var::weak(SELU_SCALE), &left))
+}
+pub(super) fn softsign(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g / (1.0 + p.x[0].abs()).square()) }
+pub(super) fn hard_sigmoid(p: &P<'_>, _: usize, g: &Var) -> Out {
+    let inside = p.x[0].abs().lt(&Var::weak(2.5));
+    Some(where_(&inside, &(g * 0.2), &Var::weak(0.0)))
 }
 pub(super) fn gamma(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * (p.y * p.x[0].digamma())) }
 pub(super) fn lgamma(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * p.x[0].digamma()) }

@@ -34,6 +34,9 @@ pub(super) fn ops() -> Vec<Elementwise> {
     add("logaddexp", two, Float, Some(d::logaddexp), "`log(exp(x) + exp(y))` without overflow.");
     add("hypot", two, Float, Some(d::hypot), "`sqrt(x**2 + y**2)` without overflow.");
     add("xlogy", two, Float, Some(d::xlogy), "`x * log(y)`, and 0 where x is 0.");
+    add("xlog1py", two, Float, Some(d::xlog1py), "`x * log1p(y)`, and 0 where x is 0.");
+    add("copysign", two, Float, Some(d::copysign), "The magnitude of x with the sign of y; its gradient is 0 where x is 0.");
+    add("fmod", two, Number, Some(d::fmod), "The remainder of `trunc(x / y)`, with the sign of `x`; an integer modulo 0 gives 0.");
 
     add("neg", one, Number, Some(d::neg), "`-x`.");
     add("abs", one, Number, Some(d::abs), "The absolute value; its gradient at 0 is 0.");
@@ -44,6 +47,7 @@ pub(super) fn ops() -> Vec<Elementwise> {
     add("ceil", one, Number, Some(d::steps), "Rounded toward infinity. Its gradient is 0.");
     add("round", one, Number, Some(d::steps), "Rounded to the nearest whole number, halves to even. Its gradient is 0.");
     add("trunc", one, Number, Some(d::steps), "Rounded toward zero. Its gradient is 0.");
+    add("cbrt", one, Float, Some(d::cbrt), "The cube root, of negative numbers too.");
     add("reciprocal", one, Float, Some(d::reciprocal), "`1 / x`.");
     add("sqrt", one, Float, Some(d::sqrt), "The square root; NaN for negative numbers.");
     add("exp", one, Float, Some(d::exp), "e to the power x.");
@@ -68,16 +72,43 @@ pub(super) fn ops() -> Vec<Elementwise> {
 
     add("erf", one, Float, Some(s::erf), "The error function (DLMF 7.2.1).");
     add("erfc", one, Float, Some(s::erfc), "`1 - erf(x)`, exact where that is small (DLMF 7.2.2).");
+    add("erfcx", one, Float, Some(s::erfcx), "`exp(x**2) * erfc(x)`, which does not underflow (DLMF 7.12.1).");
     add("erfinv", one, Float, Some(s::erfinv), "The inverse of `erf`.");
+    add("erfcinv", one, Float, Some(s::erfcinv), "The inverse of `erfc`.");
+    add("ndtr", one, Float, Some(s::ndtr), "The distribution function of the standard normal distribution, `erfc(-x / sqrt(2)) / 2`.");
+    add("ndtri", one, Float, Some(s::ndtri), "The inverse of `ndtr`; NaN outside of 0 to 1.");
     add("gamma", one, Float, Some(s::gamma), "The gamma function (DLMF 5.2.1).");
     add("lgamma", one, Float, Some(s::lgamma), "The logarithm of the absolute value of the gamma function.");
     add("digamma", one, Float, Some(s::digamma), "The derivative of `lgamma` (DLMF 5.2.2).");
     add("polygamma", &["n", "x"], Order, Some(s::polygamma),
         "The derivative of order `n`, a whole number, of `digamma` at `x` (DLMF 5.15); NaN where n is negative or above 1000.\n\n    polygamma(1, x)");
+    add("gammainc", &["a", "x"], Float, Some(s::gammainc),
+        "The regularized lower incomplete gamma function `P(a, x)` (DLMF 8.2.4), for a and x not negative. It has no gradient in `a`.");
+    add("gammaincc", &["a", "x"], Float, Some(s::gammaincc),
+        "`1 - gammainc(a, x)`, exact where that is small. It has no gradient in `a`.");
+    add("chi2sf", &["x", "k"], Float, Some(s::chi2sf),
+        "The probability that a sum of k squared standard normal numbers exceeds x: `gammaincc(k / 2, x / 2)`. It has no gradient in `k`.");
+    add("beta", &["a", "b"], Float, Some(s::beta), "The beta function `gamma(a) * gamma(b) / gamma(a + b)` (DLMF 5.12.1); NaN at negative integers.");
+    add("betaln", &["a", "b"], Float, Some(s::betaln), "The logarithm of the absolute value of `beta`.");
+    add("betainc", &["a", "b", "x"], Float, Some(s::betainc),
+        "The regularized incomplete beta function `I_x(a, b)` (DLMF 8.17.2), for positive a and b, finite ones up to 1e8, and x in 0 to 1. It has no gradient in `a` and `b`.");
+    add("i0", one, Float, Some(s::i0), "The modified Bessel function of order 0, as `np.i0` (DLMF 10.25.2).");
+    add("i1", one, Float, Some(s::i1), "The modified Bessel function of order 1.");
+    add("iv", &["v", "x"], Order, Some(s::iv), "The modified Bessel function of order `v`, a whole number of at most 100 in magnitude; else NaN.");
+    add("i0e", one, Float, Some(s::i0e), "`exp(-abs(x)) * i0(x)`, which does not overflow; its gradient at 0 is 0.");
+    add("i1e", one, Float, Some(s::i1e), "`exp(-abs(x)) * i1(x)`, which does not overflow.");
+    add("ive", &["v", "x"], Order, Some(s::ive), "`exp(-abs(x)) * iv(v, x)`, which does not overflow.");
+    add("j0", one, Float, Some(s::j0), "The Bessel function of order 0 (DLMF 10.2.2).");
+    add("j1", one, Float, Some(s::j1), "The Bessel function of order 1.");
+    add("jv", &["v", "x"], Order, Some(s::jv), "The Bessel function of order `v`, a whole number of at most 100 in magnitude; else NaN.");
+    add("logit", one, Float, Some(s::logit), "`log(x / (1 - x))`, the inverse of `sigmoid`, exact near 1/2.");
     add("sigmoid", one, Float, Some(s::sigmoid), "The logistic function `1 / (1 + exp(-x))`.");
     add("log_sigmoid", one, Float, Some(s::log_sigmoid), "`log(sigmoid(x))` without cancellation.");
     add("softplus", one, Float, Some(s::softplus), "`log(1 + exp(x))` without overflow.");
     add("log1mexp", one, Float, Some(s::log1mexp), "`log(1 - exp(x))` for negative x without cancellation (Maechler 2012).");
+    add("selu", one, Float, Some(s::selu), "`scale * elu(x, alpha)` with the constants that keep mean 0 and variance 1 (arXiv 1706.02515).");
+    add("softsign", one, Float, Some(s::softsign), "`x / (1 + abs(x))`.");
+    add("hard_sigmoid", one, Float, Some(s::hard_sigmoid), "`clip(0.2 * x + 0.5, 0, 1)`, as Theano's; its gradient at the corners is 0.");
     add("silu", one, Float, Some(s::silu), "`x * sigmoid(x)`.");
 
     add("eq", two, Compare, None, "`x == y`.");
