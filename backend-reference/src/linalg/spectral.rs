@@ -41,7 +41,7 @@ pub fn qr(a: &Matrix, columns: usize) -> (Matrix, Matrix) {
     }
     let mut packed = to_faer(a);
     let block = factor::recommended_block_size::<f64>(m, n);
-    let mut coefficients = Mat::zeros(block, m.min(n));
+    let mut coefficients = Mat::<f64>::zeros(block, m.min(n));
     let mut memory = MemBuffer::new(factor::qr_in_place_scratch::<f64>(m, n, block, Par::Seq, Default::default()));
     factor::qr_in_place(packed.as_mut(), coefficients.as_mut(), Par::Seq, MemStack::new(&mut memory), Default::default());
     let mut r = from_faer(&packed);
@@ -69,8 +69,8 @@ pub fn singular(a: &Matrix, full: bool) -> Result<(Matrix, Vec<f64>, Matrix)> {
     finite(a)?;
     let (m, n) = (a.rows, a.columns);
     let size = m.min(n);
-    let (mut u, mut v) = (Mat::zeros(m, if full { m } else { size }), Mat::zeros(n, if full { n } else { size }));
-    let mut s = Diag::zeros(size);
+    let (mut u, mut v) = (Mat::<f64>::zeros(m, if full { m } else { size }), Mat::<f64>::zeros(n, if full { n } else { size }));
+    let mut s = Diag::<f64>::zeros(size);
     if size == 0 {
         (0..u.ncols()).for_each(|i| u[(i, i)] = 1.0);
         (0..v.ncols()).for_each(|i| v[(i, i)] = 1.0);
@@ -99,7 +99,7 @@ pub fn symmetric(a: &Matrix) -> Result<(Vec<f64>, Matrix)> {
     if n == 0 {
         return Ok((Vec::new(), Matrix::zeros(0, 0)));
     }
-    let (mut vectors, mut values) = (Mat::zeros(n, n), Diag::zeros(n));
+    let (mut vectors, mut values) = (Mat::<f64>::zeros(n, n), Diag::<f64>::zeros(n));
     let scratch = evd::self_adjoint_evd_scratch::<f64>(n, evd::ComputeEigenvectors::Yes, Par::Seq, Default::default());
     let mut memory = MemBuffer::new(scratch);
     let stack = MemStack::new(&mut memory);
