@@ -33,6 +33,7 @@ const BY_FALLBACK: &[(&str, &str)] = &[
     ("cumsum cumprod linear_recurrence", "one step follows from the other"),
     ("argsort searchsorted unique bincount", "compare more than they compute"),
     ("ravel_multi_index unravel_index", "of short lists of places"),
+    ("cholesky solve solve_triangular inv det adjugate slogdet lu qr svd eigh pinv expm", "factorizations of the reference backend"),
 ];
 
 /// Ops that both backends compute by the same function of the core, in microseconds: on few elements.
@@ -133,6 +134,21 @@ fn cases() -> Vec<Case> {
         ("matmul", "transpose(x) @ y", &[&[&[5, 7], &[5, 3]], &[&[33, 65], &[33, 70]]]),
         ("dot", "dot(x, y)", &[&[&[7], &[7]], &[&[2, 3], &[3]]]),
         ("outer", "outer(x, y)", &[&[&[3], &[4]], &[&[0], &[4]]]),
+        ("norm", "norm(x, axis=-1)", &[&[&[7, 5]], &[&[0, 5]]]),
+        ("norm", "norm(x, ord=inf)", &[&[&[7, 5]]]),
+        ("trace", "trace(x, offset=1)", &[&[&[7, 5]], &[&[0, 5]]]),
+        ("matrix_power", "matrix_power(x, 3)", &[&[&[5, 5]], &[&[2, 3, 3]]]),
+        ("kron", "kron(x, y)", &[&[&[2, 3], &[4]], &[&[], &[2, 2]]]),
+        ("block_diag", "block_diag([x, y])", &[&[&[2, 3], &[1, 1]]]),
+        ("multi_dot", "multi_dot([x, y, transpose(x)])", &[&[&[7, 5], &[5, 5]]]),
+        ("vecdot", "vecdot(x, y)", &[&[&[7, 5], &[5]]]),
+        ("matvec", "matvec(x, y)", &[&[&[7, 5], &[5]]]),
+        ("vecmat", "vecmat(x, y)", &[&[&[2, 3], &[2, 3, 4]]]),
+        ("inner", "inner(x, y)", &[&[&[7, 5], &[3, 5]], &[&[], &[3, 5]]]),
+        ("batched_dot", "batched_dot(x, y)", &[&[&[2, 3, 4], &[2, 4]]]),
+        ("einsum", "einsum(\"ij,kj->ki\", x, y)", &[&[&[7, 5], &[3, 5]], &[&[0, 5], &[3, 5]]]),
+        ("einsum", "einsum(\"ij,jk,kl->il\", x, y, x)", &[&[&[5, 5], &[5, 5]]]),
+        ("tensordot", "tensordot(x, y, axes=[[1, 0], [0, 1]])", &[&[&[7, 5], &[5, 7]]]),
         ("cross_entropy", "cross_entropy(x, arange(shape(x)[0]) % shape(x)[1])", &[&[&[7, 5]], &[&[1, 1]]]),
         ("reshape", "reshape(x, [-1, 5])", &[&[&[7, 5]], &[&[0, 5]]]),
         ("reshape", "reshape(transpose(x), [-1])", &[&[&[7, 5]]]),
@@ -240,7 +256,7 @@ fn cpu_agrees_with_the_reference() {
                             } else if found.to_bytes() != again.to_bytes() {
                                 failures.push(format!("{}: the number of threads matters", what()));
                             } else {
-                                let summed = ["sum", "prod", "mean", "logsumexp", "softmax", "log_softmax", "matmul", "dot", "sum_to", "add_at", "tanh", "logaddexp", "region"];
+                                let summed = ["sum", "prod", "mean", "logsumexp", "softmax", "log_softmax", "matmul", "dot", "trace", "matrix_power", "multi_dot", "vecdot", "matvec", "vecmat", "inner", "batched_dot", "norm", "einsum", "tensordot", "sum_to", "add_at", "tanh", "logaddexp", "region"];
                                 let summed = summed.contains(&case.op.as_str());
                                 let exact = EXACT.contains(&case.op.as_str()) || !expected.dtype().is_float();
                                 let most = if exact { 0.0 } else if summed { SUM_ULPS } else { ULPS };

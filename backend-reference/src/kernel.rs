@@ -6,7 +6,7 @@ use arignote_core::ops::Attributes;
 use arignote_core::tensor::{DType, Tensor, Type};
 
 use crate::elementwise::Elementwise;
-use crate::{create, cumulative, elementwise, index, matmul, nn, order, random, reduce, shape};
+use crate::{create, cumulative, elementwise, index, linalg, matmul, nn, order, random, reduce, shape};
 
 /// One application to be computed.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +88,7 @@ pub fn kernel(op: &str) -> Option<Kernel> {
         cumulative::kernel,
         order::kernel,
         matmul::kernel,
+        linalg::kernel,
         shape::kernel,
         index::kernel,
         create::kernel,

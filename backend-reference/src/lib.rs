@@ -11,6 +11,7 @@ pub mod elementwise;
 pub mod execute;
 pub mod index;
 pub mod kernel;
+pub mod linalg;
 pub mod matmul;
 pub mod nn;
 pub mod order;

@@ -297,6 +297,8 @@ impl Printer {
             }
             match param.kind {
                 ParamKind::OperandList => args.push(format!("[{}]", texts.join(", "))),
+                // All that is left by position is theirs, as in `einsum(a, b, subscripts="i,i")`.
+                ParamKind::Operands => args.append(&mut texts),
                 _ if named => args.extend(texts.iter().map(|text| format!("{}={text}", param.name))),
                 _ => args.append(&mut texts),
             }

@@ -220,6 +220,7 @@ fn random_attribute(kind: K, default: Option<&Attribute>, random: &mut Random) -
     match kind {
         K::Bool => (random.below(2) == 0).into(),
         K::Int => whole(random),
+        K::NumberOrStr => of(random, &[Attribute::Int(1), f64::INFINITY.into(), 2.5.into(), "fro".into(), "nuc".into()]),
         K::Float if random.below(2) == 0 => whole(random),
         K::Float => of(random, &[0.1, -0.0, f64::INFINITY, f64::NAN, 1e300, -2.5]).into(),
         K::DType => of(random, &DType::ALL).into(),
@@ -231,7 +232,7 @@ fn random_attribute(kind: K, default: Option<&Attribute>, random: &mut Random) -
         },
         K::Str => match (random.below(3), default) {
             (0, Some(default)) => default.clone(),
-            _ => of(random, &["zero", "error", "tanh", "none", "a\"b\\\n"]).into(),
+            _ => of(random, &["zero", "error", "tanh", "none", "...", "a\"b\\\n"]).into(),
         },
         // Made together with its operands.
         K::Index => Attribute::Index(vec![I::Ellipsis]),

@@ -26,10 +26,12 @@ mod attributes;
 mod composed;
 pub mod create;
 pub mod cumulative;
+pub mod einsum;
 pub mod elementwise;
 pub mod gradient;
 pub mod index;
 mod infer;
+pub mod linalg;
 pub mod matmul;
 pub mod nn;
 pub mod order;
@@ -63,6 +65,8 @@ pub const FAMILIES: &[fn(&mut Registry)] = &[
     statistics::register,
     order::register,
     matmul::register,
+    linalg::register,
+    einsum::register,
     shape::register,
     nn::register,
     index::register,
@@ -127,6 +131,8 @@ pub enum AttributeKind {
     Float,
     /// A string.
     Str,
+    /// A number, which keeps its kind, or a string.
+    NumberOrStr,
     /// A dtype word, or `none`.
     DType,
     /// A whole number, a list of them, or `none`: an axis or axes.

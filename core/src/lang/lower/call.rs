@@ -199,6 +199,7 @@ impl<'a> Lowerer<'a> {
             K::Int => "a whole number",
             K::Float => "a number",
             K::Str => "a string",
+            K::NumberOrStr => "a number or a string",
             K::DType => "a dtype, like `f32`",
             K::Axes => "an axis or a list of axes",
             K::Ints => "a whole number or a list of them",
@@ -210,7 +211,8 @@ impl<'a> Lowerer<'a> {
             (Some(Attribute::Bool(_)), K::Bool) => true,
             (Some(Attribute::Int(_)), K::Int | K::Axes | K::Ints) => true,
             (Some(Attribute::Float(_)), K::Float) => true,
-            (Some(Attribute::Str(_)), K::Str) => true,
+            (Some(Attribute::Str(_)), K::Str | K::NumberOrStr) => true,
+            (Some(Attribute::Int(_) | Attribute::Float(_)), K::NumberOrStr) => true,
             (Some(Attribute::DType(_)), K::DType) => true,
             (Some(list @ Attribute::List(_)), K::Axes | K::Ints) => whole(list),
             // `None` where the default is, or may be, nothing.
