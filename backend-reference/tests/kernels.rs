@@ -242,7 +242,8 @@ fn indexing_refuses() {
     let out = "index 7 is out of range for axis 0 of length 5";
     refuses("index", std::slice::from_ref(&x), items(vec![At(7)]), I64, 0, out);
     refuses("index", &[x.clone(), v(I32, &[0.0, 7.0])], items(vec![Operand(0)]), I64, 1, out);
-    refuses("take", &[x.clone(), s(I64, 7.0)], none().with("axis", 0i64), I64, 0, out);
+    let first = none().with("axis", 0i64).with("mode", "raise");
+    refuses("take", &[x.clone(), s(I64, 7.0)], first, I64, 0, out);
     refuses("index", &[x.clone(), v(Bool, &[1.0])], items(vec![Operand(0)]), I64, 1, "a mask of length 1");
     refuses("index", std::slice::from_ref(&x), items(vec![At(0), At(0)]), I64, 0, "too long");
     refuses("index", std::slice::from_ref(&x), items(vec![slice(None, None, 0)]), I64, 1, "step");
@@ -258,8 +259,10 @@ fn writing_at_places() {
     check("set_at", &[x.clone(), s(I64, 9.0)], items(vec![Ellipsis, At(1)]), t(I64, &[2, 3], &[0.0, 9.0, 2.0, 3.0, 9.0, 5.0]));
     let twice = v(I64, &[0.0, 0.0]);
     check("add_at", &[x.clone(), range(&[2, 1]), twice], items(vec![Operand(0)]), t(I64, &[2, 3], &[1.0, 2.0, 3.0, 3.0, 4.0, 5.0]));
-    check("take", &[x.clone(), t(I64, &[1, 2], &[-1.0, 0.0])], none().with("axis", 1i64), t(I64, &[2, 1, 2], &[2.0, 0.0, 5.0, 3.0]));
-    check("take", &[x, s(I64, 4.0)], none().with("axis", Attribute::None), s(I64, 4.0));
+    let along = |axis: Attribute| none().with("axis", axis).with("mode", "raise");
+    let last_first = t(I64, &[1, 2], &[-1.0, 0.0]);
+    check("take", &[x.clone(), last_first], along(1i64.into()), t(I64, &[2, 1, 2], &[2.0, 0.0, 5.0, 3.0]));
+    check("take", &[x, s(I64, 4.0)], along(Attribute::None), s(I64, 4.0));
     check("one_hot", &[v(I64, &[1.0, 0.0])], none().with("depth", 2i64), t(F32, &[2, 2], &[0.0, 1.0, 1.0, 0.0]));
 }
 

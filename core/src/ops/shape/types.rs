@@ -116,7 +116,7 @@ fn joined(op: &ShapeOp, first: &Operand<'_>, operands: &[Operand<'_>], attribute
         }
         for (at, (dim, known)) in operand.ty.dims.iter().zip(dims.iter_mut()).enumerate() {
             if new == 0 && at == axis {
-                length = length.and_then(|sum| Some(sum + dim.known()?));
+                length = length.and_then(|sum: usize| sum.checked_add(dim.known()?));
             } else if !dim.compatible(known) {
                 return Err(type_error(format!("axis {at}: {known} against {dim}")));
             } else {
