@@ -120,11 +120,14 @@ impl Stack {
     }
 }
 
-/// The shape of two stacks broadcast together, and the number in each for every place of it.
+/// Two stacks broadcast together: their shape, and for every place of it the number of the matrix in each.
+pub type Paired = (Vec<usize>, Vec<(usize, usize)>);
+
+/// Pairs the matrices of two stacks.
 ///
 /// # Errors
 /// If they do not broadcast.
-pub fn pairs(a: &Stack, b: &Stack) -> Result<(Vec<usize>, Vec<(usize, usize)>)> {
+pub fn pairs(a: &Stack, b: &Stack) -> Result<Paired> {
     let batch = broadcast_shapes(&a.batch, &b.batch)?;
     let (first, second) = (broadcast_offsets(&a.batch, &batch)?, broadcast_offsets(&b.batch, &batch)?);
     Ok((batch.to_vec(), first.into_iter().zip(second).collect()))

@@ -77,11 +77,12 @@ fn cotangents_above(
             }
         })?;
         for (operand, cotangent) in node.operands().iter().zip(outgoing) {
-            if let Some(cotangent) = cotangent {
-                if carries(operand, &on_path, &wanted) && !fixed.contains(&operand.key()) {
-                    cotangent.check()?;
-                    add(&mut sums, operand, cotangent);
-                }
+            if let Some(cotangent) = cotangent
+                && carries(operand, &on_path, &wanted)
+                && !fixed.contains(&operand.key())
+            {
+                cotangent.check()?;
+                add(&mut sums, operand, cotangent);
             }
         }
     }

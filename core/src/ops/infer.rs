@@ -74,14 +74,15 @@ pub fn settle_float(types: &[&Type], to_float: bool) -> Vec<Option<DType>> {
     types.iter().map(|ty| (!ty.weak).then(default_float)).collect()
 }
 
-/// Carries out [`Op::settle`]: fills in the attributes, and gives for each operand the op, with its
-/// attributes, to apply to it first, if any. Whoever builds an application does this before [`infer`].
+/// An op and its attributes, to be applied to one operand.
+pub type Applied = (Arc<dyn Op>, Attributes);
+
+/// Carries out [`Op::settle`]: fills in the attributes, and gives for each operand what to apply to it
+/// first, if anything. Whoever builds an application does this before [`infer`].
 ///
 /// # Errors
 /// If the registry has no such op.
-pub fn settle(
-    op: &dyn Op, types: &[&Type], attributes: &mut Attributes,
-) -> Result<Vec<Option<(Arc<dyn Op>, Attributes)>>> {
+pub fn settle(op: &dyn Op, types: &[&Type], attributes: &mut Attributes) -> Result<Vec<Option<Applied>>> {
     let mut casts = op.settle(types, attributes);
     casts.resize(types.len(), None);
     if casts.iter().all(Option::is_none) {

@@ -333,7 +333,8 @@ fn covariance(a: &Arguments<'_>) -> Result<Var> {
 fn correlation(a: &Arguments<'_>) -> Result<Var> {
     let all = covariances(a, 1.0)?;
     if all.ty()?.rank() == 0 {
-        return Ok(&all / &all);
+        let variance = all.clone();
+        return Ok(all / variance);
     }
     let deviations = all.diag(0).sqrt();
     let scaled = all / deviations.expand_dims(1) / deviations.expand_dims(0);

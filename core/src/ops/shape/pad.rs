@@ -103,7 +103,7 @@ fn pad(a: &Arguments<'_>) -> Result<Vec<Var>> {
                 if let Some(value) = a.operands.get(2).map(Var::ty).transpose()?.filter(|value| value.dtype.kind() > ty.dtype.kind()) {
                     return type_error(format!("{} does not fit into {}; `cast` converts", value.dtype, ty.dtype));
                 }
-                sides.joined(|width, side| Ok(sides.filled(&values[side].cast(ty.dtype), width)))?
+                sides.joined(|width, side| sides.filled(&values[side].cast(ty.dtype), width))?
             }
             "edge" | "reflect" | "symmetric" | "wrap" => sides.moved(mode)?,
             "linear_ramp" => sides.ramp(a.attributes.float("end_values")?)?,
@@ -136,10 +136,10 @@ impl Sides<'_> {
     }
 
     /// A value, which broadcasts to x, so often along the axis.
-    fn filled(&self, value: &Var, width: &Var) -> Var {
-        let mut shape = lengths(self.x).unwrap_or_default();
+    fn filled(&self, value: &Var, width: &Var) -> Result<Var> {
+        let mut shape = lengths(self.x)?;
         shape[self.axis] = width.clone();
-        value.broadcast_to_var(&vector(&shape))
+        Ok(value.broadcast_to_var(&vector(&shape)))
     }
 
     /// Elements of x at other places, which all modes are that do not compute anything.
@@ -187,7 +187,7 @@ impl Sides<'_> {
             let share = along.cast(dtype) / width.cast(dtype);
             let values = &end + (float - &end) * share;
             let values = if ty.dtype.is_float() { values } else { values.floor() };
-            Ok(self.filled(&values.cast(ty.dtype), width))
+            self.filled(&values.cast(ty.dtype), width)
         })
     }
 
@@ -206,7 +206,7 @@ impl Sides<'_> {
                 _ if dtype.is_float() => part.reduce_axes("mean", Some(&axes), true),
                 _ => part.cast(DType::F64).reduce_axes("mean", Some(&axes), true).round().cast(dtype),
             };
-            Ok(self.filled(&value, width))
+            self.filled(&value, width)
         })
     }
 }
