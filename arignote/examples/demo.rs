@@ -158,9 +158,10 @@ fn train_model(
     let bar = ProgressBar::new((options.epochs * batches) as u64);
     bar.set_style(ProgressStyle::with_template("  {bar:40} {pos}/{len}  {msg}")?);
     let (mut losses, mut times) = (Vec::new(), Vec::new());
-    let mut random = Random(options.seed);
+    let mut random = fastrand::Rng::with_seed(options.seed);
+    let mut order: Vec<usize> = (0..train.len()).collect();
     for _ in 0..options.epochs {
-        let order = random.permutation(train.len());
+        random.shuffle(&mut order);
         for batch in order.chunks(BATCH) {
             let batch = train.pick(batch)?;
             let start = Instant::now();
@@ -234,28 +235,6 @@ impl Digits {
         let images = rows.iter().flat_map(|&row| &x[row * 64..][..64]).copied().collect();
         let digits = rows.iter().map(|&row| y[row]).collect();
         Ok(Digits { x: Tensor::from_vec(images, &[rows.len(), 64])?, y: Tensor::vector(digits) })
-    }
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014), for the order of the images.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Fisher and Yates' shuffle.
-    fn permutation(&mut self, length: usize) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..length).collect();
-        for last in (1..length).rev() {
-            order.swap(last, (self.next() % (last as u64 + 1)) as usize);
-        }
-        order
     }
 }
 

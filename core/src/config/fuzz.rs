@@ -3,6 +3,7 @@
 //! `ARIGNOTE_FUZZ_SEED=N` runs one seed again; `ARIGNOTE_FUZZ_ROUNDS=N` runs more than the default.
 
 use super::*;
+use fastrand::Rng;
 use std::path::Path;
 
 const FILES: &[&str] = &[
@@ -21,38 +22,17 @@ const PIECES: &[&str] = &[
     "[[[[[[[[[[[[[[[[", "\"\"\"", "'''",
 ];
 
-/// SplitMix64: small, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound.max(1) as u64) as usize
-    }
-
-    fn pick<'a>(&mut self, items: &[&'a str]) -> &'a str {
-        items[self.below(items.len())]
-    }
-}
-
-fn mutate(random: &mut Random, seeds: &[&str]) -> Vec<u8> {
-    let mut bytes = random.pick(seeds).as_bytes().to_vec();
-    for _ in 0..=random.below(6) {
-        let at = random.below(bytes.len() + 1);
-        let end = at + random.below(12).min(bytes.len() - at);
-        match random.below(5) {
+fn mutate(random: &mut Rng, seeds: &[&str]) -> Vec<u8> {
+    let mut bytes = random.choice(seeds).unwrap_or(&"").as_bytes().to_vec();
+    for _ in 0..random.usize(1..=6) {
+        let at = random.usize(..=bytes.len());
+        let end = at + random.usize(..12).min(bytes.len() - at);
+        match random.u8(..5) {
             0 => drop(bytes.drain(at..end)),
-            1 => drop(bytes.splice(at..at, random.pick(PIECES).bytes())),
-            2 => drop(bytes.splice(at..end, random.pick(PIECES).bytes())),
-            3 => drop(bytes.splice(at..at, random.pick(seeds).bytes())),
-            _ if at < bytes.len() => bytes[at] = random.next() as u8,
+            1 => drop(bytes.splice(at..at, random.choice(PIECES).unwrap_or(&"").bytes())),
+            2 => drop(bytes.splice(at..end, random.choice(PIECES).unwrap_or(&"").bytes())),
+            3 => drop(bytes.splice(at..at, random.choice(seeds).unwrap_or(&"").bytes())),
+            _ if at < bytes.len() => bytes[at] = random.u8(..),
             _ => {}
         }
     }
@@ -77,7 +57,7 @@ fn inspect(result: Result<(), ConfigError>, config: &Config) {
 }
 
 fn one_round(seed: u64) {
-    let mut random = Random(seed);
+    let mut random = Rng::with_seed(seed);
     let mut config = Config::default();
     let file = mutate(&mut random, FILES);
     let loaded = config.apply_bytes(Path::new("/p/arignote.toml"), file);

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::tests::Random;
+use fastrand::Rng;
+
+use super::tests::seeded;
 use super::*;
 use crate::error::ErrorKind;
 
@@ -114,7 +116,7 @@ fn check_tokens(before: &str, after: &str) {
 
 #[test]
 fn no_change_of_a_program_makes_a_panic() {
-    let mut random = Random::seeded();
+    let mut random = seeded();
     let programs: Vec<Vec<char>> = corpus().into_iter().map(|(_, text)| text.chars().collect()).collect();
     let pieces = [
         "(", ")", "[", "]", "{", "}", ",", ":", "::", "=", "<-", "=>", "-", "**", "...", "None", "if ", "else ", "scan ",
@@ -125,12 +127,12 @@ fn no_change_of_a_program_makes_a_panic() {
     let (mut parsed, mut lowered) = (0, 0);
     for _ in 0..6000 {
         let mut chars = of(&mut random, &programs).clone();
-        if random.below(4) == 0 {
-            chars.truncate(random.below(chars.len()) + 1);
+        if random.usize(..4) == 0 {
+            chars.truncate(random.usize(..chars.len()) + 1);
         }
-        for _ in 0..1 + random.below(6) {
-            let at = random.below(chars.len());
-            match random.below(6) {
+        for _ in 0..1 + random.usize(..6) {
+            let at = random.usize(..chars.len());
+            match random.usize(..6) {
                 0 => drop(chars.remove(at)),
                 1 | 2 => drop(chars.splice(at..at, of(&mut random, &pieces).chars())),
                 3 => {
@@ -140,12 +142,12 @@ fn no_change_of_a_program_makes_a_panic() {
                 }
                 4 => {
                     let other = of(&mut random, &programs);
-                    let from = random.below(other.len());
-                    let part = &other[from..(from + 1 + random.below(40)).min(other.len())];
+                    let from = random.usize(..other.len());
+                    let part = &other[from..(from + 1 + random.usize(..40)).min(other.len())];
                     drop(chars.splice(at..at, part.iter().copied()));
                 }
                 _ => {
-                    let other = random.below(chars.len());
+                    let other = random.usize(..chars.len());
                     chars.swap(at, other);
                 }
             }
@@ -177,6 +179,6 @@ fn no_change_of_a_program_makes_a_panic() {
     assert!(parsed > 200 && lowered > 50, "{parsed} parsed, {lowered} lowered");
 }
 
-fn of<'a, T>(random: &mut Random, choices: &'a [T]) -> &'a T {
-    &choices[random.below(choices.len())]
+fn of<'a, T>(random: &mut Rng, choices: &'a [T]) -> &'a T {
+    &choices[random.usize(..choices.len())]
 }

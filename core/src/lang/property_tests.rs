@@ -4,26 +4,28 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use fastrand::Rng;
+
 use super::graph_tests::check_round_trip;
-use super::tests::Random;
+use super::tests::seeded;
 use crate::graph::{Constant, FunctionGraph, Location, State, StateValue, Update, Var};
 use crate::ops::{Attribute, AttributeKind as K, Attributes, IndexBound, IndexItem as I, Op, ParamKind as P, registry};
 use crate::tensor::{DType, Dim, Tensor, Type};
 
-fn of<T: Clone>(random: &mut Random, choices: &[T]) -> T {
-    choices[random.below(choices.len())].clone()
+fn of<T: Clone>(random: &mut Rng, choices: &[T]) -> T {
+    choices[random.usize(..choices.len())].clone()
 }
 
-fn random_float(random: &mut Random) -> f64 {
-    let bits = ((random.below(1 << 32) as u64) << 32) | random.below(1 << 32) as u64;
-    match random.below(10) {
+fn random_float(random: &mut Rng) -> f64 {
+    let bits = random.u64(..);
+    match random.usize(..10) {
         0 => f64::INFINITY,
         1 => -0.0,
         2 => f64::NAN,
         // Among them NaNs with payloads and denormals.
         3 => f64::from_bits(bits),
         4 => -f64::INFINITY,
-        5 => random.below(10) as f64 - 5.0,
+        5 => random.usize(..10) as f64 - 5.0,
         _ => f64::from_bits(bits >> 12 | 0x3ff0_0000_0000_0000) - 1.5,
     }
 }
@@ -32,22 +34,22 @@ fn constant(value: Tensor, weak: bool) -> Var {
     Var::constant_at(Constant { value, weak }, Location::caller())
 }
 
-fn random_tensor(random: &mut Random, dtype: DType) -> Tensor {
+fn random_tensor(random: &mut Rng, dtype: DType) -> Tensor {
     let shape: &[usize] = of(random, &[&[][..], &[], &[3], &[2, 3], &[1, 3], &[2, 1], &[6, 5], &[0, 3], &[0]]);
     let elements = (0..shape.iter().product()).map(|_| random_float(random)).collect();
     Tensor::from_vec(elements, shape).unwrap_or_else(|e| panic!("{e}")).cast(dtype)
 }
 
-fn random_constant(random: &mut Random) -> Var {
-    let (float, whole) = (random_float(random), random.below(1 << 40) as i64 - (1 << 39));
-    match random.below(6) {
+fn random_constant(random: &mut Rng) -> Var {
+    let (float, whole) = (random_float(random), random.i64(-(1 << 39)..1 << 39));
+    match random.usize(..6) {
         0 => Var::weak(float),
         1 => Var::weak(of(random, &[whole, 0, 1, -1, i64::MIN, i64::MAX])),
         2 => Var::scalar(of(random, &[u64::MAX, 0, 7])),
-        3 => Var::scalar(f32::from_bits(random.below(1 << 32) as u32)),
+        3 => Var::scalar(f32::from_bits(random.u32(..))),
         _ => {
             let dtype = of(random, &DType::ALL);
-            let weak = random.below(4) == 0;
+            let weak = random.usize(..4) == 0;
             constant(random_tensor(random, dtype), weak)
         }
     }
@@ -61,7 +63,7 @@ struct Pool {
 }
 
 impl Pool {
-    fn new(random: &mut Random) -> Pool {
+    fn new(random: &mut Rng) -> Pool {
         let rows: Dim = of(random, &["n".into(), "?".into(), 2.into(), 2.into()]);
         let columns: Dim = of(random, &["m".into(), "x".into(), "?".into(), 3.into(), 3.into()]);
         let shapes: [Vec<Dim>; 6] = [
@@ -92,20 +94,20 @@ impl Pool {
         Pool { inputs, states, values }
     }
 
-    fn pick(&self, random: &mut Random) -> Var {
-        match random.below(10) {
+    fn pick(&self, random: &mut Rng) -> Var {
+        match random.usize(..10) {
             0 => random_constant(random),
             1 => Var::weak(of(random, &[1.5, -2.0, 3.0])),
             2 => Var::weak(of(random, &[0i64, 1, -3])),
             // Recent values, so that graphs grow deep.
-            3 | 4 => self.values[self.values.len() - 1 - random.below(self.values.len().min(4))].clone(),
+            3 | 4 => self.values[self.values.len() - 1 - random.usize(..self.values.len().min(4))].clone(),
             _ => of(random, &self.values),
         }
     }
 
-    fn sizes(&self, random: &mut Random) -> Var {
+    fn sizes(&self, random: &mut Rng) -> Var {
         let literal = of(random, &[&[2, 3][..], &[3], &[6], &[-1], &[3, -1], &[2, 1, 3], &[], &[2, 3]]);
-        match random.below(6) {
+        match random.usize(..6) {
             0 => Var::apply("shape", &[of(random, &self.values)], Attributes::new()),
             1 => constant(Tensor::vector(literal.to_vec()), true),
             2 => self.pick(random),
@@ -113,12 +115,12 @@ impl Pool {
         }
     }
 
-    fn index(&self, random: &mut Random) -> (Vec<I>, Vec<Var>) {
+    fn index(&self, random: &mut Rng) -> (Vec<I>, Vec<Var>) {
         let mut operands = Vec::new();
         let mut items = Vec::new();
-        for _ in 0..1 + random.below(3) {
-            let at = |random: &mut Random| random.below(5) as i64 - 3;
-            let mut bound = |random: &mut Random| match random.below(3) {
+        for _ in 0..1 + random.usize(..3) {
+            let at = |random: &mut Rng| random.usize(..5) as i64 - 3;
+            let mut bound = |random: &mut Rng| match random.usize(..3) {
                 0 => IndexBound::Open,
                 1 => IndexBound::At(at(random)),
                 _ => {
@@ -126,14 +128,14 @@ impl Pool {
                     IndexBound::Operand(operands.len() - 1)
                 }
             };
-            let item = match random.below(7) {
+            let item = match random.usize(..7) {
                 0 => I::At(at(random)),
                 1 | 2 => I::Slice { start: bound(random), stop: bound(random), step: of(random, &[1, 1, 2, -1, -3]) },
                 3 => I::Ellipsis,
                 4 => I::NewAxis,
                 kind => {
                     let (positions, mask) = (Tensor::vector(vec![1i64, -1]), Tensor::vector(vec![true, false, true]));
-                    operands.push(match (kind, random.below(5)) {
+                    operands.push(match (kind, random.usize(..5)) {
                         (5, _) => of(random, &self.values),
                         (_, 0) => Var::constant(mask),
                         (_, 1) => Var::scalar(0u8),
@@ -149,7 +151,7 @@ impl Pool {
     }
 
     /// An op with random arguments; they need not fit.
-    fn apply(&self, op: &Arc<dyn Op>, random: &mut Random) -> Var {
+    fn apply(&self, op: &Arc<dyn Op>, random: &mut Rng) -> Var {
         let (mut operands, mut more, mut attributes) = (Vec::new(), Vec::new(), Attributes::new());
         let indexes = op.params().iter().any(|param| matches!(param.kind, P::Attribute(K::Index, _)));
         let mut left_out = false;
@@ -157,7 +159,7 @@ impl Pool {
             match &param.kind {
                 P::Operand => operands.push(self.pick(random)),
                 P::OptionalOperand => {
-                    left_out |= random.below(2) == 0;
+                    left_out |= random.bool();
                     if !left_out {
                         operands.push(self.pick(random));
                     }
@@ -166,8 +168,8 @@ impl Pool {
                 P::Operands | P::OperandList => {
                     let first = self.pick(random);
                     operands.push(first.clone());
-                    for _ in 0..random.below(3) {
-                        operands.push(if random.below(2) == 0 { first.clone() } else { self.pick(random) });
+                    for _ in 0..random.usize(..3) {
+                        operands.push(if random.bool() { first.clone() } else { self.pick(random) });
                     }
                 }
                 P::Sizes | P::SpreadSizes => operands.push(self.sizes(random)),
@@ -176,7 +178,7 @@ impl Pool {
                     more = vars;
                     attributes.set(param.name, Attribute::Index(items));
                 }
-                P::Attribute(_, Some(_)) if random.below(2) == 0 => {}
+                P::Attribute(_, Some(_)) if random.bool() => {}
                 P::Attribute(kind, default) => {
                     attributes.set(param.name, random_attribute(*kind, default.as_ref(), random));
                 }
@@ -186,9 +188,9 @@ impl Pool {
         Var::apply_op(op.clone(), &operands, attributes, Location::caller())
     }
 
-    fn function(self, random: &mut Random) -> FunctionGraph {
+    fn function(self, random: &mut Rng) -> FunctionGraph {
         let mut outputs: Vec<(Option<String>, Var)> = Vec::new();
-        for _ in 0..random.below(3) {
+        for _ in 0..random.usize(..3) {
             outputs.push((of(random, &[None, Some("loss".to_owned())]), self.pick(random)));
         }
         outputs.push((None, self.values[self.values.len() - 1].clone()));
@@ -196,8 +198,8 @@ impl Pool {
         let state = of(random, &self.states);
         let fits = |value: &&Var| value.ty().is_ok_and(|ty| ty == state.ty());
         let next = self.values.iter().rfind(fits).cloned().unwrap_or_else(|| Var::state(&state));
-        let default = |var: &Var, random: &mut Random| {
-            let shape = var.ty().ok().and_then(Type::known_shape).filter(|_| random.below(3) == 0);
+        let default = |var: &Var, random: &mut Rng| {
+            let shape = var.ty().ok().and_then(Type::known_shape).filter(|_| random.usize(..3) == 0);
             Some(Tensor::zeros(var.ty().ok()?.dtype, &shape?))
         };
         FunctionGraph {
@@ -215,22 +217,22 @@ fn attribute(name: &str, value: impl Into<Attribute>) -> Attributes {
     Attributes::new().with(name, value)
 }
 
-fn random_attribute(kind: K, default: Option<&Attribute>, random: &mut Random) -> Attribute {
-    let whole = |random: &mut Random| Attribute::Int(random.below(5) as i64 - 2);
+fn random_attribute(kind: K, default: Option<&Attribute>, random: &mut Rng) -> Attribute {
+    let whole = |random: &mut Rng| Attribute::Int(random.usize(..5) as i64 - 2);
     match kind {
-        K::Bool => (random.below(2) == 0).into(),
+        K::Bool => (random.bool()).into(),
         K::Int => whole(random),
         K::NumberOrStr => of(random, &[Attribute::Int(1), f64::INFINITY.into(), 2.5.into(), "fro".into(), "nuc".into()]),
-        K::Float if random.below(2) == 0 => whole(random),
+        K::Float if random.bool() => whole(random),
         K::Float => of(random, &[0.1, -0.0, f64::INFINITY, f64::NAN, 1e300, -2.5]).into(),
         K::DType => of(random, &DType::ALL).into(),
-        K::Axes | K::Ints => match random.below(4) {
+        K::Axes | K::Ints => match random.usize(..4) {
             0 => whole(random),
             1 => default.cloned().unwrap_or_else(|| vec![0i64].into()),
             2 => of(random, &[vec![0i64], vec![1, 0], vec![0, 1], vec![-1], vec![], vec![0, 2, 1]]).into(),
-            _ => Attribute::List((0..random.below(3)).map(|_| whole(random)).collect()),
+            _ => Attribute::List((0..random.usize(..3)).map(|_| whole(random)).collect()),
         },
-        K::Str => match (random.below(3), default) {
+        K::Str => match (random.usize(..3), default) {
             (0, Some(default)) => default.clone(),
             _ => of(random, &["zero", "error", "tanh", "none", "...", "a\"b\\\n"]).into(),
         },
@@ -241,15 +243,15 @@ fn random_attribute(kind: K, default: Option<&Attribute>, random: &mut Random) -
 
 #[test]
 fn random_graphs_of_every_op_survive_printing() {
-    let mut random = Random::seeded();
+    let mut random = seeded();
     let ops: Vec<Arc<dyn Op>> = registry().iter().filter(|op| !op.name().contains("::")).cloned().collect();
     let mut unseen: BTreeSet<&str> = ops.iter().map(|op| op.name()).collect();
     for round in 0..10 * ops.len() {
         let mut pool = Pool::new(&mut random);
-        for turn in 0..1 + random.below(20) {
+        for turn in 0..1 + random.usize(..20) {
             let (op, attempts) = match turn {
                 0 => (&ops[round % ops.len()], 500),
-                _ => (&ops[random.below(ops.len())], 20),
+                _ => (&ops[random.usize(..ops.len())], 20),
             };
             for _ in 0..attempts {
                 let made = pool.apply(op, &mut random);

@@ -1,5 +1,7 @@
 //! Tests of the parser and the formatter.
 
+use fastrand::Rng;
+
 use super::*;
 
 /// Writes an expression with all its parentheses, the way that tests compare trees.
@@ -212,25 +214,13 @@ fn a_million_statements_parse() {
     assert!(start.elapsed().as_secs() < 20);
 }
 
-/// SplitMix64: enough for mutations, and the seed reproduces a failure.
-pub(super) struct Random(pub u64);
-
-impl Random {
-    pub fn seeded() -> Random {
-        let seed = std::env::var("ARIGNOTE_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| {
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64)
-        });
-        println!("reproduce with ARIGNOTE_SEED={seed}");
-        Random(seed)
-    }
-
-    pub fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % n.max(1) as u64) as usize
-    }
+/// A seed that is given by `ARIGNOTE_SEED`, or by the time; it is printed.
+pub(super) fn seeded() -> Rng {
+    let seed = std::env::var("ARIGNOTE_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| {
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64)
+    });
+    println!("reproduce with ARIGNOTE_SEED={seed}");
+    Rng::with_seed(seed)
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Operands, shapes and attributes to try a rule with.
 
+use fastrand::Rng;
+
 use crate::error::Result;
 use crate::graph::{Constant, Graph, Location, ValueId};
 use crate::ops::{Attribute, AttributeKind};
@@ -7,25 +9,6 @@ use crate::rewrite::matcher::{self, Bindings};
 use crate::rewrite::pattern::{AttributePattern, Pattern, Rule};
 use crate::rewrite::predicates::Argument;
 use crate::tensor::{DType, Shape, Tensor, Type};
-
-/// A small generator (splitmix64) so that every check is repeatable.
-pub struct Random(pub u64);
-
-impl Random {
-    /// The next 64 bits.
-    pub fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number from 0 to below 1.
-    pub fn unit(&mut self) -> f64 {
-        (self.bits() >> 11) as f64 / (1u64 << 53) as f64
-    }
-}
 
 const SPECIAL: &[f64] = &[
     0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 3.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1e-3, -1e-3, 1e-9,
@@ -50,14 +33,14 @@ impl Range {
 }
 
 /// A number of a floating-point dtype.
-fn float(random: &mut Random, dtype: DType, range: Range, at: usize) -> f64 {
+fn float(random: &mut Rng, dtype: DType, range: Range, at: usize) -> f64 {
     let double = dtype == DType::F64;
     let (largest, normal, subnormal, epsilon) = match double {
         true => (f64::MAX, f64::MIN_POSITIVE, 5e-324, f64::EPSILON),
         false => (f32::MAX.into(), f32::MIN_POSITIVE.into(), 1e-45, f32::EPSILON.into()),
     };
-    let sign = if random.bits().is_multiple_of(2) { 1.0 } else { -1.0 };
-    let unit = random.unit();
+    let sign = if random.bool() { 1.0 } else { -1.0 };
+    let unit = random.f64();
     // Where exponentials leave the normal numbers, and where they leave all numbers.
     let edge = if double { 680.0 + 80.0 * unit } else { 80.0 + 30.0 * unit };
     let near_one = 1.0 + sign * 2f64.powf(-unit * if double { 52.0 } else { 23.0 });
@@ -67,27 +50,27 @@ fn float(random: &mut Random, dtype: DType, range: Range, at: usize) -> f64 {
         Range::Tame => 4,
         Range::Wide => 7,
     };
-    match random.bits() % kinds {
+    match random.u8(..kinds) {
         0 => near_one,
         1 => sign * unit * 1e-3,
         2 | 3 => sign * unit * 4.0,
         4 => sign * (8.0 + 32.0 * unit),
         5 => sign * edge,
         6 => sign * unit * edge,
-        7 => sign * [largest, normal, subnormal, epsilon][(random.bits() % 4) as usize],
+        7 => sign * [largest, normal, subnormal, epsilon][random.usize(..4)],
         8 => sign * normal * unit,
         9 => sign * 2f64.powf(unit) / normal,
-        10 => SPECIAL[(random.bits() % SPECIAL.len() as u64) as usize],
+        10 => SPECIAL[random.usize(..SPECIAL.len())],
         11 => sign * 10f64.powf(unit * if double { 600.0 } else { 74.0 } - if double { 300.0 } else { 37.0 }),
         _ => sign * unit * 10.0,
     }
 }
 
-fn integer(random: &mut Random) -> i64 {
-    match random.bits() % 8 {
+fn integer(random: &mut Rng) -> i64 {
+    match random.u8(..8) {
         0 => i64::from(i32::MIN),
         1 => i64::from(i32::MAX),
-        _ => (random.bits() % 21) as i64 - 10,
+        _ => random.i64(-10..=10),
     }
 }
 
@@ -212,7 +195,7 @@ fn first_pattern() -> crate::rewrite::pattern::PatternId {
 }
 
 /// Arguments for a setup.
-pub fn arguments(setup: &Setup, range: Range, random: &mut Random) -> Result<Vec<Tensor>> {
+pub fn arguments(setup: &Setup, range: Range, random: &mut Rng) -> Result<Vec<Tensor>> {
     setup
         .dtypes
         .iter()
@@ -222,7 +205,7 @@ pub fn arguments(setup: &Setup, range: Range, random: &mut Random) -> Result<Vec
             let count: usize = shape.iter().product();
             let elements: Vec<f64> = (0..count)
                 .map(|at| match dtype {
-                    DType::Bool => (random.bits() % 2) as f64,
+                    DType::Bool => random.u8(..2).into(),
                     DType::I32 => integer(random) as f64,
                     // The first variable meets every special value, others at other places.
                     _ if number == 0 && count >= 64 => float(random, dtype, range, at),

@@ -20,9 +20,9 @@ pub mod interval;
 pub mod precise;
 
 use astro_float::BigFloat;
+use fastrand::Rng;
 
 use self::generate::{Range, Setup};
-pub use self::generate::Random;
 use self::interval::Bits;
 use self::precise::{Exact, Format, Oracle};
 use super::engine::Engine;
@@ -113,7 +113,7 @@ pub fn check_rule(rule: &Rule, evaluate: EvaluateWith<'_>) -> Verdict {
     let must_improve = rule.has_tag("stabilize") && !rule.has_tag("real");
     let mut verdict = Verdict { rule: rule.name.clone(), must_improve, ..Verdict::default() };
     let variables = rule.variables.len();
-    let mut random = Random(0x5eed);
+    let mut random = Rng::with_seed(0x5eed);
     for float in [DType::F32, DType::F64] {
         for dtypes in generate::dtypes(variables, float) {
             // Mixtures only where it applies to nothing else.
@@ -141,7 +141,7 @@ pub fn check_rule(rule: &Rule, evaluate: EvaluateWith<'_>) -> Verdict {
 
 /// Whether the rule applied.
 fn check_setup(
-    rule: &Rule, setup: &Setup, evaluate: EvaluateWith<'_>, random: &mut Random, verdict: &mut Verdict,
+    rule: &Rule, setup: &Setup, evaluate: EvaluateWith<'_>, random: &mut Rng, verdict: &mut Verdict,
 ) -> bool {
     let Ok(left) = generate::left_side(rule, setup) else { return false };
     let mut right = left.clone();
@@ -162,7 +162,7 @@ fn check_setup(
 }
 
 fn compare(
-    rule: &Rule, setup: &Setup, left: &Graph, right: &Graph, evaluate: EvaluateWith<'_>, random: &mut Random,
+    rule: &Rule, setup: &Setup, left: &Graph, right: &Graph, evaluate: EvaluateWith<'_>, random: &mut Rng,
     verdict: &mut Verdict,
 ) -> Result<()> {
     right.verify()?;

@@ -1,6 +1,7 @@
 //! Constant folding, and plans of what is written over what: against an interpreter that really does
 //! write over its buffers.
 
+use fastrand::Rng;
 use rustc_hash::FxHashMap;
 
 use super::inplace::{Statements, usual_views};
@@ -9,7 +10,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, Location, NodeId, NodeKind, StatementNote, ValueId};
 use crate::lang::{self, Source};
 use crate::ops::registry;
-use crate::rewrite::harness::Random;
 use crate::tensor::{DType, Tensor, Type};
 
 fn graph(text: &str) -> Graph {
@@ -66,15 +66,15 @@ fn run(graph: &Graph, order: &[NodeId], notes: &[StatementNote], leaf: &dyn Fn(N
     (outputs, leaves.into_iter().map(|(id, place)| (id, buffers[place])).collect())
 }
 
-fn random_graph(random: &mut Random) -> Graph {
+fn random_graph(random: &mut Rng) -> Graph {
     let mut graph = Graph::new();
     let mut values: Vec<ValueId> = (0..3)
         .map(|number| graph.add_input(["a", "b", "c"][number], Type::of_shape(DType::F64, &[]), Location::unknown()))
         .collect();
-    for _ in 0..3 + random.bits() % 12 {
-        let mut pick = || values[random.bits() as usize % values.len()];
+    for _ in 0..random.usize(3..15) {
+        let mut pick = || values[random.usize(..values.len())];
         let (first, second) = (pick(), pick());
-        let (op, operands) = match random.bits() % 5 {
+        let (op, operands) = match random.u8(..5) {
             0 => ("add", vec![first, second]),
             1 => ("sub", vec![first, second]),
             2 => ("mul", vec![first, second]),
@@ -85,7 +85,7 @@ fn random_graph(random: &mut Random) -> Graph {
         let id = graph.apply(op, &operands, Default::default(), Location::unknown()).expect("well-typed");
         values.push(id.output(0));
     }
-    let outputs = (0..1 + random.bits() % 3).map(|_| values[values.len() - 1 - random.bits() as usize % 3]).collect();
+    let outputs = (0..random.usize(1..4)).map(|_| values[values.len() - 1 - random.usize(..3)]).collect();
     graph.set_outputs(outputs);
     graph
 }
@@ -94,9 +94,9 @@ fn random_graph(random: &mut Random) -> Graph {
 fn plans_change_no_result_and_nothing_that_was_not_given() {
     let mut overwrites = 0;
     for seed in 0..400 {
-        let mut random = Random(seed);
+        let mut random = Rng::with_seed(seed);
         let graph = random_graph(&mut random);
-        let given = random.bits();
+        let given = random.u64(..);
         let order = order(&graph);
         let allowed = |id: NodeId| match graph.node(id).op_name() {
             "stop_gradient" => vec![],
