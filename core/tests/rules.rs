@@ -40,6 +40,7 @@ fn verdict(text: &str) -> Verdict {
 /// digits where there is neither.
 const EXCEPTIONS: &[(&str, &str)] = &[
     ("log_of_prod_abs", "where logarithms cancel, their sum is off by a rounding of the largest"),
+    ("log_of_prod_square", "where logarithms cancel, their sum is off by a rounding of the largest"),
     ("log_of_abs_prod", "where logarithms cancel, their sum is off by a rounding of the largest"),
 ];
 
