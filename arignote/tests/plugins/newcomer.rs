@@ -48,18 +48,13 @@ fn the_page_is_enough_to_write_one() {
     std::fs::copy(libraries::root().join("Cargo.lock"), mine.join("Cargo.lock")).unwrap();
     std::fs::write(mine.join("src/lib.rs"), &blocks(&page, "rust")[0]).unwrap();
 
-    // As the page says, but with the dependencies as the workspace's own builds made them already.
+    // As the page says, but in the workspace's profile, so that dependencies are those of its own builds.
+    let workspace = std::fs::read_to_string(libraries::root().join("Cargo.toml")).unwrap();
+    let profile = home.path().join("profile.toml");
+    std::fs::write(&profile, &workspace[workspace.find("[profile.dev]").unwrap()..]).unwrap();
     let build = words(&indented(&page, "cargo build"));
     let mut build: Vec<&str> = build.iter().map(String::as_str).filter(|word| *word != "--release").collect();
-    build.push("--offline");
-    for setting in [
-        "profile.dev.debug=false",
-        "profile.dev.package.\"*\".opt-level=2",
-        "profile.dev.package.arignote-core.opt-level=0",
-        "profile.dev.build-override.opt-level=0",
-    ] {
-        build.extend(["--config", setting]);
-    }
+    build.extend(["--offline", "--config", profile.to_str().unwrap()]);
     libraries::cargo(&build, &mine, &[]);
 
     std::fs::create_dir_all(mine.join("target/release")).unwrap();
