@@ -23,6 +23,7 @@ macro_rules! described {
 }
 
 mod attributes;
+pub mod control;
 pub mod create;
 pub mod elementwise;
 pub mod index;
@@ -38,6 +39,7 @@ mod symbolic;
 
 pub use attributes::{Attribute, Attributes, IndexBound, IndexItem, normalize_axis};
 pub use elementwise::where_;
+pub use shape::concatenate;
 pub use symbolic::{grad, jvp, vjp};
 pub use infer::{Inferred, Operand, ShapeOperand, broadcast_operands, complete_attributes, infer, promote_operands, settle, settle_float};
 pub use registry::{Registry, registry, registry_mut};
@@ -58,6 +60,7 @@ pub const FAMILIES: &[fn(&mut Registry)] = &[
     index::register,
     create::register,
     random::register,
+    control::register,
     symbolic::register,
 ];
 
@@ -124,6 +127,8 @@ pub enum AttributeKind {
     Ints,
     /// The items of an index expression, which have their own syntax.
     Index,
+    /// A graph inside the node; `scan` and `if` have their own syntax.
+    Body,
 }
 
 /// An operation.
