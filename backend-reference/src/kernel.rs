@@ -6,7 +6,7 @@ use arignote_core::ops::Attributes;
 use arignote_core::tensor::{DType, Tensor, Type};
 
 use crate::elementwise::Elementwise;
-use crate::{create, cumulative, elementwise, index, linalg, matmul, nn, order, random, reduce, shape};
+use crate::{control, create, cumulative, elementwise, index, linalg, matmul, nn, order, random, reduce, shape};
 
 /// One application to be computed.
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +94,7 @@ pub fn kernel(op: &str) -> Option<Kernel> {
         create::kernel,
         nn::kernel,
         random::kernel,
+        control::kernel,
     ];
     elementwise::function(op)
         .map(Kernel::Elementwise)

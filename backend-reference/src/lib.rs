@@ -4,6 +4,7 @@
 //!
 //! An op's kernel stands in the file of its family, under its name; [`kernel::kernel`] finds it.
 
+pub mod control;
 pub mod create;
 pub mod cumulative;
 pub mod device;

@@ -79,7 +79,7 @@ fn disconnected(cost: &Var, target: &Var) -> Error {
 }
 
 /// A derivative with the dtype and shape of the value that it belongs to; `None` is zero.
-fn fitted(found: Option<Var>, like: &Var) -> Result<Var> {
+pub(super) fn fitted(found: Option<Var>, like: &Var) -> Result<Var> {
     let wanted = like.ty()?;
     let Some(found) = found else { return Ok(like.zeros_like()) };
     let ty = found.ty()?.clone();

@@ -2,6 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
+use super::control;
 use super::reverse::above;
 use crate::error::Result;
 use crate::graph::{NodeKind, Var, topological_order_above};
@@ -36,6 +37,9 @@ fn tangents_above(outputs: &[Var], directions: &[(Var, Var)], floor: &[Var]) -> 
         }
         let results = var.siblings();
         let outgoing = node.location().stand_in(|| {
+            if attributes.bodies().next().is_some() {
+                return control::forward(op.name(), node.operands(), attributes, &incoming);
+            }
             if !op.has_decomposition() {
                 return op.jvp(&Jvp { operands: node.operands(), results: &results, tangents: &incoming, attributes });
             }

@@ -4,6 +4,7 @@
 //! stabilizes the graph first, so that what is differentiated is as stable as what is computed.
 
 mod check;
+mod control;
 mod expand;
 mod forward;
 mod mask;

@@ -4,7 +4,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::error::Result;
 use super::mask::Cotangent;
-use super::path;
+use super::{control, path};
 use crate::graph::{NodeKind, Var, topological_order_above};
 use crate::ops::Vjp;
 
@@ -62,7 +62,9 @@ fn cotangents_above(
             }
             let incoming: Vec<Option<Var>> =
                 incoming.iter().map(|cotangent| cotangent.map(Cotangent::settled)).collect();
-            let outgoing = if op.has_decomposition() {
+            let outgoing = if attributes.bodies().next().is_some() {
+                control::backward(op.name(), node.operands(), &results, attributes, &incoming)
+            } else if op.has_decomposition() {
                 through_decomposition(&**op, node.operands(), attributes, &incoming)
             } else {
                 op.vjp(&Vjp { operands: node.operands(), results: &results, cotangents: &incoming, attributes })

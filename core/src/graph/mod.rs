@@ -3,6 +3,7 @@
 //!
 //! Nothing here knows any op by name; what an op means is asked through [`Op`](crate::ops::Op).
 
+mod body;
 mod expand;
 mod expression;
 mod location;
@@ -14,6 +15,7 @@ mod structure;
 mod traverse;
 mod var;
 
+pub use body::Body;
 pub use expand::expand_nodes;
 pub use expression::{FunctionGraph, Update};
 pub use location::Location;

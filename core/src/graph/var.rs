@@ -28,6 +28,9 @@ pub struct Node {
     location: Location,
 }
 
+/// The number of the next node.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
 /// The kinds of nodes.
 #[derive(Clone, Debug)]
 pub enum NodeKind {
@@ -82,6 +85,16 @@ impl Var {
         Var::leaf(NodeKind::Input(name.into()), Ok(vec![ty.into()]), location)
     }
 
+    /// As [`Var::input_at`], with what is known of the contents.
+    pub(crate) fn input_known(name: &str, inferred: Inferred, location: Location) -> Var {
+        Var::leaf(NodeKind::Input(name.into()), Ok(vec![inferred]), location)
+    }
+
+    /// A number such that every node built from now on has that one or a greater.
+    pub fn next_id() -> u64 {
+        NEXT.load(Ordering::Relaxed)
+    }
+
     /// As [`Var::state`], built at a given place.
     pub fn state_at(state: &State, location: Location) -> Var {
         Var::leaf(NodeKind::State(state.clone()), Ok(vec![state.ty().clone().into()]), location)
@@ -128,7 +141,6 @@ impl Var {
     fn from_node(
         kind: NodeKind, operands: Vec<Var>, results: Result<Vec<Inferred>>, location: Location,
     ) -> Var {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         Var { node: Arc::new(Node { id, kind, operands, results, location }), output: 0 }
     }

@@ -281,6 +281,8 @@ pub struct Scan {
     pub sequences: Vec<(Name, ExprId)>,
     /// The number of steps, where it is given.
     pub steps: Option<ExprId>,
+    /// Whether the final states are results too, before what is yielded: `final = true`.
+    pub finals: bool,
     /// The statements of one step.
     pub body: Vec<Stmt>,
 }

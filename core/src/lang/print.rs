@@ -10,6 +10,7 @@ use super::lexer::{is_reserved, quote};
 use super::lower::{binary_op_name, unary_op_name};
 use crate::error::Result;
 use crate::graph::{Constant, FunctionGraph, Graph, NodeKind, State, StateValue, Var, topological_order};
+use crate::ops::control::{ScanLayout, branches};
 use crate::ops::{Attribute, AttributeKind, Attributes, IndexBound, IndexItem, Op, Param, ParamKind, registry};
 use crate::tensor::{DType, Dim, Tensor, Type};
 
@@ -74,6 +75,10 @@ struct Printer {
     /// shift the values' names.
     next: usize,
     renamed: usize,
+    /// How many bodies stand around the statements being written.
+    depth: usize,
+    /// The values named inside of bodies, to be forgotten at their ends.
+    inner: Vec<(u64, u32)>,
 }
 
 impl Printer {
@@ -175,25 +180,129 @@ impl Printer {
                     continue;
                 }
                 NodeKind::Apply(op, attributes) => {
-                    let expr = self.apply(&**op, attributes, var.node().operands());
-                    let mut targets = Vec::new();
-                    for sibling in &siblings {
-                        let name = loop {
-                            let name = format!("v{}", self.next);
-                            self.next += 1;
-                            if !self.taken.contains(&name) {
-                                break name;
-                            }
-                        };
-                        self.names.insert(sibling.key(), name.clone());
-                        targets.push(name);
+                    let expr = match attributes.bodies().next() {
+                        Some(_) => self.control(op.name(), attributes, var.node().operands())?,
+                        None => self.apply(&**op, attributes, var.node().operands()),
+                    };
+                    let targets: Vec<String> = siblings.iter().map(|sibling| self.named(sibling)).collect();
+                    let indent = self.indent();
+                    let _ = writeln!(self.text, "{indent}{} = {expr}", targets.join(", "));
+                    if self.depth == 0 {
+                        self.statements.push(siblings[0].clone());
                     }
-                    let _ = writeln!(self.text, "    {} = {expr}", targets.join(", "));
-                    self.statements.push(siblings[0].clone());
                 }
             }
         }
         Ok(())
+    }
+
+    fn indent(&self) -> String {
+        "    ".repeat(self.depth + 1)
+    }
+
+    /// A new numbered name for a value.
+    fn named(&mut self, var: &Var) -> String {
+        let name = loop {
+            let name = format!("v{}", self.next);
+            self.next += 1;
+            if !self.taken.contains(&name) {
+                break name;
+            }
+        };
+        self.call(var, name.clone());
+        name
+    }
+
+    fn call(&mut self, var: &Var, name: String) {
+        self.names.insert(var.key(), name);
+        if self.depth > 0 {
+            self.inner.push(var.key());
+        }
+    }
+
+    /// An op with bodies, up to its last `}`.
+    fn control(&mut self, op: &str, attributes: &Attributes, operands: &[Var]) -> Result<String> {
+        if op == "if" {
+            let [then, otherwise] = branches(attributes)?;
+            let (condition, captured) = operands.split_at(1);
+            let condition = self.operand(&condition[0]);
+            let mut parts = Vec::new();
+            for body in [then, otherwise] {
+                parts.push(self.body(|printer| {
+                    printer.captured(body.inputs(), captured);
+                    printer.values(body.outputs())?;
+                    let results: Vec<String> = body.outputs().iter().map(|output| printer.operand(output)).collect();
+                    let indent = printer.indent();
+                    let _ = writeln!(printer.text, "{indent}{}", results.join(", "));
+                    Ok(())
+                })?);
+            }
+            return Ok(format!("if {condition} {} else {}", parts[0], parts[1]));
+        }
+        let layout = ScanLayout::of(attributes)?;
+        let (counted, rest) = operands.split_at(usize::from(layout.counted));
+        let (sequences, rest) = rest.split_at(layout.sequences);
+        let (inits, captured) = rest.split_at(layout.states);
+        let body = layout.body.clone();
+        let (rows, inputs) = body.inputs().split_at(layout.sequences);
+        let (states, inputs) = inputs.split_at(layout.states);
+        let mut head = Vec::new();
+        let text = self.body(|printer| {
+            for (row, sequence) in rows.iter().zip(sequences) {
+                let sequence = printer.operand(sequence);
+                head.push(format!("{} in {sequence}", printer.named(row)));
+            }
+            for steps in counted {
+                head.push(format!("steps = {}", printer.operand(steps)));
+            }
+            if layout.states > 0 && layout.yields() > 0 {
+                head.push("final = true".to_owned());
+            }
+            let indent = printer.indent();
+            let mut names = Vec::new();
+            for (state, init) in states.iter().zip(inits) {
+                let init = printer.operand(init);
+                let name = printer.named(state);
+                let _ = writeln!(printer.text, "{indent}state {name}: {} = {init}", type_text(state.ty()?));
+                names.push(name);
+            }
+            printer.captured(inputs, captured);
+            printer.values(body.outputs())?;
+            let mut outputs = body.outputs().iter().map(|output| printer.operand(output)).collect::<Vec<_>>().into_iter();
+            for name in names {
+                let _ = writeln!(printer.text, "{indent}{name} <- {}", outputs.next().unwrap_or_default());
+            }
+            let yields: Vec<String> = outputs.by_ref().take(layout.yields()).collect();
+            if !yields.is_empty() {
+                let _ = writeln!(printer.text, "{indent}yield {}", yields.join(", "));
+            }
+            for until in outputs {
+                let _ = writeln!(printer.text, "{indent}until {until}");
+            }
+            Ok(())
+        })?;
+        Ok(format!("scan ({}) {text}", head.join(", ")))
+    }
+
+    /// The names of what a body reads: those that the values have outside.
+    fn captured(&mut self, inputs: &[Var], values: &[Var]) {
+        for (input, value) in inputs.iter().zip(values) {
+            let name = self.operand(value);
+            self.call(input, name);
+        }
+    }
+
+    /// `{ ... }` around what `write` writes; the names that it binds end with it.
+    fn body(&mut self, write: impl FnOnce(&mut Printer) -> Result<()>) -> Result<String> {
+        let (text, mark) = (std::mem::take(&mut self.text), self.inner.len());
+        self.depth += 1;
+        let written = write(self);
+        self.depth -= 1;
+        for key in self.inner.split_off(mark) {
+            self.names.remove(&key);
+        }
+        let inside = std::mem::replace(&mut self.text, text);
+        written.map(|()| format!("{{\n{inside}{}}}", self.indent()))
     }
 
     fn operand(&mut self, var: &Var) -> String {

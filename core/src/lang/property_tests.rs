@@ -238,13 +238,17 @@ fn random_attribute(kind: K, default: Option<&Attribute>, random: &mut Rng) -> A
         },
         // Made together with its operands.
         K::Index => Attribute::Index(vec![I::Ellipsis]),
+        K::Body => Attribute::None,
     }
 }
 
 #[test]
 fn random_graphs_of_every_op_survive_printing() {
     let mut random = seeded();
-    let ops: Vec<Arc<dyn Op>> = registry().iter().filter(|op| !op.name().contains("::")).cloned().collect();
+    // Loops and branches hold graphs of their own; `graph_tests` prints those.
+    let has_body = |op: &dyn Op| op.params().iter().any(|param| matches!(param.kind, P::Attribute(K::Body, _)));
+    let wanted = |op: &&Arc<dyn Op>| !op.name().contains("::") && !has_body(&***op);
+    let ops: Vec<Arc<dyn Op>> = registry().iter().filter(wanted).cloned().collect();
     let mut unseen: BTreeSet<&str> = ops.iter().map(|op| op.name()).collect();
     for round in 0..10 * ops.len() {
         let mut pool = Pool::new(&mut random);

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::graph::Body;
 use crate::tensor::DType;
 
 /// The value of one attribute. Floats compare and hash by their bits.
@@ -19,6 +21,7 @@ pub enum Attribute {
     DType(DType),
     List(Vec<Attribute>),
     Index(Vec<IndexItem>),
+    Body(Arc<Body>),
 }
 
 /// One item of an index expression `x[1:, i, ..., None]`.
@@ -67,6 +70,7 @@ impl PartialEq for Attribute {
             (DType(a), DType(b)) => a == b,
             (List(a), List(b)) => a == b,
             (Index(a), Index(b)) => a == b,
+            (Body(a), Body(b)) => Arc::ptr_eq(a, b) || a == b,
             _ => false,
         }
     }
@@ -86,6 +90,7 @@ impl Hash for Attribute {
             Attribute::DType(value) => value.hash(state),
             Attribute::List(value) => value.hash(state),
             Attribute::Index(value) => value.hash(state),
+            Attribute::Body(value) => value.hash(state),
         }
     }
 }
@@ -119,6 +124,7 @@ impl fmt::Display for Attribute {
                 }
                 Ok(())
             }
+            Attribute::Body(body) => write!(f, "{body:?}"),
         }
     }
 }
@@ -139,6 +145,11 @@ fn write_index_item(f: &mut fmt::Formatter<'_>, item: &IndexItem) -> fmt::Result
     }
 }
 
+impl From<Body> for Attribute {
+    fn from(value: Body) -> Attribute {
+        Attribute::Body(Arc::new(value))
+    }
+}
 impl From<bool> for Attribute {
     fn from(value: bool) -> Attribute {
         Attribute::Bool(value)
@@ -303,6 +314,23 @@ impl Attributes {
     /// If it is out of range.
     pub fn axis(&self, name: &str, rank: usize) -> Result<usize> {
         normalize_axis(self.int(name)?, rank)
+    }
+
+    /// A body.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn body(&self, name: &str) -> Result<&Arc<Body>> {
+        match self.get(name) {
+            Some(Attribute::Body(body)) => Ok(body),
+            other => Err(wrong(name, "a body", other)),
+        }
+    }
+
+    /// All bodies, each with its name.
+    pub fn bodies(&self) -> impl Iterator<Item = (&str, &Arc<Body>)> {
+        self.iter().filter_map(|(name, value)| match value {
+            Attribute::Body(body) => Some((name, body)),
+            _ => None,
+        })
     }
 
     /// The items of an index expression.

@@ -24,6 +24,7 @@ macro_rules! described {
 
 mod attributes;
 mod composed;
+pub mod control;
 pub mod create;
 pub mod cumulative;
 pub mod einsum;
@@ -73,6 +74,7 @@ pub const FAMILIES: &[fn(&mut Registry)] = &[
     create::register,
     random::register,
     gradient::register,
+    control::register,
     symbolic::register,
 ];
 
@@ -141,6 +143,8 @@ pub enum AttributeKind {
     Ints,
     /// The items of an index expression, which have their own syntax.
     Index,
+    /// A graph inside the node; `scan` and `if` have their own syntax.
+    Body,
 }
 
 /// An operation.

@@ -132,6 +132,8 @@ pub(super) fn attribute_out(value: &Attribute) -> abi::Attribute {
         Attribute::DType(value) => worded(K::DTYPE, value.name()),
         Attribute::List(values) => composed(K::LIST, list(values, attribute_out)),
         Attribute::Index(items) => composed(K::INDEX, list(items, index_out)),
+        // For a device's answer only; in a program a body stands in the text.
+        Attribute::Body(body) => worded(K::STR, &format!("{body:?}")),
     }
 }
 

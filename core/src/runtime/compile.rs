@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use super::placement::{self, Group, Place};
 use crate::autodiff;
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{FunctionGraph, Graph, Location, NodeId, NodeKind, State, ValueId, Var};
+use crate::graph::{Body, FunctionGraph, Graph, Location, NodeId, NodeKind, State, ValueId, Var};
 use crate::plugin::{CompileOptions, Executable, Program, StatementNote};
 use crate::rewrite::shapes::same_shape;
 use crate::rewrite::{Firing, Phase};
@@ -156,12 +156,23 @@ impl Compiled {
     }
 }
 
-/// Stabilizes, expands gradients (innermost first, stabilizing in between) and rewrites.
+/// Stabilizes, expands gradients and rewrites; in bodies as outside.
 fn optimize(session: &Session, inputs: &[Var], outputs: &[Var], firings: &mut Vec<Firing>) -> Result<Graph> {
+    let mut graph = expanded(session, inputs, outputs, firings)?;
+    session.rewrite(&mut graph, &[Phase::Canonicalize, Phase::Stabilize, Phase::Specialize], firings)?;
+    let mut graph = in_bodies(graph, &mut |inputs, outputs| optimize(session, inputs, outputs, firings))?;
+    graph.compact();
+    Ok(graph)
+}
+
+/// Stabilizes and expands gradients, innermost first, stabilizing in between. A body is expanded before
+/// what stands around it is differentiated.
+fn expanded(session: &Session, inputs: &[Var], outputs: &[Var], firings: &mut Vec<Firing>) -> Result<Graph> {
     let protected = autodiff::protect_targets(outputs)?;
     let mut graph = Graph::from_vars(inputs, &protected)?;
     loop {
         session.rewrite(&mut graph, &[Phase::Canonicalize, Phase::Stabilize], firings)?;
+        graph = in_bodies(graph, &mut |inputs, outputs| expanded(session, inputs, outputs, firings))?;
         let symbolic = |graph: &Graph| {
             graph.topological_order().iter().any(|&id| graph.node(id).apply().is_some_and(|(op, _)| op.is_symbolic()))
         };
@@ -170,10 +181,27 @@ fn optimize(session: &Session, inputs: &[Var], outputs: &[Var], firings: &mut Ve
         }
         graph = autodiff::expand_symbolic(&graph)?;
     }
-    let mut graph = autodiff::remove_barriers(graph)?;
-    session.rewrite(&mut graph, &[Phase::Canonicalize, Phase::Stabilize, Phase::Specialize], firings)?;
-    graph.compact();
-    Ok(graph)
+    autodiff::remove_barriers(graph)
+}
+
+/// The graph with other bodies: what `rewrite` makes of each one's inputs and outputs.
+fn in_bodies(graph: Graph, rewrite: &mut dyn FnMut(&[Var], &[Var]) -> Result<Graph>) -> Result<Graph> {
+    let order = graph.topological_order();
+    let has_body = |id: &NodeId| graph.node(*id).apply().is_some_and(|(_, attributes)| attributes.bodies().next().is_some());
+    let nodes: Vec<NodeId> = order.into_iter().filter(has_body).collect();
+    if nodes.is_empty() {
+        return Ok(graph);
+    }
+    crate::graph::expand_nodes(&graph, &nodes, |op, operands, attributes| {
+        let mut renewed = attributes.clone();
+        for (name, body) in attributes.bodies() {
+            let (inputs, outputs) = rewrite(body.inputs(), body.outputs())?.to_vars()?;
+            renewed.set(name, Body::new(inputs, outputs)?);
+        }
+        let var = Var::apply_op(op.clone(), operands, renewed, Location::caller());
+        var.ty()?;
+        Ok(var.siblings())
+    })
 }
 
 /// Replaces ops that no device runs by their decompositions, where they have one.

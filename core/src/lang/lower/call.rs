@@ -204,6 +204,7 @@ impl<'a> Lowerer<'a> {
             K::Axes => "an axis or a list of axes",
             K::Ints => "a whole number or a list of them",
             K::Index => "an index",
+            K::Body => "a body",
         };
         let attribute = to_attribute(value);
         let fits = match (&attribute, kind) {

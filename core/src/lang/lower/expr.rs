@@ -64,6 +64,8 @@ fn parts(expr: &Expr) -> Vec<ExprId> {
             }
             parts
         }
+        ExprKind::Scan(scan) => scan.sequences.iter().map(|(_, value)| *value).chain(scan.steps).collect(),
+        ExprKind::If(choice) => vec![choice.cond],
         _ => Vec::new(),
     }
 }
@@ -136,8 +138,19 @@ impl<'a> Lowerer<'a> {
             }
             ExprKind::Imaginary(_) => return Err(self.unsupported(span, "complex numbers are not supported yet")),
             ExprKind::AttrVar(_) => return Err(self.error(span, "`$` variables stand only in rules")),
-            ExprKind::Scan(_) => return Err(self.unsupported(span, "`scan` is not supported yet")),
-            ExprKind::If(_) => return Err(self.unsupported(span, "`if` is not supported yet")),
+            ExprKind::Scan(scan) => {
+                self.bodies += 1;
+                let value = self.scan(expr, scan, parts, operands, scope);
+                self.bodies -= 1;
+                value?
+            }
+            ExprKind::If(choice) => {
+                let condition = operands.pop().ok_or_else(|| self.error(span, "no condition"))?;
+                self.bodies += 1;
+                let value = self.choice(expr, choice, condition, scope);
+                self.bodies -= 1;
+                value?
+            }
         })
     }
 

@@ -1,6 +1,7 @@
 //! Syntax tree to graph.
 
 mod call;
+mod control;
 mod expr;
 mod value;
 
@@ -93,16 +94,19 @@ struct Lowerer<'a> {
     /// The names of the states of the whole graph: a file of states goes by them.
     state_names: HashSet<String>,
     statements: usize,
+    /// How many scans and branches stand around what is being lowered.
+    bodies: usize,
 }
 
 /// The names of one function.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Scope<'a> {
     names: FxHashMap<&'a str, Bound<'a>>,
     /// Dim names of parameters: which value, which axis.
     dims: FxHashMap<&'a str, (Var, usize)>,
 }
 
+#[derive(Clone)]
 struct Bound<'a> {
     value: Value<'a>,
     span: Span,
@@ -122,6 +126,7 @@ impl<'a> Lowerer<'a> {
             called_updates: Vec::new(),
             state_names: HashSet::new(),
             statements: 0,
+            bodies: 0,
         };
         for function in file.functions() {
             if let Some(first) = lowerer.functions.insert(file.name(function.name), function) {
@@ -286,6 +291,9 @@ impl<'a> Lowerer<'a> {
         if graph.outputs.is_empty() {
             return Err(self.error(span, format!("`{name}` has no `return`, so this call has no value")));
         }
+        if self.bodies > 0 && !graph.states.is_empty() {
+            return Err(self.stateless(name, span));
+        }
         self.called_states.append(&mut graph.states);
         self.called_updates.append(&mut graph.updates);
         Ok(graph.outputs.into_iter().map(|(_, var)| var).collect())
@@ -377,10 +385,7 @@ impl<'a> Lowerer<'a> {
     ) -> Result<()> {
         let mut returned = false;
         for stmt in &function.body {
-            self.statements += 1;
-            if self.statements > MAX_STATEMENTS {
-                return Err(self.error(stmt.span, format!("more than {MAX_STATEMENTS} statements after inlining")));
-            }
+            self.count(stmt.span)?;
             if returned {
                 return Err(self.error(stmt.span, "nothing stands after `return`"));
             }
@@ -416,6 +421,15 @@ impl<'a> Lowerer<'a> {
         Ok(())
     }
 
+    /// Counts one more statement.
+    fn count(&mut self, span: Span) -> Result<()> {
+        self.statements += 1;
+        if self.statements > MAX_STATEMENTS {
+            return Err(self.error(span, format!("more than {MAX_STATEMENTS} statements after inlining")));
+        }
+        Ok(())
+    }
+
     fn assign(
         &mut self, scope: &mut Scope<'a>, targets: &'a [Name], value: Value<'a>, span: Span,
     ) -> Result<Vec<Var>> {
@@ -439,9 +453,8 @@ impl<'a> Lowerer<'a> {
         Ok(vars)
     }
 
-    fn state(
-        &mut self, scope: &mut Scope<'a>, graph: &mut FunctionGraph, name: Name, ty: &ast::Type, init: ExprId,
-    ) -> Result<()> {
+    /// The declared type of a state.
+    fn state_type(&self, scope: &Scope<'a>, ty: &ast::Type) -> Result<Type> {
         let mut ty = self.ty(ty)?;
         if self.calls.len() > 1 {
             // A dim name of a called function may mean something else in the caller.
@@ -453,6 +466,13 @@ impl<'a> Lowerer<'a> {
                 };
             }
         }
+        Ok(ty)
+    }
+
+    fn state(
+        &mut self, scope: &mut Scope<'a>, graph: &mut FunctionGraph, name: Name, ty: &ast::Type, init: ExprId,
+    ) -> Result<()> {
+        let ty = self.state_type(scope, ty)?;
         let span = self.file.expr(init).span;
         let value = self.eval(init, scope)?;
         let var = self.var(value, span)?;

@@ -191,7 +191,7 @@ impl Parser {
     fn scan(&mut self) -> Result<ExprId> {
         let start = self.next().span;
         let open = self.expect("(")?.span;
-        let (mut sequences, mut steps) = (Vec::new(), None);
+        let (mut sequences, mut steps, mut finals) = (Vec::new(), None, false);
         self.list(")", |p| {
             if p.is_word("steps") && p.peek(1) == Tok::Punct("=") {
                 if steps.is_some() {
@@ -199,6 +199,14 @@ impl Parser {
                 }
                 p.at += 2;
                 steps = Some(p.expr()?);
+                return Ok(());
+            }
+            if p.is_word("final") && p.peek(1) == Tok::Punct("=") {
+                p.at += 2;
+                finals = p.is_word("true");
+                if !p.eat_word("true") && !p.eat_word("false") {
+                    return Err(p.expected("`true` or `false`"));
+                }
                 return Ok(());
             }
             let name = p.new_name("`x_t in x` or `steps = n`")?;
@@ -212,7 +220,7 @@ impl Parser {
             return Err(self.source.error(open, "a scan has a sequence, as in `x_t in x`, or `steps = n`"));
         }
         let body = self.body(Place::Scan)?.0;
-        let scan = Scan { sequences, steps, body };
+        let scan = Scan { sequences, steps, finals, body };
         Ok(self.push(ExprKind::Scan(Box::new(scan)), start.to(self.last_span())))
     }
 

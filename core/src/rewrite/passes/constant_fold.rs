@@ -74,6 +74,8 @@ fn frontier(graph: &Graph) -> Vec<ValueId> {
         let is = match view.kind {
             NodeKind::Constant(_) => true,
             NodeKind::Input(_) | NodeKind::State(_) => false,
+            // How long a loop runs is not known before it has.
+            NodeKind::Apply(_, attributes) if attributes.bodies().next().is_some() => false,
             NodeKind::Apply(op, _) => {
                 let small = |ty: &crate::tensor::Type| {
                     ty.known_shape().is_some_and(|shape| {

@@ -1,0 +1,343 @@
+//! Derivatives of loops and branches, by differentiating their bodies.
+//!
+//! Reverse mode through `scan` is a `scan` over the reversed sequences and the reversed history of the
+//! states: each of its steps carries the cotangents of the states one step back, adds up those of what the
+//! body captures, and yields those of the sequences' rows. Forward mode carries the tangents of the states
+//! beside the states. Both are built from the same leaves as the body itself, so that they are closed
+//! graphs like it, and can be differentiated again.
+//!
+//! The derivative of an `if` is an `if` with the same condition.
+
+use rustc_hash::FxHashSet;
+
+use super::{cotangents, expand::fitted, tangents};
+use crate::error::Result;
+use crate::graph::{Body, Location, Var, inputs_of};
+use crate::ops::control::{ScanLayout, branches};
+use crate::ops::shape::concatenate;
+use crate::ops::{Attribute, Attributes, IndexBound, IndexItem, no_gradient};
+use crate::tensor::Type;
+
+/// As [`Op::vjp`](crate::ops::Op::vjp), for an op with bodies.
+///
+/// # Errors
+/// If an op in a body has no gradient.
+pub(super) fn backward(
+    op: &str, operands: &[Var], results: &[Var], attributes: &Attributes, incoming: &[Option<Var>],
+) -> Result<Vec<Option<Var>>> {
+    match op {
+        "scan" => scan_backward(operands, results, attributes, incoming),
+        "if" => if_backward(operands, attributes, incoming),
+        other => Err(no_gradient(other)),
+    }
+}
+
+/// As [`Op::jvp`](crate::ops::Op::jvp), for an op with bodies.
+///
+/// # Errors
+/// If an op in a body has no derivative.
+pub(super) fn forward(
+    op: &str, operands: &[Var], attributes: &Attributes, incoming: &[Option<Var>],
+) -> Result<Vec<Option<Var>>> {
+    match op {
+        "scan" => scan_forward(operands, attributes, incoming),
+        "if" => if_forward(operands, attributes, incoming),
+        other => Err(no_gradient(other)),
+    }
+}
+
+fn is_float(var: &Var) -> bool {
+    var.ty().is_ok_and(|ty| ty.dtype.is_float())
+}
+
+/// An input for the derivative of a value.
+fn leaf(of: &Var) -> Result<Var> {
+    let ty = of.ty()?;
+    Ok(Var::input_at("d", Type::new(ty.dtype, ty.dims.clone()), Location::caller()))
+}
+
+/// Zeros like a value, with a dtype of their own.
+fn zeros(like: &Var) -> Result<Var> {
+    let zeros = like.zeros_like();
+    Ok(if zeros.ty()?.weak { zeros.cast(like.ty()?.dtype) } else { zeros })
+}
+
+/// A derivative with the type of what it belongs to.
+fn derivative(found: Option<Var>, like: &Var) -> Result<Var> {
+    match found {
+        Some(found) => fitted(Some(found), like),
+        None => zeros(like),
+    }
+}
+
+fn apply(op: &str, operands: &[Var], attributes: Attributes) -> Result<Vec<Var>> {
+    let var = Var::apply_at(op, operands, attributes, Location::caller());
+    var.ty()?;
+    Ok(var.siblings())
+}
+
+/// `values[start:stop]`, one of which is `at`.
+fn rows(values: &Var, at: &Var, up_to: bool) -> Var {
+    let (start, stop) = match up_to {
+        true => (IndexBound::Open, IndexBound::Operand(0)),
+        false => (IndexBound::Operand(0), IndexBound::Open),
+    };
+    let items = vec![IndexItem::Slice { start, stop, step: 1 }];
+    Var::apply("index", &[values.clone(), at.clone()], Attributes::new().with("index", Attribute::Index(items)))
+}
+
+/// Of a scan's operands the sequences, and what the body captures.
+fn parts<'a>(layout: &ScanLayout, operands: &'a [Var]) -> (&'a [Var], &'a [Var]) {
+    let (sequences, rest) = operands[usize::from(layout.counted)..].split_at(layout.sequences);
+    (sequences, &rest[layout.states..])
+}
+
+fn scan_backward(
+    operands: &[Var], results: &[Var], attributes: &Attributes, incoming: &[Option<Var>],
+) -> Result<Vec<Option<Var>>> {
+    let layout = ScanLayout::of(attributes)?;
+    let (rows_of, captured) = parts(&layout, operands);
+    let (states, sequences) = (layout.states, layout.sequences);
+    let (inputs, outputs) = (layout.body.inputs(), layout.body.outputs());
+    let leaves = outputs[..states + layout.yields()].iter().map(leaf).collect::<Result<Vec<_>>>()?;
+    // A state whose next value matters matters itself if the next value depends on it.
+    let mut active: Vec<bool> = (0..results.len()).map(|at| incoming[at].is_some() && is_float(&outputs[at])).collect();
+    let found = loop {
+        let wanted = (0..results.len()).filter(|&at| active[at]);
+        let roots: Vec<(Var, Var)> = wanted.map(|at| (outputs[at].clone(), leaves[at].clone())).collect();
+        let mut found = cotangents(&roots, inputs)?;
+        for (found, input) in found.iter_mut().zip(inputs) {
+            if !is_float(input) {
+                *found = None;
+            }
+        }
+        let before = active.clone();
+        for state in 0..states {
+            active[state] |= found[sequences + state].is_some();
+        }
+        if active == before {
+            break found;
+        }
+    };
+    let carried: Vec<usize> = (0..states).filter(|&state| active[state]).collect();
+    let summed: Vec<usize> = (sequences + states..inputs.len()).filter(|&at| found[at].is_some()).collect();
+    let spread: Vec<usize> = (0..sequences).filter(|&at| found[at].is_some()).collect();
+    let totals = summed.iter().map(|&at| leaf(&inputs[at])).collect::<Result<Vec<_>>>()?;
+    let mut steps = Vec::new();
+    for &state in &carried {
+        steps.push(derivative(found[sequences + state].clone(), &inputs[sequences + state])?);
+    }
+    for (&at, total) in summed.iter().zip(&totals) {
+        steps.push(total + &derivative(found[at].clone(), &inputs[at])?);
+    }
+    for &at in &spread {
+        steps.push(derivative(found[at].clone(), &inputs[at])?);
+    }
+    // Only what the step backwards reads is kept of the way forwards.
+    let read: FxHashSet<(u64, u32)> = inputs_of(&steps).iter().map(Var::key).collect();
+    let kept: Vec<usize> = (0..states).filter(|&state| read.contains(&inputs[sequences + state].key())).collect();
+    let (history, done) = history(&layout, operands, results, &kept)?;
+    let cut = |values: &Var| done.as_ref().map_or_else(|| values.clone(), |done| rows(values, done, true));
+    let mut over: Vec<(Var, Var)> = Vec::new();
+    for (at, values) in rows_of.iter().enumerate().filter(|(at, _)| read.contains(&inputs[*at].key())) {
+        over.push((inputs[at].clone(), cut(values).flip(0)));
+    }
+    for (&state, values) in kept.iter().zip(&history) {
+        over.push((inputs[sequences + state].clone(), values.flip(0)));
+    }
+    for at in (states..results.len()).filter(|&at| active[at]) {
+        if let Some(cotangent) = &incoming[at] {
+            over.push((leaves[at].clone(), derivative(Some(cotangent.clone()), &results[at])?.flip(0)));
+        }
+    }
+    let counted = if over.is_empty() { Some(step_count(&layout, operands, done.as_ref())) } else { None };
+    let mut carry: Vec<(Var, Var)> = Vec::new();
+    for &state in &carried {
+        carry.push((leaves[state].clone(), derivative(incoming[state].clone(), &results[state])?));
+    }
+    for (&at, total) in summed.iter().zip(&totals) {
+        carry.push((total.clone(), zeros(&captured[at - sequences - states])?));
+    }
+    let captured = inputs[sequences + states..].iter().zip(captured);
+    let captured: Vec<(Var, Var)> =
+        captured.filter(|(input, _)| read.contains(&input.key())).map(|(a, b)| (a.clone(), b.clone())).collect();
+    if carry.is_empty() && spread.is_empty() {
+        return Ok(vec![None; operands.len()]);
+    }
+    let (sequence_count, state_count) = (over.len(), carry.len());
+    let (leaves, values): (Vec<Var>, Vec<Var>) = over.into_iter().chain(carry).chain(captured).unzip();
+    let backwards = ScanLayout {
+        body: Body::new(leaves, steps)?.into(), counted: counted.is_some(), sequences: sequence_count, states: state_count,
+        until: false,
+    };
+    let values: Vec<Var> = counted.into_iter().chain(values).collect();
+    let mut found = apply("scan", &values, backwards.attributes())?.into_iter();
+    let mut all: Vec<Option<Var>> = vec![None; operands.len()];
+    let offset = usize::from(layout.counted);
+    for &state in &carried {
+        all[offset + sequences + state] = found.next();
+    }
+    for &at in &summed {
+        all[offset + at] = found.next();
+    }
+    for &at in &spread {
+        let slopes = found.next().map(|slopes| slopes.flip(0));
+        // The rows that the loop did not come to.
+        all[offset + at] = match (slopes, &done) {
+            (Some(slopes), Some(done)) => {
+                Some(concatenate(&[slopes, zeros(&rows(&rows_of[at], done, false))?], 0))
+            }
+            (slopes, _) => slopes,
+        };
+    }
+    Ok(all)
+}
+
+/// The values of some states at the start of each step; and, of a loop that may end early, how many steps
+/// it took.
+fn history(
+    layout: &ScanLayout, operands: &[Var], results: &[Var], kept: &[usize],
+) -> Result<(Vec<Var>, Option<Var>)> {
+    let body = &layout.body;
+    let first = layout.states + layout.yields();
+    // A loop that yields nothing tells by its history how long it was.
+    let count = layout.until && layout.yields() == 0 && kept.is_empty();
+    let kept: &[usize] = if count { &[0] } else { kept };
+    let mut all = results.to_vec();
+    if !kept.is_empty() {
+        let mut outputs = body.outputs().to_vec();
+        for (number, &state) in kept.iter().enumerate() {
+            outputs.insert(first + number, body.inputs()[layout.sequences + state].clone());
+        }
+        let longer = ScanLayout { body: Body::new(body.inputs().to_vec(), outputs)?.into(), ..layout.clone() };
+        all = apply("scan", operands, longer.attributes())?;
+    }
+    let done = layout.until.then(|| length(&all[layout.states]));
+    let history = if count { Vec::new() } else { all.split_off(first) };
+    Ok((history, done))
+}
+
+/// The number of rows of a value.
+fn length(values: &Var) -> Var {
+    let first = Attributes::new().with("index", Attribute::Index(vec![IndexItem::At(0)]));
+    Var::apply("index", &[values.shape()], first)
+}
+
+fn step_count(layout: &ScanLayout, operands: &[Var], done: Option<&Var>) -> Var {
+    match (done, layout.counted) {
+        (Some(done), _) => done.clone(),
+        (None, true) => operands[0].clone(),
+        (None, false) => length(&operands[0]),
+    }
+}
+
+fn scan_forward(operands: &[Var], attributes: &Attributes, incoming: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
+    let layout = ScanLayout::of(attributes)?;
+    let (states, sequences) = (layout.states, layout.sequences);
+    let (inputs, outputs) = (layout.body.inputs(), layout.body.outputs());
+    let offset = usize::from(layout.counted);
+    let given = &operands[offset..];
+    let incoming = &incoming[offset..];
+    let mut active: Vec<bool> = incoming.iter().zip(inputs).map(|(tangent, input)| tangent.is_some() && is_float(input)).collect();
+    let leaves = inputs.iter().map(leaf).collect::<Result<Vec<_>>>()?;
+    let found = loop {
+        let moving = (0..inputs.len()).filter(|&at| active[at]);
+        let directions: Vec<(Var, Var)> = moving.map(|at| (inputs[at].clone(), leaves[at].clone())).collect();
+        let found = tangents(&outputs[..states + layout.yields()], &directions)?;
+        let before = active.clone();
+        for state in 0..states {
+            active[sequences + state] |= found[state].is_some();
+        }
+        if active == before {
+            break found;
+        }
+    };
+    let mut next = outputs[..states].to_vec();
+    let moving: Vec<usize> = (0..states).filter(|&state| active[sequences + state]).collect();
+    for &state in &moving {
+        next.push(derivative(found[state].clone(), &outputs[state])?);
+    }
+    let yields: Vec<usize> = (states..found.len()).filter(|&at| found[at].is_some()).collect();
+    for &at in &yields {
+        next.push(derivative(found[at].clone(), &outputs[at])?);
+    }
+    next.extend(outputs[states + layout.yields()..].iter().cloned());
+    let (mut own, mut values) = (Vec::new(), Vec::new());
+    let mut counts = Vec::new();
+    for range in [0..sequences, sequences..sequences + states, sequences + states..inputs.len()] {
+        own.extend_from_slice(&inputs[range.clone()]);
+        values.extend_from_slice(&given[range.clone()]);
+        for at in range.filter(|&at| active[at]) {
+            own.push(leaves[at].clone());
+            values.push(derivative(incoming[at].clone(), &given[at])?);
+        }
+        counts.push(own.len());
+    }
+    if moving.is_empty() && yields.is_empty() {
+        return Ok(vec![None; states + layout.yields()]);
+    }
+    let forwards = ScanLayout {
+        body: Body::new(own, next)?.into(), sequences: counts[0], states: counts[1] - counts[0], ..layout.clone()
+    };
+    let values: Vec<Var> = operands[..offset].iter().cloned().chain(values).collect();
+    let mut results = apply("scan", &values, forwards.attributes())?.into_iter().skip(states);
+    let mut all = vec![None; states + layout.yields()];
+    for at in moving.into_iter().chain(yields) {
+        all[at] = results.next();
+    }
+    Ok(all)
+}
+
+/// An `if` whose branches read `more` values, and give what `derive` finds for their inputs or outputs;
+/// `None` where it finds nothing in either branch.
+fn derived(
+    operands: &[Var], attributes: &Attributes, more: &[Var],
+    derive: impl Fn(&Body, &[Var]) -> Result<(Vec<Var>, Vec<Option<Var>>)>,
+) -> Result<Vec<Option<Var>>> {
+    let leaves = more.iter().map(leaf).collect::<Result<Vec<_>>>()?;
+    let [then, otherwise] = branches(attributes)?;
+    let both = [derive(then, &leaves)?, derive(otherwise, &leaves)?];
+    let wanted: Vec<usize> =
+        (0..both[0].1.len()).filter(|&at| both.iter().any(|(_, found)| found[at].is_some())).collect();
+    let mut all = vec![None; both[0].1.len()];
+    if wanted.is_empty() {
+        return Ok(all);
+    }
+    let mut derivatives = Attributes::new();
+    for ((name, body), (like, found)) in [("then", then), ("otherwise", otherwise)].into_iter().zip(both) {
+        let outputs = wanted.iter().map(|&at| derivative(found[at].clone(), &like[at])).collect::<Result<_>>()?;
+        let inputs = body.inputs().iter().chain(&leaves).cloned().collect();
+        derivatives.set(name, Body::new(inputs, outputs)?);
+    }
+    let values: Vec<Var> = operands.iter().chain(more).cloned().collect();
+    for (at, value) in wanted.into_iter().zip(apply("if", &values, derivatives)?) {
+        all[at] = Some(value);
+    }
+    Ok(all)
+}
+
+fn if_backward(operands: &[Var], attributes: &Attributes, incoming: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
+    let more: Vec<Var> = incoming.iter().flatten().cloned().collect();
+    let found = derived(operands, attributes, &more, |body, leaves| {
+        let outputs = body.outputs().iter().zip(incoming).filter(|(_, cotangent)| cotangent.is_some());
+        let roots: Vec<(Var, Var)> = outputs.map(|(output, _)| output.clone()).zip(leaves.iter().cloned()).collect();
+        let mut found = cotangents(&roots, body.inputs())?;
+        for (found, input) in found.iter_mut().zip(body.inputs()) {
+            if !is_float(input) {
+                *found = None;
+            }
+        }
+        Ok((body.inputs().to_vec(), found))
+    })?;
+    Ok(std::iter::once(None).chain(found).collect())
+}
+
+fn if_forward(operands: &[Var], attributes: &Attributes, incoming: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
+    let moving: Vec<usize> = (1..operands.len()).filter(|&at| incoming[at].is_some() && is_float(&operands[at])).collect();
+    let more: Vec<Var> = moving.iter().filter_map(|&at| incoming[at].clone()).collect();
+    derived(operands, attributes, &more, |body, leaves| {
+        let inputs = moving.iter().map(|&at| body.inputs()[at - 1].clone());
+        let directions: Vec<(Var, Var)> = inputs.zip(leaves.iter().cloned()).collect();
+        Ok((body.outputs().to_vec(), tangents(body.outputs(), &directions)?))
+    })
+}

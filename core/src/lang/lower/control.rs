@@ -1,0 +1,165 @@
+//! `scan` and `if`: statements that become a graph inside a node.
+//!
+//! Values of the surrounding function are used as they are while a body is built; closing the body then
+//! finds them, as they are older than it.
+
+use super::value::Value;
+use super::{Lowerer, Scope};
+use crate::error::{Error, Result};
+use crate::graph::Var;
+use crate::lang::ast::{Block, Expr, ExprId, If, Scan, Stmt, StmtKind};
+use crate::lang::source::Span;
+use crate::ops::control::{ScanParts, build_if, build_scan, no_next, row};
+use crate::tensor::Type;
+
+impl<'a> Lowerer<'a> {
+    /// A `scan` of these operands: the sequences and, if it is given, the number of steps.
+    pub(super) fn scan(
+        &mut self, expr: &Expr, scan: &'a Scan, parts: &[ExprId], operands: Vec<Value<'a>>, outer: &Scope<'a>,
+    ) -> Result<Value<'a>> {
+        let mut given = Vec::new();
+        for (value, part) in operands.into_iter().zip(parts) {
+            given.push(self.var(value, self.file.expr(*part).span)?);
+        }
+        let steps = scan.steps.and_then(|_| given.pop());
+        let location = self.location(expr.span);
+        let mut operands = given;
+        // Initial values are computed once, before the loop, and see what is outside of it.
+        let mut states: Vec<(&str, Type)> = Vec::new();
+        for stmt in &scan.body {
+            let StmtKind::State { name, ty, init } = &stmt.kind else { continue };
+            let ty = self.state_type(outer, ty)?;
+            let span = self.file.expr(*init).span;
+            let value = self.eval(*init, outer)?;
+            let text = self.file.name(*name);
+            operands.push(self.fit(self.var(value, span)?, &ty, span, &format!("the state `{text}`"))?);
+            states.push((text, ty));
+        }
+        let since = Var::next_id();
+        let mut scope = outer.clone();
+        let mut params = Vec::new();
+        for ((name, value), sequence) in scan.sequences.iter().zip(&operands) {
+            let span = self.file.expr(*value).span;
+            let param = row(self.file.name(*name), sequence, &self.location(span)).map_err(|e| self.pointed(e, span))?;
+            self.bind(&mut scope, *name, Value::Vars(vec![param.clone()]), None)?;
+            params.push(param);
+        }
+        let declared = scan.body.iter().filter_map(|stmt| match &stmt.kind {
+            StmtKind::State { name, .. } => Some(*name),
+            _ => None,
+        });
+        for (name, (text, ty)) in declared.zip(&states) {
+            let param = Var::input_at(text, ty.clone(), self.location(name.span));
+            self.bind(&mut scope, name, Value::Vars(vec![param.clone()]), None)?;
+            params.push(param);
+        }
+        let body = self.steps(scan, &mut scope, &states)?;
+        let mut next = Vec::new();
+        for ((text, _), value) in states.iter().zip(body.next) {
+            next.push(value.ok_or_else(|| self.pointed(no_next(text), expr.span))?);
+        }
+        let counts = (states.len(), body.yields.len());
+        let parts = ScanParts {
+            steps, operands, params, sequences: scan.sequences.len(), next, yields: body.yields, until: body.until, since,
+        };
+        let mut results = build_scan(parts, &location).map_err(|error| self.pointed(error, expr.span))?;
+        if counts.1 > 0 && !scan.finals {
+            results.drain(..counts.0);
+        }
+        Ok(Value::Vars(results))
+    }
+
+    /// The statements of one step.
+    fn steps(&mut self, scan: &'a Scan, scope: &mut Scope<'a>, states: &[(&str, Type)]) -> Result<Step> {
+        let mut step = Step { next: vec![None; states.len()], ..Step::default() };
+        let mut yielded = false;
+        for stmt in &scan.body {
+            match &stmt.kind {
+                StmtKind::State { .. } => {}
+                StmtKind::Update { name, value } => {
+                    let text = self.file.name(*name);
+                    let Some(at) = states.iter().position(|(state, _)| *state == text) else {
+                        let error = self.error(name.span, format!("the scan has no state `{text}`"));
+                        return Err(error.note("a scan updates its own states only; yield a value to use it outside"));
+                    };
+                    let span = self.file.expr(*value).span;
+                    let value = self.eval(*value, scope)?;
+                    let var = self.fit(self.var(value, span)?, &states[at].1, span, &format!("the state `{text}`"))?;
+                    if step.next[at].replace(var).is_some() {
+                        return Err(self.error(name.span, format!("`{text}` is updated already")));
+                    }
+                }
+                StmtKind::Yield(values) => {
+                    if std::mem::replace(&mut yielded, true) {
+                        return Err(self.error(stmt.span, "`yield` comes once in a scan").note("`yield a, b` yields several values"));
+                    }
+                    step.yields = self.all(values, scope)?;
+                }
+                StmtKind::Until(condition) => {
+                    if step.until.is_some() {
+                        return Err(self.error(stmt.span, "`until` comes once in a scan"));
+                    }
+                    let span = self.file.expr(*condition).span;
+                    let value = self.eval(*condition, scope)?;
+                    step.until = Some(self.var(value, span)?);
+                }
+                _ => self.inner(stmt, scope)?,
+            }
+        }
+        Ok(step)
+    }
+
+    /// An `if` of a condition.
+    pub(super) fn choice(
+        &mut self, expr: &Expr, choice: &'a If, condition: Value<'a>, outer: &Scope<'a>,
+    ) -> Result<Value<'a>> {
+        let condition = self.var(condition, self.file.expr(choice.cond).span)?;
+        let since = Var::next_id();
+        let then = self.branch(&choice.then, outer)?;
+        let otherwise = self.branch(&choice.otherwise, outer)?;
+        let built = build_if(&condition, &then, &otherwise, since, &self.location(expr.span));
+        built.map(Value::Vars).map_err(|error| self.pointed(error, expr.span))
+    }
+
+    fn branch(&mut self, block: &'a Block, outer: &Scope<'a>) -> Result<Vec<Var>> {
+        let mut scope = outer.clone();
+        for stmt in &block.stmts {
+            self.inner(stmt, &mut scope)?;
+        }
+        self.all(&block.results, &scope)
+    }
+
+    /// A statement that binds names.
+    fn inner(&mut self, stmt: &'a Stmt, scope: &mut Scope<'a>) -> Result<()> {
+        let StmtKind::Assign { targets, value } = &stmt.kind else {
+            return Err(self.error(stmt.span, "only assignments stand here"));
+        };
+        self.count(stmt.span)?;
+        let span = self.file.expr(*value).span;
+        let value = self.eval(*value, scope)?;
+        self.assign(scope, targets, value, span).map(drop)
+    }
+
+    fn all(&mut self, values: &[ExprId], scope: &Scope<'a>) -> Result<Vec<Var>> {
+        let mut vars = Vec::new();
+        for id in values {
+            let value = self.eval(*id, scope)?;
+            vars.extend(self.vars(value, self.file.expr(*id).span)?);
+        }
+        Ok(vars)
+    }
+
+    /// The error of a called function with a state, inside of a body.
+    pub(super) fn stateless(&self, name: &str, span: Span) -> Error {
+        let message = format!("`{name}` has a state, which a scan or an `if` cannot update");
+        self.unsupported(span, &message).note("make it a state of the scan, or pass the value as an argument")
+    }
+}
+
+/// What the statements of a step state.
+#[derive(Default)]
+struct Step {
+    next: Vec<Option<Var>>,
+    yields: Vec<Var>,
+    until: Option<Var>,
+}
