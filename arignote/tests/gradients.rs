@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use arignote::autodiff::{CheckOptions, check_gradients};
 use arignote::config::Config;
 use arignote::graph::Var;
+use arignote::ops::control::{Scan, if_else};
 use arignote::ops::{Attribute, Attributes, IndexBound, IndexItem, grad, registry, where_};
 use arignote::runtime::{Function, FunctionBuilder, Session};
 use arignote::tensor::{DType, Tensor};
@@ -189,6 +190,7 @@ fn other_cases() -> BTreeMap<&'static str, Vec<Case>> {
     statistics(&mut of);
     networks(&mut of);
     indices(&mut of);
+    control(&mut of);
     of("full", &|c| {
         c.add(&[&[]], |x| Var::apply("full", &[Var::constant(integers(&[2, 3])), x[0].clone()], Attributes::new()));
         c.add(&[&[]], |x| Var::apply("full", &[Var::constant(integers(&[0, 3])), x[0].clone()], Attributes::new()));
@@ -197,6 +199,40 @@ fn other_cases() -> BTreeMap<&'static str, Vec<Case>> {
 }
 
 type Of<'a> = &'a mut dyn FnMut(&'static str, &dyn Fn(&mut Cases<'_>));
+
+fn control(of: Of<'_>) {
+    // The rows of the first argument, the state after the second; the third is captured.
+    let recurrent = |x: &[Var], until: bool| {
+        let loops = Scan::new().sequence("x", &x[0]).state("h", &x[1]);
+        loops.run(|step| {
+            let h = (step.get("x") + step.get("h").matmul(&x[2])).tanh();
+            step.set("h", &h);
+            step.give(&h);
+            if until {
+                step.until(&h.sum(None).gt(&Var::weak(0.9)));
+            }
+        })
+    };
+    of("scan", &|c| {
+        for shape in [[3, 2], [1, 2], [0, 2]] {
+            c.add(&[&shape, &[2], &[2, 2]], move |x| recurrent(x, false).stacked(0));
+            c.add(&[&shape, &[2], &[2, 2]], move |x| recurrent(x, false).last("h"));
+        }
+        c.add(&[&[4, 2], &[2], &[2, 2]], move |x| recurrent(x, true).stacked(0));
+        c.add(&[&[]], |x| {
+            let power = Scan::new().steps(&Var::weak(3i64)).state("y", &x[0]);
+            power.run(|step| step.set("y", &(step.get("y") * &x[0]))).last("y")
+        });
+    });
+    of("if", &|c| {
+        for limit in [-10.0, 10.0] {
+            c.add(&[&[3], &[3]], move |x| {
+                let condition = x[0].sum(None).gt(&Var::weak(limit));
+                if_else(&condition, || vec![&x[0] * &x[1]], || vec![x[0].exp()]).swap_remove(0)
+            });
+        }
+    });
+}
 
 fn elementwise_with_attributes(of: Of<'_>) {
     of("cast", &|c| {

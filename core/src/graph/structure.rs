@@ -58,6 +58,7 @@ pub fn same_graph(left: &[Var], right: &[Var], pairs: &[(Var, Var)]) -> bool {
     }
     let all: Vec<Var> = left.iter().chain(right).cloned().collect();
     let order = topological_order(&all);
+    #[expect(clippy::mutable_key_type, reason = "what a state of a body holds is no part of its hash")]
     let mut numbers: FxHashMap<Signature<'_, Option<(usize, u32)>>, usize> = FxHashMap::default();
     for var in &order {
         let next = pairs.len() + numbers.len();

@@ -184,8 +184,11 @@ fn expanded(session: &Session, inputs: &[Var], outputs: &[Var], firings: &mut Ve
     autodiff::remove_barriers(graph)
 }
 
-/// The graph with other bodies: what `rewrite` makes of each one's inputs and outputs.
-fn in_bodies(graph: Graph, rewrite: &mut dyn FnMut(&[Var], &[Var]) -> Result<Graph>) -> Result<Graph> {
+/// What a body becomes, from its inputs and outputs.
+type RewriteBody<'a> = dyn FnMut(&[Var], &[Var]) -> Result<Graph> + 'a;
+
+/// The graph with other bodies: what `rewrite` makes of each one.
+fn in_bodies(graph: Graph, rewrite: &mut RewriteBody<'_>) -> Result<Graph> {
     let order = graph.topological_order();
     let has_body = |id: &NodeId| graph.node(*id).apply().is_some_and(|(_, attributes)| attributes.bodies().next().is_some());
     let nodes: Vec<NodeId> = order.into_iter().filter(has_body).collect();
