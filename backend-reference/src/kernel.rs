@@ -6,7 +6,7 @@ use arignote_core::ops::Attributes;
 use arignote_core::tensor::{DType, Tensor, Type};
 
 use crate::elementwise::Elementwise;
-use crate::{control, create, cumulative, elementwise, index, linalg, matmul, nn, order, random, reduce, shape};
+use crate::{control, create, cumulative, elementwise, fft, index, linalg, matmul, nn, order, random, reduce, shape};
 
 /// One application to be computed.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +93,7 @@ pub fn kernel(op: &str) -> Option<Kernel> {
         index::kernel,
         create::kernel,
         nn::kernel,
+        fft::kernel,
         random::kernel,
         control::kernel,
     ];

@@ -10,6 +10,7 @@ pub mod cumulative;
 pub mod device;
 pub mod elementwise;
 pub mod execute;
+pub mod fft;
 pub mod index;
 pub mod kernel;
 pub mod linalg;

@@ -82,6 +82,9 @@ impl Pool {
         }
         inputs.push(Var::input("cost", Type::scalar(float)));
         inputs.push(Var::input("matrix", Type::new(float, shapes[3].clone())));
+        // Batch, channels and places, for windows that slide.
+        inputs.push(Var::input("image", Type::new(float, vec![1.into(), "?".into(), 3.into(), "?".into()])));
+        inputs.push(Var::input("volume", Type::new(float, vec![1.into(), "?".into(), 3.into(), "?".into(), 2.into()])));
         inputs.push(Var::input("key", Type::of_shape(DType::U64, &[2])));
         let ty = Type::of_shape(float, &[2, 3]);
         let known = Tensor::zeros(float, &[2, 3]);
@@ -223,6 +226,7 @@ fn random_attribute(kind: K, default: Option<&Attribute>, random: &mut Rng) -> A
         K::Bool => (random.bool()).into(),
         K::Int => whole(random),
         K::NumberOrStr => of(random, &[Attribute::Int(1), f64::INFINITY.into(), 2.5.into(), "fro".into(), "nuc".into()]),
+        K::IntsOrStr => of(random, &[Attribute::Int(0), Attribute::Int(1), "same".into(), "full".into(), vec![0i64, 0].into()]),
         K::Float if random.bool() => whole(random),
         K::Float => of(random, &[0.1, -0.0, f64::INFINITY, f64::NAN, 1e300, -2.5]).into(),
         K::DType => of(random, &DType::ALL).into(),

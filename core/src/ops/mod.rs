@@ -29,6 +29,7 @@ pub mod create;
 pub mod cumulative;
 pub mod einsum;
 pub mod elementwise;
+pub mod fft;
 pub mod gradient;
 pub mod index;
 mod infer;
@@ -70,6 +71,7 @@ pub const FAMILIES: &[fn(&mut Registry)] = &[
     einsum::register,
     shape::register,
     nn::register,
+    fft::register,
     index::register,
     create::register,
     random::register,
@@ -135,6 +137,8 @@ pub enum AttributeKind {
     Str,
     /// A number, which keeps its kind, or a string.
     NumberOrStr,
+    /// A whole number, a list of them, possibly nested, or a string.
+    IntsOrStr,
     /// A dtype word, or `none`.
     DType,
     /// A whole number, a list of them, or `none`: an axis or axes.

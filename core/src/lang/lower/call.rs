@@ -200,6 +200,7 @@ impl<'a> Lowerer<'a> {
             K::Float => "a number",
             K::Str => "a string",
             K::NumberOrStr => "a number or a string",
+            K::IntsOrStr => "a whole number, a list of them, or a string",
             K::DType => "a dtype, like `f32`",
             K::Axes => "an axis or a list of axes",
             K::Ints => "a whole number or a list of them",
@@ -210,12 +211,12 @@ impl<'a> Lowerer<'a> {
         let fits = match (&attribute, kind) {
             (Some(Attribute::Int(v)), K::Float) => return Ok(Attribute::Float(*v as f64)),
             (Some(Attribute::Bool(_)), K::Bool) => true,
-            (Some(Attribute::Int(_)), K::Int | K::Axes | K::Ints) => true,
+            (Some(Attribute::Int(_)), K::Int | K::Axes | K::Ints | K::IntsOrStr) => true,
             (Some(Attribute::Float(_)), K::Float) => true,
-            (Some(Attribute::Str(_)), K::Str | K::NumberOrStr) => true,
+            (Some(Attribute::Str(_)), K::Str | K::NumberOrStr | K::IntsOrStr) => true,
             (Some(Attribute::Int(_) | Attribute::Float(_)), K::NumberOrStr) => true,
             (Some(Attribute::DType(_)), K::DType) => true,
-            (Some(list @ Attribute::List(_)), K::Axes | K::Ints) => whole(list),
+            (Some(list @ Attribute::List(_)), K::Axes | K::Ints | K::IntsOrStr) => whole(list),
             // `None` where the default is, or may be, nothing.
             (Some(Attribute::None), K::DType | K::Axes) => true,
             (Some(Attribute::None), _) => matches!(param.kind, ParamKind::Attribute(_, Some(Attribute::None))),

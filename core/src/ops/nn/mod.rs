@@ -1,4 +1,12 @@
-//! The softmax family, stable by construction.
+//! Neural networks: the softmax family, stable by construction, and what is given by other ops.
+
+mod conv;
+mod losses;
+mod normalize;
+mod pool;
+mod windows;
+
+pub(super) use windows::size;
 
 use super::{
     Attribute, AttributeKind, Attributes, Inferred, Jvp, Op, Operand, Param, Registry, ShapeOperand, Vjp,
@@ -42,6 +50,10 @@ pub fn register(registry: &mut Registry) {
         doc: "`-log_softmax(logits)[..., label]` for each label: classes are the last axis of `logits`, the axes \
               before it are those of `labels`. A label out of range is an error of the call.",
     });
+    losses::register(registry);
+    conv::register(registry);
+    pool::register(registry);
+    normalize::register(registry);
 }
 
 impl Op for Nn {
