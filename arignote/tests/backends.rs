@@ -140,6 +140,10 @@ fn cases() -> Vec<Case> {
         ("einsum", "einsum(\"ij,kj->ki\", x, y)", &[&[&[7, 5], &[3, 5]], &[&[0, 5], &[3, 5]]]),
         ("einsum", "einsum(\"ij,jk,kl->il\", x, y, x)", &[&[&[5, 5], &[5, 5]]]),
         ("tensordot", "tensordot(x, y, axes=[[1, 0], [0, 1]])", &[&[&[7, 5], &[5, 7]]]),
+        ("conv1d", "conv1d(x, y, stride=2, padding=1)", &[&[&[2, 3, 7], &[4, 3, 3]]]),
+        ("conv_transpose1d", "conv_transpose1d(x, y, stride=2)", &[&[&[2, 4, 5], &[4, 3, 3]]]),
+        ("max_pool1d", "max_pool1d(x, window=3, stride=2, padding=1)", &[&[&[3, 7]]]),
+        ("sum_pool1d", "sum_pool1d(x, window=3, stride=2, padding=1)", &[&[&[3, 7]]]),
         ("cross_entropy", "cross_entropy(x, arange(shape(x)[0]) % shape(x)[1])", &[&[&[7, 5]], &[&[1, 1]]]),
         ("reshape", "reshape(x, [-1, 5])", &[&[&[7, 5]], &[&[0, 5]]]),
         ("reshape", "reshape(transpose(x), [-1])", &[&[&[7, 5]]]),
@@ -247,7 +251,7 @@ fn cpu_agrees_with_the_reference() {
                             } else if found.to_bytes() != again.to_bytes() {
                                 failures.push(format!("{}: the number of threads matters", what()));
                             } else {
-                                let summed = ["sum", "prod", "mean", "logsumexp", "softmax", "log_softmax", "matmul", "dot", "trace", "matrix_power", "multi_dot", "vecdot", "matvec", "vecmat", "inner", "batched_dot", "norm", "einsum", "tensordot", "sum_to", "add_at", "tanh", "logaddexp", "region"];
+                                let summed = ["sum", "prod", "mean", "logsumexp", "softmax", "log_softmax", "matmul", "dot", "trace", "matrix_power", "multi_dot", "vecdot", "matvec", "vecmat", "inner", "batched_dot", "norm", "einsum", "tensordot", "conv1d", "conv_transpose1d", "sum_pool1d", "sum_to", "add_at", "tanh", "logaddexp", "region"];
                                 let summed = summed.contains(&case.op.as_str());
                                 let exact = EXACT.contains(&case.op.as_str()) || !expected.dtype().is_float();
                                 let most = if exact { 0.0 } else if summed { SUM_ULPS } else { ULPS };

@@ -166,6 +166,30 @@ fn parts_and_order() {
     ]);
 }
 
+#[test]
+fn windows_and_transforms() {
+    check(&[
+        ("conv1d(y, ones(5, 3, 2, dtype=f32), padding=\"same\")", "f32[2, 5, 4]"),
+        ("conv1d(y, ones(6, 1, 2, dtype=f32), stride=2, padding=[[0, 1]], groups=3)", "f32[2, 6, 2]"),
+        ("conv1d(y, ones(5, 3, 2), stride=9223372036854775807, dilation=9223372036854775807)", "!too large"),
+        ("conv_transpose1d(y, ones(3, 2, 2, dtype=f32), stride=2)", "f32[2, 2, 8]"),
+        ("conv_transpose1d(y, ones(3, 2, 2), stride=9223372036854775807)", "!too large"),
+        ("max_pool1d(x, window=3)", "f32[n, 1]"),
+        ("max_pool1d(x, window=3, ceil_mode=true)", "f32[n, 2]"),
+        ("max_pool1d(i, window=1)", "i32[n]"),
+        ("avg_pool1d(y, window=9223372036854775807)", "!does not fit into 4"),
+        ("layer_norm(x)", "f32[n, 4]"),
+        ("group_norm(y, groups=3)", "f32[2, 3, 4]"),
+        ("dropout(x, cast([1, 2], u64))", "f32[n, 4]"),
+        ("embedding(i, x)", "f32[n, 4]"),
+        ("softmax_cross_entropy(x, x)", "f32[n]"),
+        ("rfft(x)", "f32[n, 3, 2]"),
+        ("irfft(rfft(x))", "f32[n, 4]"),
+        ("fft(rfft(y), n=7)", "f32[2, 3, 7, 2]"),
+        ("rfft(y, n=9223372036854775807)", "!`n` is"),
+    ]);
+}
+
 /// Every cotangent has the dtype, and as far as known the dims, of its operand.
 #[test]
 fn cotangents_fit_their_operands() {

@@ -83,6 +83,7 @@ impl Pool {
         inputs.push(Var::input("cost", Type::scalar(float)));
         inputs.push(Var::input("matrix", Type::new(float, shapes[3].clone())));
         // Batch, channels and places, for windows that slide.
+        inputs.push(Var::input("signal", Type::new(float, vec![1.into(), "?".into(), 3.into()])));
         inputs.push(Var::input("image", Type::new(float, vec![1.into(), "?".into(), 3.into(), "?".into()])));
         inputs.push(Var::input("volume", Type::new(float, vec![1.into(), "?".into(), 3.into(), "?".into(), 2.into()])));
         inputs.push(Var::input("key", Type::of_shape(DType::U64, &[2])));
@@ -258,7 +259,7 @@ fn random_graphs_of_every_op_survive_printing() {
         let mut pool = Pool::new(&mut random);
         for turn in 0..1 + random.usize(..20) {
             let (op, attempts) = match turn {
-                0 => (&ops[round % ops.len()], 500),
+                0 => (&ops[round % ops.len()], 2000),
                 _ => (&ops[random.usize(..ops.len())], 20),
             };
             for _ in 0..attempts {

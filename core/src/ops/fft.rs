@@ -158,7 +158,7 @@ fn axes(a: &Arguments<'_>, rank: usize) -> Result<Vec<(usize, Option<i64>)>> {
         return type_error(format!("`n` has {} lengths for {} axes", lengths.len(), axes.len()));
     }
     match lengths.iter().flatten().find(|&&length| !(1..=MOST).contains(&length)) {
-        Some(length) => type_error(format!("`n` is at least 1, but this is {length}")),
+        Some(length) => type_error(format!("`n` is at least 1 and at most {MOST}, but this is {length}")),
         None => Ok(axes.into_iter().zip(lengths).collect()),
     }
 }

@@ -182,7 +182,10 @@ fn fill_diagonal(a: &Arguments<'_>) -> Result<Vec<Var>> {
         let Some(columns) = dims[1].known() else {
             return type_error(format!("`wrap` needs a known number of columns, found {}", x.ty()?));
         };
-        let step = IndexItem::Slice { start: IndexBound::Open, stop: IndexBound::Open, step: columns as i64 + 1 };
+        let Some(step) = i64::try_from(columns).ok().and_then(|columns| columns.checked_add(1)) else {
+            return type_error(format!("{columns} columns are too many"));
+        };
+        let step = IndexItem::Slice { start: IndexBound::Open, stop: IndexBound::Open, step };
         let flat = Var::apply("set_at", &[x.flatten(), value.clone()], index_attribute(vec![step]));
         return Ok(vec![flat.reshape_to(&x.shape())]);
     }
