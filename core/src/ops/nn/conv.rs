@@ -61,7 +61,7 @@ fn groups(a: &Arguments<'_>, channels: &[&Dim]) -> Result<i64> {
     if groups < 1 {
         return type_error(format!("`groups` is at least 1, but this is {groups}"));
     }
-    match channels.iter().filter_map(|dim| dim.known()).find(|&channels| channels as u64 % groups as u64 != 0) {
+    match channels.iter().filter_map(|dim| dim.known()).find(|&channels| !(channels as u64).is_multiple_of(groups as u64)) {
         Some(channels) => type_error(format!("{channels} channels do not fall into {groups} groups")),
         None => Ok(groups),
     }

@@ -71,7 +71,7 @@ pub(super) fn register(registry: &mut Registry) {
             if groups < 1 {
                 return type_error(format!("`groups` is at least 1, but this is {groups}"));
             }
-            if let Some(channels) = x.ty()?.dims[1].known().filter(|&channels| channels as u64 % groups as u64 != 0) {
+            if let Some(channels) = x.ty()?.dims[1].known().filter(|&channels| !(channels as u64).is_multiple_of(groups as u64)) {
                 return type_error(format!("{channels} channels do not fall into {groups} groups"));
             }
             let shape = lengths(x)?;
