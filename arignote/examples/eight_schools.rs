@@ -7,7 +7,7 @@ use arignote::prelude::*;
 /// Effects and their standard errors (D. Rubin, "Estimation in parallel randomized experiments", 1981).
 const EFFECTS: [f64; 8] = [28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0];
 const ERRORS: [f64; 8] = [15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0];
-const CHAINS: usize = 128;
+const CHAINS: usize = 64;
 
 /// The log-density of the mean effect, the logarithm of the effects' spread, and the schools' standardized
 /// effects, with priors N(0, 5) and half-Cauchy(5) (A. Gelman, "Prior distributions for variance parameters in
@@ -37,11 +37,11 @@ pub fn learn(session: &Session) -> Result<[f64; 3]> {
     });
     let energy = |place: &Var, momentum: &Var| 0.5 * momentum.square().sum(Some(1)) - density(place);
     let fall = energy(&start, &momentum) - energy(&path.last("place"), &path.last("momentum"));
-    let accepted = uniform(&(&key_now + 1u64), &[CHAINS], DType::F64).log().lt(&fall);
+    let accepted = uniform(&(&key_now + 1i64), &[CHAINS], DType::F64).log().lt(&fall);
     let next = where_(&accepted.expand_dims(1), &path.last("place"), &start);
     let column = |at: i64| next.t().at(at);
     let step = FunctionBuilder::new("step").output(&column(0).mean(None)).output(&column(1).exp().mean(None));
-    let step = step.output(&accepted.mean(None)).update(&places, &next).update(&key, &(&key_now + 2u64)).build(session)?;
+    let step = step.output(&accepted.mean(None)).update(&places, &next).update(&key, &(&key_now + 2i64)).build(session)?;
     let (mut sums, steps) = ([0.0; 3], 400);
     for count in 0..100 + steps {
         let results = step.call(&[])?;

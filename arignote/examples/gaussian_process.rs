@@ -28,7 +28,7 @@ pub fn learn(session: &Session) -> Result<([f64; 3], f64, f64)> {
     let between = Var::constant(Tensor::vector(vec![0.25]));
     let mean = kernel(&between, &x).matmul(&(kernel(&x, &x) + noise.square() * eye(Y.len(), DType::F64)).solve(&y));
     let predict = FunctionBuilder::new("predict").output(&mean.at(0)).build(session)?;
-    let found: Vec<f64> = logs.lock().tensor()?.to_f64_vec().into_iter().map(f64::exp).collect();
+    let found: Vec<f64> = step.get("logs")?.to_f64_vec().into_iter().map(f64::exp).collect();
     Ok(([found[0], found[1], found[2]], reached, predict.call(&[])?[0].item().unwrap_or(f64::NAN)))
 }
 

@@ -31,7 +31,7 @@ pub fn learn(session: &Session) -> Result<f64> {
     let right = logits.argmax(Some(-1)).eq(&y).mean(None);
     let right = FunctionBuilder::new("right").input(&x).input(&y).output(&right).build(session)?;
     let batches = common::batches(&train, 64)?;
-    for _ in 0..4 {
+    for _ in 0..6 {
         for batch in &batches {
             step.call(batch)?;
         }

@@ -18,7 +18,7 @@ pub fn learn(session: &Session) -> Result<f64> {
     let step = common::adam(FunctionBuilder::new("step").input(&x).input(&y).output(&loss), &loss, &weights, 0.01)?.build(session)?;
     let right = logits.argmax(Some(-1)).eq(&y).mean(None);
     let right = FunctionBuilder::new("right").input(&x).input(&y).output(&right).build(session)?;
-    for _ in 0..60 {
+    for _ in 0..100 {
         step.call(&train)?;
     }
     Ok(right.call(&test)?[0].item().unwrap_or(f64::NAN))

@@ -29,7 +29,7 @@ pub fn adam(mut builder: FunctionBuilder, loss: &Var, weights: &[State], rate: f
 pub fn digits() -> Result<[[Tensor; 2]; 2]> {
     let text = include_str!("../../../data/digits.csv");
     let numbers: Vec<i64> = text.split([',', '\n']).filter_map(|number| number.trim().parse().ok()).collect();
-    let part = |test: bool| {
+    let part = |test: bool| -> Result<[Tensor; 2]> {
         let rows: Vec<&[i64]> = numbers.chunks(65).enumerate().filter(|(at, _)| (at % 5 == 0) == test).map(|(_, row)| row).collect();
         let images: Vec<f32> = rows.iter().flat_map(|row| &row[..64]).map(|&pixel| pixel as f32 / 16.0).collect();
         Ok([Tensor::from_vec(images, &[rows.len(), 64])?, Tensor::vector(rows.iter().map(|row| row[64]).collect())])

@@ -49,6 +49,7 @@ mod symbolic;
 
 pub use attributes::{Attribute, Attributes, IndexBound, IndexItem, normalize_axis};
 pub use batch::{Batch, Batched};
+pub use create::{arange, eye, full, ones, zeros};
 pub(crate) use batch::{behind_first, spread};
 pub(crate) use composed::length;
 pub use elementwise::where_;
