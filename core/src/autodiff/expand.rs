@@ -1,13 +1,13 @@
-//! Expansion of `grad`, `vjp` and `jvp` nodes, innermost first.
+//! Expansion of `grad`, `jvp`, `jacobian`, `vectorize` and the like, innermost first.
 
 use rustc_hash::FxHashMap;
 
 use super::path::{broken, name};
 use super::reverse::cotangents_from;
-use super::{cotangents, tangents};
+use super::{cotangents, jacobian::jacobians, tangents, vectorize::vectorized};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, NodeKind, Var, clone_with, expand_nodes, topological_order};
-use crate::ops::{Attribute, Attributes, pullback_outputs, registry};
+use crate::ops::{Attribute, Attributes, pullback_outputs, registry, vectorized_operands};
 
 /// Replaces the symbolic nodes that depend on no other symbolic node. Call it again, after stabilizing,
 /// until none is left.
@@ -53,6 +53,22 @@ pub fn expand_symbolic(graph: &Graph) -> Result<Graph> {
                 tangent => Ok(vec![fitted(tangent, y)?]),
             }
         }
+        ("jacobian", [y, targets @ ..]) => jacobians(y, targets, attributes),
+        ("hessian", [cost, x]) => {
+            let Some(disconnected) = attributes.get("disconnected") else { return Err(Error::new(ErrorKind::Internal, "an attribute is missing")) };
+            let with = || Attributes::new().with("disconnected", disconnected.clone());
+            let gradient = Var::apply("grad", &[cost.clone(), x.clone()], with());
+            // A gradient that does not depend on x, of what is linear in it, is no mistake.
+            let attributes = Attributes::new().with("mode", "forward").with("disconnected", "zero");
+            Ok(vec![Var::apply("jacobian", &[gradient, x.clone()], attributes)])
+        }
+        ("vectorize", operands) => {
+            let (outputs, replaced) = vectorized_operands(operands.len(), attributes)?;
+            let (values, pairs) = operands.split_at(outputs);
+            let (singles, stacks) = pairs.split_at(replaced);
+            let pairs: Vec<(Var, Var)> = singles.iter().cloned().zip(stacks.iter().cloned()).collect();
+            vectorized(values, &pairs)
+        }
         (name, _) => Err(Error::new(ErrorKind::Internal, format!("`{name}` has no expansion"))),
     })
 }
@@ -67,11 +83,11 @@ fn connected(found: Vec<Option<Var>>, cost: &Var, targets: &[Var], attributes: &
     found.into_iter().zip(targets).map(one).collect()
 }
 
-fn zero_if_disconnected(attributes: &Attributes) -> bool {
+pub(super) fn zero_if_disconnected(attributes: &Attributes) -> bool {
     attributes.get("disconnected") == Some(&Attribute::Str("zero".into()))
 }
 
-fn disconnected(cost: &Var, target: &Var) -> Error {
+pub(super) fn disconnected(cost: &Var, target: &Var) -> Error {
     let message = format!("{} does not depend differentiably on {}", name(cost), name(target));
     Error::new(ErrorKind::Gradient, message)
         .note(broken(cost, target))
@@ -110,6 +126,11 @@ pub fn protect_targets(outputs: &[Var]) -> Result<Vec<Var>> {
                 // Rewriting must not go past values whose cotangents are known either.
                 let outputs = pullback_outputs(operands.len(), attributes)?;
                 (&operands[..outputs], &operands[2 * outputs..])
+            }
+            "jacobian" => (&operands[..0], &operands[1..]),
+            "vectorize" => {
+                let (outputs, replaced) = vectorized_operands(operands.len(), attributes)?;
+                (&operands[..0], &operands[outputs..outputs + replaced])
             }
             _ => (&operands[..0], &operands[1..2]),
         };

@@ -161,7 +161,7 @@ pub(super) fn constant_int(x: &Var) -> Option<i64> {
 }
 
 /// The length of an axis, as an i64 scalar.
-pub(super) fn length(x: &Var, axis: usize) -> Var {
+pub(crate) fn length(x: &Var, axis: usize) -> Var {
     match x.ty().ok().and_then(|ty| ty.dims.get(axis)?.known()) {
         Some(length) => Var::scalar(length as i64),
         None => x.shape().at(axis as i64),

@@ -3,7 +3,7 @@
 //! Their value is that of their operand. Compilation takes them out once derivatives are expanded
 //! ([`Op::is_identity`]), so no device sees them.
 
-use super::{AttributeKind, Attributes, Inferred, Jvp, Op, Operand, Param, Registry, ShapeOperand, Vjp};
+use super::{AttributeKind, Attributes, Batch, Batched, Inferred, Jvp, Op, Operand, Param, Registry, ShapeOperand, Vjp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Var;
 use crate::tensor::Shape;
@@ -79,6 +79,10 @@ impl Op for Changed {
 
     fn is_identity(&self) -> bool {
         true
+    }
+
+    fn batch(&self, context: &Batch<'_>) -> Result<Batched> {
+        Ok(Batched::Rows(vec![Var::apply(self.name, context.operands, context.attributes.clone())]))
     }
 }
 
