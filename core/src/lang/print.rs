@@ -11,6 +11,7 @@ use super::lower::{binary_op_name, unary_op_name};
 use crate::error::Result;
 use crate::graph::{Constant, FunctionGraph, Graph, NodeKind, State, StateValue, Var, topological_order};
 use crate::ops::control::{ScanLayout, branches};
+use crate::ops::effects::effects_of;
 use crate::ops::{Attribute, AttributeKind, Attributes, IndexBound, IndexItem, Op, Param, ParamKind, registry};
 use crate::tensor::{DType, Dim, Tensor, Type};
 
@@ -160,7 +161,9 @@ impl Printer {
 
     /// The statements that the results need and that are not there yet.
     fn values(&mut self, results: &[Var]) -> Result<()> {
-        for var in topological_order(results) {
+        let mut roots = effects_of(results, 0);
+        roots.extend_from_slice(results);
+        for var in topological_order(&roots) {
             var.node().results()?;
             let siblings = var.siblings();
             if siblings.iter().any(|sibling| self.names.contains_key(&sibling.key())) {
