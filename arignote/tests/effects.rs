@@ -34,7 +34,7 @@ impl Text {
 fn labels(text: &Text, device: &str, program: &str) -> Vec<String> {
     let config = Config::default().with("device", device).unwrap();
     let session = arignote::session_with(config.with("fallback", vec!["reference".to_owned()]).unwrap()).unwrap();
-    let graph = lang::load(lang::Source::new("effects", program)).and_then(|module| module.function(None));
+    let graph = lang::load(lang::Source::new("effects", program)).and_then(|module| module.function(Some("f")));
     let function = graph.and_then(|graph| FunctionBuilder::from_graph(graph).build(&session));
     let function = function.unwrap_or_else(|error| panic!("{program}\n{error}"));
     assert_eq!(text.take(), "", "nothing is written while compiling");

@@ -33,10 +33,10 @@ pub fn gammainc_da(n: f64, a: f64, x: f64) -> f64 {
     }
     let mut exponent = Jet::constant(size, 0.0);
     let mut factorial = 1.0;
-    for k in 1..size {
+    for (k, c) in exponent.0.iter_mut().enumerate().take(size).skip(1) {
         factorial *= k as f64;
         let slope = if k == 1 { libm::log(x) - digamma(at) } else { -polygamma((k - 1) as f64, at) };
-        exponent.0[k] = slope / factorial;
+        *c = slope / factorial;
     }
     let relative = exponent.exp().times(&factor).scale(1.0 / factor.0[0]);
     value * relative.0[size - 1] * factorial
@@ -72,8 +72,8 @@ impl Jet {
 
     fn times(&self, other: &Jet) -> Jet {
         let mut product = Jet::constant(self.1, 0.0);
-        for k in 0..self.1 {
-            product.0[k] = (0..=k).map(|i| self.0[i] * other.0[k - i]).sum();
+        for (k, c) in product.0.iter_mut().enumerate().take(self.1) {
+            *c = (0..=k).map(|i| self.0[i] * other.0[k - i]).sum();
         }
         product
     }
