@@ -72,6 +72,7 @@ pub fn function(op: &str) -> Option<Elementwise> {
         "beta" => Float2(special::beta),
         "betaln" => Float2(special::betaln),
         "betainc" => Float3(special::betainc),
+        "gammainc_da" => Float3(special::gammainc_da),
         "iv" => Float2(special::iv),
         "ive" => Float2(special::ive),
         "jv" => Float2(special::jv),

@@ -6,7 +6,7 @@ use arignote_core::ops::Attributes;
 use arignote_core::tensor::{DType, Tensor, Type};
 
 use crate::elementwise::Elementwise;
-use crate::{control, create, cumulative, elementwise, fft, index, linalg, matmul, nn, order, random, reduce, shape};
+use crate::{control, create, cumulative, effects, elementwise, fft, index, linalg, matmul, nn, order, random, reduce, shape};
 
 /// One application to be computed.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +96,7 @@ pub fn kernel(op: &str) -> Option<Kernel> {
         fft::kernel,
         random::kernel,
         control::kernel,
+        effects::kernel,
     ];
     elementwise::function(op)
         .map(Kernel::Elementwise)

@@ -8,12 +8,15 @@
 //!
 //! The derivative of an `if` is an `if` with the same condition.
 
+use std::sync::Arc;
+
 use rustc_hash::FxHashSet;
 
 use super::{cotangents, expand::fitted, tangents};
 use crate::error::Result;
-use crate::graph::{Body, Location, Var, inputs_of};
+use crate::graph::{Body, Location, NodeId, Var, expand_nodes, inputs_of};
 use crate::ops::control::{ScanLayout, branches};
+use crate::ops::effects::{effects_of, is_effectful};
 use crate::ops::shape::concatenate;
 use crate::ops::{Attribute, Attributes, IndexBound, IndexItem, no_gradient};
 use crate::tensor::Type;
@@ -76,6 +79,30 @@ fn apply(op: &str, operands: &[Var], attributes: Attributes) -> Result<Vec<Var>>
     Ok(var.siblings())
 }
 
+/// A body without its effects: the way forwards has them, and a derivative does not repeat them.
+fn silent(body: &Arc<Body>) -> Result<Arc<Body>> {
+    if effects_of(body.outputs(), 0).is_empty() {
+        return Ok(body.clone());
+    }
+    let graph = body.graph()?;
+    let effectful = |id: &NodeId| graph.node(*id).apply().is_some_and(|(op, attributes)| is_effectful(&**op, attributes));
+    let nodes: Vec<NodeId> = graph.topological_order().into_iter().filter(effectful).collect();
+    let graph = expand_nodes(&graph, &nodes, |op, operands, attributes| {
+        if op.has_effect() {
+            return Ok(operands[..1].to_vec());
+        }
+        let mut silenced = attributes.clone();
+        for (name, body) in attributes.bodies() {
+            silenced.set(name, Attribute::Body(silent(body)?));
+        }
+        let var = Var::apply_op(op.clone(), operands, silenced, Location::caller());
+        var.ty()?;
+        Ok(var.siblings())
+    })?;
+    let (inputs, outputs) = graph.to_vars()?;
+    Ok(Body::new(inputs, outputs)?.into())
+}
+
 /// `values[start:stop]`, one of which is `at`.
 fn rows(values: &Var, at: &Var, up_to: bool) -> Var {
     let (start, stop) = match up_to {
@@ -96,6 +123,7 @@ fn scan_backward(
     operands: &[Var], results: &[Var], attributes: &Attributes, incoming: &[Option<Var>],
 ) -> Result<Vec<Option<Var>>> {
     let layout = ScanLayout::of(attributes)?;
+    let layout = ScanLayout { body: silent(&layout.body)?, ..layout };
     let (rows_of, captured) = parts(&layout, operands);
     let (states, sequences) = (layout.states, layout.sequences);
     let (inputs, outputs) = (layout.body.inputs(), layout.body.outputs());
@@ -233,6 +261,7 @@ fn step_count(layout: &ScanLayout, operands: &[Var], done: Option<&Var>) -> Var 
 
 fn scan_forward(operands: &[Var], attributes: &Attributes, incoming: &[Option<Var>]) -> Result<Vec<Option<Var>>> {
     let layout = ScanLayout::of(attributes)?;
+    let layout = ScanLayout { body: silent(&layout.body)?, ..layout };
     let (states, sequences) = (layout.states, layout.sequences);
     let (inputs, outputs) = (layout.body.inputs(), layout.body.outputs());
     let offset = usize::from(layout.counted);
@@ -295,8 +324,9 @@ fn derived(
     derive: impl Fn(&Body, &[Var]) -> Result<(Vec<Var>, Vec<Option<Var>>)>,
 ) -> Result<Vec<Option<Var>>> {
     let leaves = more.iter().map(leaf).collect::<Result<Vec<_>>>()?;
-    let [then, otherwise] = branches(attributes)?;
-    let both = [derive(then, &leaves)?, derive(otherwise, &leaves)?];
+    let [then, otherwise] = branches(attributes)?.map(silent);
+    let (then, otherwise) = (then?, otherwise?);
+    let both = [derive(&then, &leaves)?, derive(&otherwise, &leaves)?];
     let wanted: Vec<usize> =
         (0..both[0].1.len()).filter(|&at| both.iter().any(|(_, found)| found[at].is_some())).collect();
     let mut all = vec![None; both[0].1.len()];

@@ -12,6 +12,7 @@ use rustc_hash::FxHashMap;
 
 use super::{Graph, NodeKind, Var, clone_with, same_graph, structural_hash};
 use crate::error::Result;
+use crate::ops::effects::{effects_of, is_effectful};
 
 /// A closed graph: outputs over inputs, without states.
 #[derive(Clone)]
@@ -58,6 +59,9 @@ impl Body {
         let (mut inputs, mut captured) = (params.to_vec(), Vec::new());
         let outputs = bodies.iter().flat_map(|outputs| outputs.iter());
         let mut stack: Vec<(Var, bool)> = outputs.rev().map(|var| (var.clone(), false)).collect();
+        // Effects first, so that they are built again in their order.
+        let effects = effects_of(bodies.iter().flat_map(|outputs| outputs.iter()), since);
+        stack.extend(effects.into_iter().rev().map(|var| (var, false)));
         while let Some((var, expanded)) = stack.pop() {
             if map.contains_key(&var.key()) {
                 continue;
@@ -75,7 +79,7 @@ impl Body {
                     let operands: Vec<Var> =
                         node.operands().iter().filter_map(|operand| map.get(&operand.key()).cloned()).collect();
                     let same = operands.iter().zip(node.operands()).all(|(new, old)| new.is(old));
-                    let new = if same {
+                    let new = if same && !is_effectful(&**op, attributes) {
                         var.clone()
                     } else {
                         let results = node.results()?.to_vec();

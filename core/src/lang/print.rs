@@ -11,6 +11,7 @@ use super::lower::{binary_op_name, unary_op_name};
 use crate::error::Result;
 use crate::graph::{Constant, FunctionGraph, Graph, NodeKind, State, StateValue, Var, topological_order};
 use crate::ops::control::{ScanLayout, branches};
+use crate::ops::effects::effects_of;
 use crate::ops::{Attribute, AttributeKind, Attributes, IndexBound, IndexItem, Op, Param, ParamKind, registry};
 use crate::tensor::{DType, Dim, Tensor, Type};
 
@@ -34,12 +35,15 @@ pub struct Printed {
 /// # Errors
 /// If a value is ill-typed, or the value of a state cannot be read.
 pub fn print(function: &FunctionGraph) -> Result<Printed> {
-    let mut printer = Printer::default();
+    printed(function, Printer::default())
+}
+
+fn printed(function: &FunctionGraph, mut printer: Printer) -> Result<Printed> {
     printer.function(function)?;
     Ok(Printed { text: printer.text, constants: printer.constants, statements: printer.statements })
 }
 
-/// An owned graph as text, as [`print()`] does.
+/// An owned graph as text, as [`print()`] does; its statements are in the graph's own order.
 ///
 /// # Errors
 /// As [`print()`].
@@ -53,18 +57,22 @@ pub fn print_graph(graph: &Graph, name: &str) -> Result<Printed> {
             states.push(state.clone());
         }
     }
-    print(&FunctionGraph {
+    let function = FunctionGraph {
         name: name.to_owned(),
         defaults: vec![None; inputs.len()],
         inputs,
         outputs: outputs.into_iter().map(|var| (None, var)).collect(),
         updates: Vec::new(),
         states,
-    })
+    };
+    printed(&function, Printer { graph_order: true, ..Printer::default() })
 }
 
 #[derive(Default)]
 struct Printer {
+    /// Whether statements are in the order of the graph; else effects come as early as they can, in the
+    /// order in which they were built.
+    graph_order: bool,
     text: String,
     constants: Vec<Tensor>,
     statements: Vec<Var>,
@@ -160,7 +168,9 @@ impl Printer {
 
     /// The statements that the results need and that are not there yet.
     fn values(&mut self, results: &[Var]) -> Result<()> {
-        for var in topological_order(results) {
+        let mut roots = if self.graph_order && self.depth == 0 { Vec::new() } else { effects_of(results, 0) };
+        roots.extend_from_slice(results);
+        for var in topological_order(&roots) {
             var.node().results()?;
             let siblings = var.siblings();
             if siblings.iter().any(|sibling| self.names.contains_key(&sibling.key())) {

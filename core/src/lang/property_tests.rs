@@ -109,6 +109,10 @@ impl Pool {
         }
     }
 
+    fn key(&self) -> Var {
+        self.inputs[self.inputs.len() - 1].clone()
+    }
+
     fn sizes(&self, random: &mut Rng) -> Var {
         let literal = of(random, &[&[2, 3][..], &[3], &[6], &[-1], &[3, -1], &[2, 1, 3], &[], &[2, 3]]);
         match random.usize(..6) {
@@ -161,6 +165,7 @@ impl Pool {
         let mut left_out = false;
         for param in op.params() {
             match &param.kind {
+                P::Operand if param.name == "key" && random.bool() => operands.push(self.key()),
                 P::Operand => operands.push(self.pick(random)),
                 P::OptionalOperand => {
                     left_out |= random.bool();

@@ -28,6 +28,7 @@ mod composed;
 pub mod control;
 pub mod create;
 pub mod cumulative;
+pub mod effects;
 pub mod einsum;
 pub mod elementwise;
 pub mod fft;
@@ -56,6 +57,7 @@ pub use elementwise::where_;
 pub(crate) use symbolic::pullback_outputs;
 pub use symbolic::{Gradient, grad, hessian_vector_product, jvp, vjp};
 pub use infer::{Inferred, Operand, ShapeOperand, broadcast_operands, complete_attributes, infer, promote_operands, settle, settle_float};
+pub use random::RandomStream;
 pub use registry::{Registry, registry, registry_mut};
 pub use jacobian::{hessian, jacobian, vectorize, vmap};
 pub(crate) use jacobian::vectorized_operands;
@@ -83,6 +85,7 @@ pub const FAMILIES: &[fn(&mut Registry)] = &[
     index::register,
     create::register,
     random::register,
+    effects::register,
     gradient::register,
     control::register,
     symbolic::register,
@@ -263,6 +266,12 @@ pub trait Op: Send + Sync + 'static {
 
     /// Whether a call can fail for reasons that types do not show, such as an index out of range.
     fn can_fail(&self) -> bool {
+        false
+    }
+
+    /// Whether a call does something besides giving the results, so that an application is neither merged
+    /// with an equal one, nor computed while compiling. Its first result is its first operand's value.
+    fn has_effect(&self) -> bool {
         false
     }
 

@@ -91,6 +91,7 @@ impl Compiled {
             .collect();
         let stated = Graph::from_vars(&function.inputs, &outputs)?;
         let mut firings = Vec::new();
+        let outputs = super::effects::ordered(&outputs)?;
         let graph = optimize(session, &function.inputs, &outputs, &mut firings)?;
         let graph = decompose_unsupported(session, graph, &mut firings)?;
         Builder::new(session, graph)?.finish(function, stated, firings)

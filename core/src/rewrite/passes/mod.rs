@@ -50,10 +50,5 @@ pub trait Pass: Send + Sync {
     fn run(&self, graph: &mut Graph, context: &PassContext<'_>, firings: &mut Vec<Firing>) -> Result<bool>;
 }
 
-/// Whether an op does something besides giving its results, so that it must stay and stay single.
-pub(super) fn has_effect(op: &str) -> bool {
-    matches!(op, "print" | "assert")
-}
-
 #[cfg(test)]
 mod tests;
