@@ -12,6 +12,6 @@ mod path;
 mod reverse;
 
 pub use check::{CheckOptions, check_gradients};
-pub use expand::{expand_symbolic, protect_targets, remove_barriers};
+pub use expand::{expand_symbolic, protect_targets, remove_barriers, remove_derivative_marks};
 pub use forward::tangents;
 pub use reverse::cotangents;
