@@ -35,7 +35,7 @@ const BY_FALLBACK: &[(&str, &str)] = &[
     ("argsort searchsorted unique bincount", "compare more than they compute"),
     ("complex_dft", "a library's, in the reference backend"),
     ("ravel_multi_index unravel_index", "of short lists of places"),
-    ("scan if", "their bodies run on one device, the reference backend"),
+    ("scan if recompute", "their bodies run on one device, the reference backend"),
     ("cholesky solve solve_triangular inv det adjugate slogdet lu qr svd eigh pinv expm", "factorizations of the reference backend"),
 ];
 
