@@ -236,6 +236,6 @@ fn a_failing_step_points_to_its_line() {
     for session in sessions() {
         let f = FunctionBuilder::new("f").input(&x).input(&i).output(&picked).build(&session).unwrap();
         let result = f.call(&[vector(&[1.0]), Tensor::vector(vec![0i64, 5])]);
-        told(result, &["5", &format!("loops.rs:{line}:32")]);
+        told(result, &["5", &format!("loops.rs:{line}:33")]);
     }
 }
