@@ -200,6 +200,9 @@ impl Scan {
     }
 
     /// A value that lives from step to step. A number without a dtype takes the config's `float`, or `i64`.
+    ///
+    /// A state of a function goes on through a loop so: what it holds, [`Var::state`], is the initial value, and
+    /// [`Scanned::last`] is what the function updates it to.
     pub fn state(mut self, name: &str, init: &Var) -> Scan {
         self.states.push((name.to_owned(), init.clone()));
         self

@@ -73,6 +73,9 @@ impl Op for Inside {
         if self.kind == Kind::Custom {
             CustomLayout::of(attributes)?.check(operands)?;
         }
+        if body.outputs().is_empty() {
+            return Err(Error::new(ErrorKind::Type, "what is inside has a result"));
+        }
         body.outputs().iter().map(|output| output.ty().map(|ty| ty.clone().into())).collect()
     }
 
@@ -156,6 +159,9 @@ impl CustomLayout {
             return fail(format!("results that have a derivative of their own are floats, not {}", output.ty()?));
         }
         let wanted = self.differentiable();
+        if wanted.is_empty() {
+            return fail("values with a derivative of their own have an input that is a float".to_owned());
+        }
         if self.vjp.outputs().len() != wanted.len() {
             let found = self.vjp.outputs().len();
             return fail(format!("the derivative gives {found} cotangents for {} inputs that are floats", wanted.len()));

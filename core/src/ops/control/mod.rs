@@ -361,6 +361,9 @@ impl Op for IfOp {
             let (a, b) = (then.outputs().len(), otherwise.outputs().len());
             return fail(format!("the branches have different numbers of results, {a} and {b}"));
         }
+        if then.outputs().is_empty() {
+            return fail("a branch has a result");
+        }
         let mut results = Vec::new();
         for (a, b) in then.outputs().iter().zip(otherwise.outputs()) {
             let (a, b) = (a.ty()?, b.ty()?);
