@@ -220,6 +220,9 @@ fn control(of: Of<'_>) {
             c.add(&[&shape, &[2], &[2, 2]], move |x| recurrent(x, false).last("h"));
         }
         c.add(&[&[4, 2], &[2], &[2, 2]], move |x| recurrent(x, true).stacked(0));
+        // Of which only the last rows are kept.
+        c.add(&[&[3, 2], &[2], &[2, 2]], move |x| recurrent(x, false).stacked(0).slice(0, Some(-2), None));
+        c.add(&[&[4, 2], &[2], &[2, 2]], move |x| recurrent(x, true).stacked(0).at(-1));
         c.add(&[&[]], |x| {
             let power = Scan::new().steps(&Var::weak(3i64)).state("y", &x[0]);
             power.run(|step| step.set("y", &(step.get("y") * &x[0]))).last("y")

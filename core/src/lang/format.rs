@@ -120,7 +120,9 @@ impl<'a> Layout<'a> {
             if token.tok == Tok::Comment {
                 continue;
             }
-            unary = matches!(token.tok, Tok::Punct("-" | "~")) && self.expects_operand();
+            // In a block, a line begins anew.
+            let first = i == 0 && self.open.last().is_none_or(|bracket| bracket.kind == b'{');
+            unary = matches!(token.tok, Tok::Punct("-" | "~")) && (first || self.expects_operand());
             if is_open(token.tok) {
                 let head = line[..i].iter().rev().take(2).map(|t| self.text(*t)).collect::<Vec<_>>();
                 let spaced = matches!(head.first(), Some(&"scan" | &"custom_vjp")) || head.get(1) == Some(&"fn");

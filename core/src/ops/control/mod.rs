@@ -38,7 +38,7 @@ pub use builders::{Scan, Scanned, Step, fold, if_else, map, while_loop};
 pub(crate) use builders::{ScanOptions, ScanParts, build_if, build_scan, no_next, row};
 pub use inside::{CustomLayout, checkpoint, custom_vjp};
 pub(crate) use inside::{CustomParts, build_checkpoint, build_custom, param};
-pub use prune::{Pruned, Read, prune};
+pub use prune::{Pruned, Read, normal_form, prune};
 
 use super::{
     Attribute, AttributeKind, Attributes, Inferred, Op, Operand, Param, ParamKind, Registry, ShapeOperand,

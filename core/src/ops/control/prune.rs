@@ -43,6 +43,14 @@ pub fn prune(op: &str, operands: &[Var], attributes: &Attributes, read: &[Read])
     shortest(op, operands, attributes, read, true)
 }
 
+/// As [`prune`], with all results: only what its bodies read is as short as it can be.
+///
+/// # Errors
+/// If the attributes are damaged.
+pub fn normal_form(op: &str, operands: &[Var], attributes: &Attributes, results: usize) -> Result<Option<Pruned>> {
+    shortest(op, operands, attributes, &vec![Read::Whole; results], false)
+}
+
 /// As [`prune`]; equal results stay apart unless they are to `merge`.
 fn shortest(
     op: &str, operands: &[Var], attributes: &Attributes, read: &[Read], merge: bool,
@@ -60,13 +68,11 @@ fn shortest(
     }
 }
 
-/// The op of a value applied to other operands, with bodies in their shortest form.
+/// The op of a value applied to other operands, with bodies in their normal form.
 fn again(var: &Var, operands: Vec<Var>) -> Result<Var> {
     let NodeKind::Apply(op, attributes) = var.node().kind() else { return Ok(var.clone()) };
     let location = var.node().location().clone();
-    let read = vec![Read::Whole; var.siblings().len()];
-    // With all results, as others name them by number.
-    let new = match shortest(op.name(), &operands, attributes, &read, false)? {
+    let new = match normal_form(op.name(), &operands, attributes, var.siblings().len())? {
         Some(pruned) => Var::apply_op(op.clone(), &pruned.operands, pruned.attributes, location),
         None => Var::apply_op(op.clone(), &operands, attributes.clone(), location),
     };

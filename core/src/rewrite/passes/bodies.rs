@@ -5,7 +5,7 @@ use rustc_hash::FxHashMap;
 use super::{Pass, PassContext};
 use crate::error::Result;
 use crate::graph::{Body, Graph, NodeId, NodeKind, ValueId, Var, same_graph};
-use crate::ops::control::{Read, ScanLayout, prune};
+use crate::ops::control::{Read, ScanLayout, normal_form, prune};
 use crate::ops::{Attribute, Attributes, IndexBound, IndexItem};
 use crate::rewrite::Phase;
 use crate::rewrite::engine::Firing;
@@ -32,22 +32,22 @@ impl Pass for PruneBodies {
         for id in with_bodies(graph) {
             if graph.contains(id) {
                 let read = reads(graph, id);
-                changed |= shorten(graph, id, &read, Some(firings))?;
+                changed |= shorten(graph, id, Some(&read), firings)?;
             }
         }
         Ok(changed)
     }
 }
 
-/// Brings ops with bodies into the form in which the language gives them, whatever options say.
+/// Brings ops with bodies into the form in which the language gives them: they have an input for each value
+/// that they read, and no others.
 ///
 /// # Errors
 /// If the graph is damaged.
 pub fn normalize_bodies(graph: &mut Graph) -> Result<()> {
     for id in with_bodies(graph) {
         if graph.contains(id) {
-            let read = reads(graph, id);
-            shorten(graph, id, &read, None)?;
+            shorten(graph, id, None, &mut Vec::new())?;
         }
     }
     Ok(())
@@ -104,8 +104,9 @@ fn rows_read(graph: &Graph, user: NodeId, value: ValueId) -> Option<usize> {
     }
 }
 
-/// Puts the shortest form of a node in its place; gives whether it is another one.
-fn shorten(graph: &mut Graph, id: NodeId, read: &[Read], firings: Option<&mut Vec<Firing>>) -> Result<bool> {
+/// Puts the shortest form of a node, of which so much is read, in its place, or its normal form; gives
+/// whether it is another one.
+fn shorten(graph: &mut Graph, id: NodeId, read: Option<&[Read]>, firings: &mut Vec<Firing>) -> Result<bool> {
     let view = graph.node(id);
     let Some((op, attributes)) = view.apply() else { return Ok(false) };
     let (op, attributes, location) = (op.clone(), attributes.clone(), view.location.clone());
@@ -134,8 +135,12 @@ fn shorten(graph: &mut Graph, id: NodeId, read: &[Read], firings: Option<&mut Ve
             read => read,
         }
     };
-    let read: Vec<Read> = read.iter().enumerate().map(rows).collect();
-    let Some(pruned) = prune(op.name(), &operands, &attributes, &read)? else { return Ok(false) };
+    let count = view.results.len();
+    let pruned = match read {
+        Some(read) => prune(op.name(), &operands, &attributes, &read.iter().enumerate().map(rows).collect::<Vec<_>>())?,
+        None => normal_form(op.name(), &operands, &attributes, count)?,
+    };
+    let Some(pruned) = pruned else { return Ok(false) };
     let same = pruned.operands.len() == operands.len()
         && pruned.operands.iter().zip(&operands).all(|(new, old)| new.is(old))
         && pruned.attributes == attributes;
@@ -144,7 +149,7 @@ fn shorten(graph: &mut Graph, id: NodeId, read: &[Read], firings: Option<&mut Ve
     }
     let given: Vec<ValueId> = pruned.operands.iter().filter_map(|var| values.get(&var.key()).copied()).collect();
     let summary = |operands: usize, results: usize| format!("{} of {operands} operands with {results} results", op.name());
-    let before = summary(operands.len(), read.len());
+    let before = summary(operands.len(), count);
     let new = graph.apply(op.clone(), &given, pruned.attributes, location.clone())?;
     for (number, place) in pruned.results.iter().enumerate() {
         if let Some(place) = place {
@@ -152,11 +157,9 @@ fn shorten(graph: &mut Graph, id: NodeId, read: &[Read], firings: Option<&mut Ve
         }
     }
     graph.remove_dead(id);
-    if let Some(firings) = firings {
-        let after = summary(given.len(), graph.node(new).results.len());
-        if before != after {
-            firings.push(Firing::of_pass("prune_bodies", location, before, after));
-        }
+    let after = summary(given.len(), graph.node(new).results.len());
+    if before != after {
+        firings.push(Firing::of_pass("prune_bodies", location, before, after));
     }
     Ok(true)
 }
