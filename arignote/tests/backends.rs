@@ -37,7 +37,7 @@ const BY_FALLBACK: &[(&str, &str)] = &[
     ("randint random_gamma poisson binomial multinomial hypergeometric vonmises wald", "reject draws, on the reference backend; the bits are the cpu's too"),
     ("assert print after", "what the reference backend does on the host"),
     ("ravel_multi_index unravel_index", "of short lists of places"),
-    ("scan if", "their bodies run on one device, the reference backend"),
+    ("scan if recompute", "their bodies run on one device, the reference backend"),
     ("cholesky solve solve_triangular inv det adjugate slogdet lu qr svd eigh pinv expm", "factorizations of the reference backend"),
 ];
 

@@ -103,7 +103,11 @@ pub fn kernel(op: &str) -> Option<Kernel> {
         .or_else(|| families.iter().find_map(|family| family(op)).map(Kernel::Whole))
 }
 
+/// An error with the op and its operands; one from inside of a body has those of its own op.
 fn describe(call: &KernelCall<'_>, error: &Error) -> Error {
+    if error.location().is_some() {
+        return error.clone();
+    }
     let operands: Vec<String> =
         call.operands.iter().map(|operand| format!("{}{:?}", operand.dtype(), operand.shape())).collect();
     let message = format!("`{}` of {}: {}", call.op, operands.join(", "), error.message());

@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arignote::autodiff::{CheckOptions, check_gradients};
 use arignote::config::Config;
-use arignote::graph::Var;
-use arignote::ops::control::{Scan, if_else};
+use arignote::graph::{NodeKind, Var};
+use arignote::ops::control::{Scan, checkpoint, if_else};
 use arignote::ops::{Attribute, Attributes, IndexBound, IndexItem, grad, registry, where_};
 use arignote::runtime::{Function, FunctionBuilder, Session};
 use arignote::tensor::{DType, Tensor};
@@ -32,6 +32,7 @@ const EXCUSED: &[(&str, &str)] = &[
     ("print", "writes; passes derivatives on as `assert` and `after` do, and `effects.rs` holds it"),
     ("stop_gradient", "has no gradient by its meaning; the filetests hold it"),
     ("clip_gradient scale_gradient", "their derivatives are not those of their values; the filetests hold them"),
+    ("custom_vjp", "the derivative is the user's, in reverse mode alone; `functions` holds it"),
     ("grad vjp jvp pullback jacobian hessian", "derivatives themselves: the second derivatives of this file are theirs"),
     ("vectorize", "its rows are checked in rows.rs; derivatives see the graph that replaces it"),
 ];
@@ -267,9 +268,21 @@ fn control(of: Of<'_>) {
             c.add(&[&shape, &[2], &[2, 2]], move |x| recurrent(x, false).last("h"));
         }
         c.add(&[&[4, 2], &[2], &[2, 2]], move |x| recurrent(x, true).stacked(0));
+        // Of which only the last rows are kept.
+        c.add(&[&[3, 2], &[2], &[2, 2]], move |x| recurrent(x, false).stacked(0).slice(0, Some(-2), None));
+        c.add(&[&[4, 2], &[2], &[2, 2]], move |x| recurrent(x, true).stacked(0).at(-1));
         c.add(&[&[]], |x| {
             let power = Scan::new().steps(&Var::weak(3i64)).state("y", &x[0]);
             power.run(|step| step.set("y", &(step.get("y") * &x[0]))).last("y")
+        });
+    });
+    let inside = |x: &[Var]| checkpoint(|| vec![(&x[0] * &x[1]).tanh() + x[0].exp()]).swap_remove(0);
+    of("checkpoint", &|c| c.add(&[&[3], &[2, 1]], move |x| inside(x)));
+    of("recompute", &|c| {
+        c.add(&[&[3], &[2, 1]], move |x| {
+            let inside = inside(x);
+            let NodeKind::Apply(_, attributes) = inside.node().kind() else { panic!("an op was expected") };
+            Var::apply("recompute", inside.node().operands(), attributes.clone())
         });
     });
     of("if", &|c| {

@@ -6,8 +6,8 @@ use super::path::{broken, name};
 use super::reverse::cotangents_from;
 use super::{cotangents, jacobian::jacobians, tangents, vectorize::vectorized};
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Graph, NodeKind, Var, clone_with, expand_nodes, topological_order};
-use crate::ops::{Attribute, Attributes, pullback_outputs, registry, vectorized_operands};
+use crate::graph::{Graph, NodeId, NodeKind, Var, clone_with, expand_nodes, topological_order};
+use crate::ops::{Attribute, Attributes, Op, pullback_outputs, registry, vectorized_operands};
 
 /// Replaces the symbolic nodes that depend on no other symbolic node. Call it again, after stabilizing,
 /// until none is left.
@@ -160,14 +160,42 @@ pub fn protect_targets(outputs: &[Var]) -> Result<Vec<Var>> {
     clone_with(outputs, &replacements)
 }
 
-/// The graph without the barriers of [`protect_targets`] and the ops that only derivatives see.
+/// The graph without the barriers of [`protect_targets`].
 ///
 /// # Errors
 /// If the graph is damaged.
-pub fn remove_barriers(mut graph: Graph) -> Result<Graph> {
+pub fn remove_barriers(graph: Graph) -> Result<Graph> {
+    first_operands(graph, |op| op.name() == "grad_barrier")
+}
+
+/// The graph without the ops that only derivatives see: those that are their first operand, and those that
+/// have the results of a body. Once it is gone through, what is around it can no longer be differentiated as
+/// it was meant.
+///
+/// # Errors
+/// If the graph is damaged.
+pub fn remove_derivative_marks(graph: Graph) -> Result<Graph> {
+    let mut graph = first_operands(graph, Op::is_identity)?;
+    loop {
+        let marks = |id: &NodeId| {
+            graph.node(*id).apply().is_some_and(|(op, attributes)| op.has_decomposition() && attributes.bodies().next().is_some())
+        };
+        let marked: Vec<NodeId> = graph.topological_order().into_iter().filter(marks).collect();
+        if marked.is_empty() {
+            return Ok(graph);
+        }
+        graph = expand_nodes(&graph, &marked, |op, operands, attributes| {
+            op.decompose(operands, attributes)
+                .unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, format!("`{}` has no decomposition", op.name()))))
+        })?;
+        graph = first_operands(graph, Op::is_identity)?;
+    }
+}
+
+/// The graph with the first operand in place of some applications.
+fn first_operands(mut graph: Graph, of: impl Fn(&dyn Op) -> bool) -> Result<Graph> {
     for id in graph.topological_order() {
-        let view = graph.node(id);
-        if view.op_name() == "grad_barrier" || view.apply().is_some_and(|(op, _)| op.is_identity()) {
+        if graph.node(id).apply().is_some_and(|(op, _)| of(&**op)) {
             let operand = graph.node(id).operands[0];
             graph.replace(id.output(0), operand)?;
             graph.remove_dead(id);

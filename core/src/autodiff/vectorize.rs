@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 use super::reverse::above;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Body, Location, NodeKind, Var, topological_order_above};
-use crate::ops::control::{ScanLayout, branches};
+use crate::ops::control::ScanLayout;
 use crate::ops::{Attributes, Batch, Batched, Op, length, spread};
 use crate::tensor::{Dim, Type};
 
@@ -82,7 +82,8 @@ fn of_node(op: &std::sync::Arc<dyn Op>, batch: &Batch<'_>) -> Result<Vec<Rowed>>
     if batch.attributes.bodies().next().is_some() {
         let found = match op.name() {
             "scan" => of_scan(batch)?,
-            "if" => of_if(batch)?,
+            "if" => of_bodies(op.name(), 1, batch)?,
+            "checkpoint" | "recompute" => of_bodies(op.name(), 0, batch)?,
             _ => None,
         };
         return found.map_or_else(|| row_by_row(op, batch), Ok);
@@ -141,8 +142,8 @@ fn row_by_row(op: &std::sync::Arc<dyn Op>, batch: &Batch<'_>) -> Result<Vec<Rowe
         result.ty()?;
     }
     let layout = ScanLayout {
-        body: Body::new(inputs, results)?.into(), counted: false,
-        sequences: batch.batched.iter().filter(|&&batched| batched).count(), states: 0, until: false,
+        keep: vec![0; results.len()], body: Body::new(inputs, results)?.into(), counted: false,
+        sequences: batch.batched.iter().filter(|&&batched| batched).count(), states: 0, until: false, truncate: None,
     };
     Ok(apply("scan", &values, layout.attributes())?.into_iter().map(|value| (value, true)).collect())
 }
@@ -224,30 +225,31 @@ fn of_scan(batch: &Batch<'_>) -> Result<Option<Vec<Rowed>>> {
     Ok(Some(results.map(|(at, (value, is))| (if is && at >= layout.states { value.swapaxes(0, 1) } else { value }, is)).collect()))
 }
 
-/// An `if` whose branches compute all rows; `None` where rows may take different branches.
-fn of_if(batch: &Batch<'_>) -> Result<Option<Vec<Rowed>>> {
-    if batch.batched[0] {
+/// An op whose bodies compute all rows, from all operands but the `fixed` first; `None` where these differ from
+/// row to row, so that rows may take different branches.
+fn of_bodies(op: &str, fixed: usize, batch: &Batch<'_>) -> Result<Option<Vec<Rowed>>> {
+    if batch.batched[..fixed].contains(&true) {
         return Ok(None);
     }
-    let (bodies, rows) = (branches(batch.attributes)?, row_dim(batch)?);
-    let mut both = Vec::new();
-    for body in bodies {
-        let (own, replaced) = batched_inputs(body.inputs(), &batch.batched[1..], &rows)?;
+    let rows = row_dim(batch)?;
+    let mut all = Vec::new();
+    for (name, body) in batch.attributes.bodies() {
+        let (own, replaced) = batched_inputs(body.inputs(), &batch.batched[fixed..], &rows)?;
         let found = vectorized_above(body.outputs(), &replaced, &[])?;
         let count = replaced.first().map_or_else(|| Var::scalar(1i64), |(_, (new, _))| length(new, 0));
-        both.push((own, found, count));
+        all.push((name, own, found, count));
     }
-    let flags: Vec<bool> = (0..both[0].1.len()).map(|at| both.iter().any(|(_, found, _)| found[at].1)).collect();
-    let mut attributes = Attributes::new();
-    for (name, (own, found, count)) in ["then", "otherwise"].into_iter().zip(both) {
+    let results = all.first().map_or(0, |(_, _, found, _)| found.len());
+    let flags: Vec<bool> = (0..results).map(|at| all.iter().any(|(_, _, found, _)| found[at].1)).collect();
+    let mut attributes = batch.attributes.clone();
+    for (name, own, found, count) in all {
         let outputs = found.into_iter().zip(&flags).map(|((value, is), &wanted)| {
             if wanted && !is { spread(&value, &count) } else { value }
         });
         attributes.set(name, Body::new(own, outputs.collect())?);
     }
-    Ok(Some(apply("if", batch.operands, attributes)?.into_iter().zip(flags).collect()))
+    Ok(Some(apply(op, batch.operands, attributes)?.into_iter().zip(flags).collect()))
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -94,7 +94,14 @@ impl Var {
         Var::apply("clip_gradient", std::slice::from_ref(self), attributes)
     }
 
-    /// This value; its derivatives are multiplied by `factor`. With -1 they are reversed.
+    /// This value; its derivatives change their sign, as between features and a classifier that they are to
+    /// deceive (Ganin and Lempitsky 2015).
+    #[track_caller]
+    pub fn reverse_gradient(&self) -> Var {
+        self.scale_gradient(-1.0)
+    }
+
+    /// This value; its derivatives are multiplied by `factor`.
     #[track_caller]
     pub fn scale_gradient(&self, factor: f64) -> Var {
         Var::apply("scale_gradient", std::slice::from_ref(self), Attributes::new().with("factor", factor))

@@ -1,11 +1,13 @@
 //! Passes: rewrites that a pattern cannot say.
 
+mod bodies;
 mod constant_fold;
 mod dead_code;
 pub mod inplace;
 mod lift;
 mod merge;
 
+pub use bodies::{PruneBodies, normalize_bodies};
 pub use constant_fold::ConstantFold;
 pub use dead_code::DeadCode;
 pub use lift::LogOfMoved;
