@@ -52,7 +52,7 @@ pub fn learn(session: &Session) -> Result<[f64; 3]> {
     Ok(sums.map(|sum| sum / f64::from(steps)))
 }
 
-pub fn main() -> Result<()> {
+fn main() -> Result<()> {
     let [mean, spread, accepted] = learn(&arignote::session()?)?;
     println!("mean effect {mean:.2}, spread of the effects {spread:.2}; {:.0} % of the steps accepted", 100.0 * accepted);
     Ok(())

@@ -32,7 +32,7 @@ pub fn learn(session: &Session) -> Result<([f64; 3], f64, f64)> {
     Ok(([found[0], found[1], found[2]], reached, predict.call(&[])?[0].item().unwrap_or(f64::NAN)))
 }
 
-pub fn main() -> Result<()> {
+fn main() -> Result<()> {
     let ([length, height, noise], likelihood, between) = learn(&arignote::session()?)?;
     println!("length {length:.4}, height {height:.4}, noise {noise:.4}; log marginal likelihood {likelihood:.5}");
     println!("between the first two points: {between:.3}");

@@ -33,7 +33,7 @@ pub fn learn(session: &Session) -> Result<[f64; 3]> {
     Ok([logs[0].exp(), logs[1].exp(), reached])
 }
 
-pub fn main() -> Result<()> {
+fn main() -> Result<()> {
     let [noise, walk, likelihood] = learn(&arignote::session()?)?;
     println!("variance of the noise {noise:.1}, of the walk {walk:.1}; log-likelihood {likelihood:.4}");
     Ok(())

@@ -1,13 +1,14 @@
 //! Convolutions on handwritten digits, after Y. LeCun and others, "Gradient-based learning applied to document
 //! recognition" (1998), for images of 8 by 8.
 mod common;
+mod images;
 
 use arignote::ops::random::normal;
 use arignote::prelude::*;
 
 /// The share of right answers on the images that it was not trained on: every fifth one.
 pub fn learn(session: &Session) -> Result<f64> {
-    let [train, test] = common::digits()?;
+    let [train, test] = images::digits()?;
     let x = Var::input("x", Type::new(DType::F32, ["n".into(), 64.into()]));
     let y = Var::input("y", Type::new(DType::I64, ["n".into()]));
     let key = |seed: u64| Var::constant(Tensor::vector(vec![seed, 0]));
@@ -30,7 +31,7 @@ pub fn learn(session: &Session) -> Result<f64> {
     let step = common::adam(step, &loss, &weights, 0.01)?.build(session)?;
     let right = logits.argmax(Some(-1)).eq(&y).mean(None);
     let right = FunctionBuilder::new("right").input(&x).input(&y).output(&right).build(session)?;
-    let batches = common::batches(&train, 64)?;
+    let batches = images::batches(&train, 64)?;
     for _ in 0..6 {
         for batch in &batches {
             step.call(batch)?;
@@ -39,7 +40,7 @@ pub fn learn(session: &Session) -> Result<f64> {
     Ok(right.call(&test)?[0].item().unwrap_or(f64::NAN))
 }
 
-pub fn main() -> Result<()> {
+fn main() -> Result<()> {
     println!("{:.2} % right on digits that it has not seen", 100.0 * learn(&arignote::session()?)?);
     Ok(())
 }

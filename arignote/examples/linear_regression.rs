@@ -28,7 +28,7 @@ pub fn learn(session: &Session) -> Result<Tensor> {
     Ok(fit.call(&[x, y])?.remove(0))
 }
 
-pub fn main() -> Result<()> {
+fn main() -> Result<()> {
     let session = arignote::session()?;
     for (set, line) in learn(&session)?.to_f64_vec().chunks(2).enumerate() {
         println!("set {}: y = {:.3} x + {:.3}", set + 1, line[0], line[1]);

@@ -29,7 +29,7 @@ fn read(text: &str) -> Result<(Tensor, Tensor)> {
     Ok((Tensor::from_vec(x, &[rows.len(), 4])?, Tensor::vector(rows.iter().map(|row| row[3]).collect())))
 }
 
-pub fn main() -> Result<()> {
+fn main() -> Result<()> {
     let (weights, likelihood) = learn(&arignote::session()?)?;
     println!("log-likelihood {likelihood:.4}");
     for (name, weight) in ["constant", "grade average", "test score", "new method"].into_iter().zip(&weights) {

@@ -70,7 +70,7 @@ pub fn learn(session: &Session) -> Result<(f64, f64, String)> {
     Ok((losses[0], losses[losses.len() - 1], text))
 }
 
-pub fn main() -> Result<()> {
+fn main() -> Result<()> {
     let (before, after, text) = learn(&arignote::session()?)?;
     println!("loss per character from {before:.3} to {after:.3}\n{text}");
     Ok(())

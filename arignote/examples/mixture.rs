@@ -33,7 +33,7 @@ pub fn learn(session: &Session) -> Result<([Vec<f64>; 3], usize)> {
     }
 }
 
-pub fn main() -> Result<()> {
+fn main() -> Result<()> {
     let ([shares, means, deviations], steps) = learn(&arignote::session()?)?;
     println!("after {steps} steps:");
     for at in 0..2 {

@@ -1,12 +1,13 @@
 //! A network with one hidden layer on handwritten digits, trained by Adam.
 mod common;
+mod images;
 
 use arignote::ops::random::normal;
 use arignote::prelude::*;
 
 /// The share of right answers on the images that it was not trained on: every fifth one.
 pub fn learn(session: &Session) -> Result<f64> {
-    let [train, test] = common::digits()?;
+    let [train, test] = images::digits()?;
     let x = Var::input("x", Type::new(DType::F32, ["n".into(), 64.into()]));
     let y = Var::input("y", Type::new(DType::I64, ["n".into()]));
     let key = |seed: u64| Var::constant(Tensor::vector(vec![seed, 0]));
@@ -18,13 +19,16 @@ pub fn learn(session: &Session) -> Result<f64> {
     let step = common::adam(FunctionBuilder::new("step").input(&x).input(&y).output(&loss), &loss, &weights, 0.01)?.build(session)?;
     let right = logits.argmax(Some(-1)).eq(&y).mean(None);
     let right = FunctionBuilder::new("right").input(&x).input(&y).output(&right).build(session)?;
-    for _ in 0..100 {
-        step.call(&train)?;
+    let batches = images::batches(&train, 64)?;
+    for _ in 0..8 {
+        for batch in &batches {
+            step.call(batch)?;
+        }
     }
     Ok(right.call(&test)?[0].item().unwrap_or(f64::NAN))
 }
 
-pub fn main() -> Result<()> {
+fn main() -> Result<()> {
     println!("{:.2} % right on digits that it has not seen", 100.0 * learn(&arignote::session()?)?);
     Ok(())
 }

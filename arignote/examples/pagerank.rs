@@ -22,7 +22,7 @@ pub fn learn(session: &Session) -> Result<(Vec<f64>, Vec<f64>)> {
     Ok((results[0].to_f64_vec(), results[1].to_f64_vec()))
 }
 
-pub fn main() -> Result<()> {
+fn main() -> Result<()> {
     for (page, rank) in learn(&arignote::session()?)?.0.into_iter().enumerate() {
         println!("page {page}: {rank:.4}");
     }

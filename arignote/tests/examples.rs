@@ -5,8 +5,8 @@ use arignote::runtime::Session;
 
 macro_rules! examples {
     ($($name:ident $path:literal)*) => {$(
-        // Each is a program too, of which this runs a part.
-        #[allow(dead_code)]
+        // Each is a program of its own, of which this runs a part, and names what it shares with others.
+        #[allow(dead_code, clippy::duplicate_mod)]
         #[path = $path]
         mod $name;
     )*};

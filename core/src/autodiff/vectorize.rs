@@ -17,6 +17,9 @@ use crate::tensor::{Dim, Type};
 /// A value, and whether it has an axis over the rows.
 type Rowed = (Var, bool);
 
+/// Values, and what replaces each.
+type Replaced = Vec<(Var, Rowed)>;
+
 /// `outputs` for each row of what replaces some values: the pairs are a value, and one with its type and
 /// another axis in front. All replacements have equally many rows, and so have the results.
 ///
@@ -25,7 +28,7 @@ type Rowed = (Var, bool);
 pub fn vectorized(outputs: &[Var], replaced: &[(Var, Var)]) -> Result<Vec<Var>> {
     let Some((_, first)) = replaced.first() else { return Ok(outputs.to_vec()) };
     let rows = length(first, 0);
-    let pairs: Vec<(Var, Rowed)> = replaced.iter().map(|(old, new)| (old.clone(), (new.clone(), true))).collect();
+    let pairs: Replaced = replaced.iter().map(|(old, new)| (old.clone(), (new.clone(), true))).collect();
     let results = vectorized_above(outputs, &pairs, &[])?;
     Ok(results.into_iter().map(|(value, batched)| if batched { value } else { spread(&value, &rows) }).collect())
 }
@@ -95,7 +98,7 @@ fn of_node(op: &std::sync::Arc<dyn Op>, batch: &Batch<'_>) -> Result<Vec<Rowed>>
         Batched::Default if op.has_decomposition() => match op.decompose(batch.single, batch.attributes) {
             Some(parts) => {
                 let pairs = batch.single.iter().zip(batch.operands).zip(batch.batched);
-                let replaced: Vec<(Var, Rowed)> =
+                let replaced: Replaced =
                     pairs.map(|((old, new), &batched)| (old.clone(), (new.clone(), batched))).collect();
                 vectorized_above(&parts?, &replaced, batch.single)
             }
@@ -149,7 +152,7 @@ fn row_by_row(op: &std::sync::Arc<dyn Op>, batch: &Batch<'_>) -> Result<Vec<Rowe
 }
 
 /// The inputs of a body of which some are batched: new ones where they are, and the pairs to replace them by.
-fn batched_inputs(inputs: &[Var], batched: &[bool], rows: &Dim) -> Result<(Vec<Var>, Vec<(Var, Rowed)>)> {
+fn batched_inputs(inputs: &[Var], batched: &[bool], rows: &Dim) -> Result<(Vec<Var>, Replaced)> {
     let (mut own, mut replaced) = (Vec::new(), Vec::new());
     for (input, &batched) in inputs.iter().zip(batched) {
         let mut new = input.clone();
@@ -212,9 +215,8 @@ fn of_scan(batch: &Batch<'_>) -> Result<Option<Vec<Rowed>>> {
         flags.push(wanted);
     }
     let mut values = batch.operands[..offset].to_vec();
-    for at in 0..inputs.len() {
-        let operand = &batch.operands[offset + at];
-        values.push(match (batched[at], at) {
+    for (at, (operand, &is)) in batch.operands[offset..].iter().zip(&batched).enumerate() {
+        values.push(match (is, at) {
             (true, at) if at < layout.sequences => operand.swapaxes(0, 1),
             (true, at) if states.contains(&at) => batch.spread(offset + at),
             _ => operand.clone(),

@@ -166,7 +166,7 @@ mod tests {
     /// Against central differences of the order below, over both sides of the mean.
     #[test]
     fn derivatives_agree_with_differences() {
-        for a in [1e-3, 0.1, 0.9, 1.0, 2.5, 30.0, 700.0, 2e4] {
+        for a in [1e-3_f64, 0.1, 0.9, 1.0, 2.5, 30.0, 700.0, 2e4] {
             for relative in [1e-4, 0.3, 0.9, 1.0, 1.1, 2.0, 5.0] {
                 let x = a * relative + 1e-3;
                 for n in 1..4 {
