@@ -173,6 +173,18 @@ fn errors_say_what_is_wrong_and_what_to_do() {
     folder.fails(&run("--fn softplus --in x=1"), &["`x`", "f64[n]", "f64[]"]);
     folder.fails(&run("--fn softplus --in x"), &["NAME=VALUE"]);
     folder.fails(&run("--fn softplus --in x=none.npy"), &["none.npy"]);
+    folder.fails(&run("--fn softplus --in x=program.arig"), &["--in x", "`.npy`"]);
+    folder.fails(&run("--fn softplus --in x="), &["--in x", "a nested list"]);
+    folder.fails(&run("--fn softplus --in x=abc"), &["--in x: `abc`", "a nested list"]);
+    folder.fails(&run("--fn count --in step=1.7"), &["--in step: `1.7` does not fit into i64"]);
+    folder.fails(&run("--fn count --in step=1 --repeat 0"), &["--repeat 0"]);
+    folder.fails(&run("--fn softplus --in x=[0] --load-state s.safetensors"), &["s.safetensors", "no states"]);
+    folder.fails(&run("--fn softplus --in x=[0] --set fallback=cpuu"), &["`cpuu`", "did you mean `cpu`?"]);
+    for device in ["auto", "reference"] {
+        let threads = |value: &str| run(&format!("--fn softplus --in x=[0] --device {device} --set backend.cpu.{value}"));
+        folder.fails(&threads("threads=many"), &["threads", "many"]);
+        folder.fails(&threads("threds=2"), &["did you mean `threads`?"]);
+    }
     folder.fails("run nothing.arig", &["nothing.arig"]);
     std::fs::write(folder.path("bad.arig"), "fn f(x: f64[n]) {\n    return lgo(x)\n}\n").unwrap();
     folder.fails("run bad.arig --in x=[1]", &["bad.arig:2", "lgo", "^", "log"]);
@@ -194,9 +206,9 @@ fn bad_files_change_nothing() {
     };
     write_npy(&folder.path("x.npy"), &Tensor::vector(vec![0.0, 800.0])).unwrap();
     cut("x.npy", 3);
-    folder.fails("run program.arig --fn softplus --in x=x.npy", &["x.npy"]);
+    folder.fails("run program.arig --fn softplus --in x=x.npy", &["x.npy", "cut short", "numpy.save"]);
     write_npy(&folder.path("x.npy"), &Tensor::vector(vec![0.0f32])).unwrap();
-    folder.fails("run program.arig --fn softplus --in x=x.npy", &["`x`", "f32[1]", "f64[n]"]);
+    folder.fails("run program.arig --fn softplus --in x=x.npy", &["--in x", "x.npy", "f32[1]", "f64[n]", "numpy.save"]);
     folder.prints("run program.arig --fn count --in step=2 --save-state s.safetensors");
     cut("s.safetensors", 1);
     folder.fails("run program.arig --fn count --in step=1 --load-state s.safetensors", &["s.safetensors"]);
@@ -261,7 +273,8 @@ fn the_program_of_the_readme_runs() {
 fn the_rust_of_the_readme_is_that_of_the_crate_documentation() {
     let [example] = &readme("rust")[..] else { panic!("the README should have one Rust example") };
     let documented = include_str!("../src/lib.rs");
-    for line in example.lines().filter(|line| !line.starts_with("println!")) {
+    // There it stands without a `main` of its own, and asserts what here is printed.
+    for line in example.lines().map(str::trim).filter(|line| line.starts_with("let ") || line.starts_with("use ")) {
         let code = line.split(" //").next().unwrap_or_default();
         assert!(documented.contains(format!("//! {code}").trim_end()), "the crate's example lacks `{code}`");
     }

@@ -148,7 +148,9 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     candidates
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + name.len().max(candidate.len()) / 3)
+        .filter(|(distance, candidate)| {
+            *distance < name.chars().count() && *distance <= 1 + name.len().max(candidate.len()) / 3
+        })
         .min()
         .map(|(_, candidate)| candidate)
 }

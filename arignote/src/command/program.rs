@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use arignote::graph::FunctionGraph;
-use arignote::runtime::{Function, FunctionBuilder, Session, load_state, read_npy, save_state, write_npy};
+use arignote::runtime::{Function, FunctionBuilder, Session, load_state, read_npy, save_state, write_npy, write_whole};
 use arignote::tensor::{DType, Tensor, Type};
 use arignote::{Error, ErrorKind, Result, inspect, lang};
 use clap::Args;
@@ -101,6 +101,13 @@ impl Run {
             let ty = position.and_then(|at| function.graph().inputs[at].ty().ok().cloned());
             arguments.push((name, argument(&session, name, value, ty.as_ref())?));
         }
+        if self.repeat == 0 {
+            return Err(Error::new(ErrorKind::Runtime, "--repeat 0 would call nothing; it takes 1 or more"));
+        }
+        if let (Some(path), true) = (self.load_state.as_ref().or(self.save_state.as_ref()), function.states().is_empty()) {
+            let message = format!("{}: the function has no states to load or save", path.display());
+            return Err(Error::new(ErrorKind::Runtime, message));
+        }
         if let Some(path) = &self.load_state {
             load_state(path, &session, function.states())?;
         }
@@ -125,26 +132,48 @@ impl Run {
         if let Some(path) = &common.profile {
             let profile = serde_json::to_string_pretty(&function.compiled().profile_rows())
                 .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
-            std::fs::write(path, profile)
-                .map_err(|error| Error::new(ErrorKind::Io, format!("{}: {error}", path.display())))?;
+            write_whole(path, profile.as_bytes())?;
         }
         Ok(())
     }
 }
 
-/// An argument from the command line, with the dtype of its input.
+/// An argument from the command line, with the dtype of its input. Nothing is rounded or wrapped but what a
+/// float of the input's own dtype cannot hold.
 fn argument(session: &Session, name: &str, text: &str, ty: Option<&Type>) -> Result<Tensor> {
+    let fail = |message: String| Err(Error::new(ErrorKind::Runtime, message));
     if text.ends_with(".npy") {
-        return read_npy(text.as_ref());
+        let value = read_npy(text.as_ref())?;
+        return match ty {
+            Some(ty) if !ty.admits(value.dtype(), value.shape()) => {
+                fail(format!("--in {name}: {text} holds {}, but the input is {ty}", value.ty()))
+                    .map_err(|error: Error| error.note("save an array of that dtype and shape: `numpy.save(path, array.astype(...))`"))
+            }
+            _ => Ok(value),
+        };
+    }
+    let wanted = "a number, a nested list of numbers, or a file of a tensor, which ends in `.npy`";
+    if text.trim().is_empty() || text.contains(['{', '}', '#']) || std::path::Path::new(text).is_file() {
+        return fail(format!("--in {name}: `{text}` is not {wanted}"));
     }
     let source = lang::Source::new(format!("--in {name}"), format!("fn value() {{ return {text} }}"));
-    let mut graph = lang::load(source)?.function(None)?;
+    let told = |error: Error| {
+        Error::new(ErrorKind::Runtime, format!("--in {name}: `{text}` is not {wanted}: {}", error.message()))
+    };
+    let graph = lang::load(source).and_then(|module| module.function(None)).map_err(told)?;
+    let results = FunctionBuilder::from_graph(graph).build(session).and_then(|value| value.call(&[])).map_err(told)?;
+    let [value] = results.as_slice() else { return fail(format!("--in {name}: `{text}` is not one value")) };
     let dtype = ty.map_or(DType::F64, |ty| ty.dtype);
-    for (_, value) in &mut graph.outputs {
-        *value = value.cast(dtype);
+    let cast = value.cast(dtype);
+    let exact = match (dtype.is_float(), value.dtype().is_float()) {
+        (true, _) => true,
+        (false, true) => cast.to_f64_vec() == value.to_f64_vec(),
+        (false, false) => cast.cast(value.dtype()) == *value,
+    };
+    match exact {
+        true => Ok(cast),
+        false => fail(format!("--in {name}: `{text}` does not fit into {dtype}")),
     }
-    let results = FunctionBuilder::from_graph(graph).build(session)?.call(&[])?;
-    results.into_iter().next().ok_or_else(|| Error::new(ErrorKind::Runtime, format!("`{text}` is not a value")))
 }
 
 impl GraphArgs {
@@ -168,8 +197,7 @@ impl Fmt {
             if self.check {
                 crooked.push(path.display().to_string());
             } else {
-                std::fs::write(path, text)
-                    .map_err(|error| Error::new(ErrorKind::Io, format!("{}: {error}", path.display())))?;
+                write_whole(path, text.as_bytes())?;
             }
         }
         if crooked.is_empty() {

@@ -13,7 +13,7 @@ const FILES: &[&str] = &[
     "[rewrite]\nexclude = [\"in\u{e9}\"]\nalgebra = \"ieee\" # real\r\nrules = [\n 'a.rules',\n]\n",
 ];
 const FLAGS: &[&str] = &[
-    "device=cpu,rewrite.exclude=inplace:fuse,seed=3",
+    "device=cpu,rewrite.exclude=inplace:specialize,seed=3",
     "backend.cpu.x=\"a\\\"b:c,d\":2,plugins.sha256.a=00,mode=nan-guard,,fallback=",
 ];
 const PIECES: &[&str] = &[

@@ -7,10 +7,10 @@
 //!
 //! ```
 //! use arignote_core::config::{Config, Sources};
-//! let sources = Sources { flags: Some("device=cpu,rewrite.exclude=inplace:fuse".into()), ..Sources::default() };
+//! let sources = Sources { flags: Some("device=cpu,rewrite.exclude=inplace:specialize".into()), ..Sources::default() };
 //! let config = Config::load_from(&sources)?;
 //! assert_eq!(config.device().to_string(), "cpu");
-//! assert_eq!(config.rewrite_exclude(), ["inplace", "fuse"]);
+//! assert_eq!(config.rewrite_exclude(), ["inplace", "specialize"]);
 //! assert!(config.to_toml().contains(r#"device = "cpu"  # ARIGNOTE_FLAGS"#));
 //! # Ok::<(), arignote_core::config::ConfigError>(())
 //! ```
@@ -92,7 +92,7 @@ impl Config {
     /// ```
     /// use arignote_core::config::Config;
     /// let mut config = Config::default();
-    /// config.set("--set", "rewrite.exclude=inplace:fuse")?;
+    /// config.set("--set", "rewrite.exclude=inplace:specialize")?;
     /// config.set("--device", "device=cpu")?;
     /// assert_eq!(config.origin("device").unwrap().to_string(), "--device");
     /// # Ok::<(), arignote_core::config::ConfigError>(())

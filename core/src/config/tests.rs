@@ -43,7 +43,7 @@ tuning.fast = true
 [backend.cuda]
 graphs = [1, 2.5, "x"]
 [rewrite]
-include = ["fuse"]
+include = ["specialize"]
 exclude = ["inplace"]
 algebra = "real"
 rules   = ["mine.rules"]

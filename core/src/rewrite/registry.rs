@@ -14,12 +14,10 @@ use crate::graph::Graph;
 pub enum Phase {
     /// One form for what means the same.
     Canonicalize,
-    /// Forms that keep their digits. Always on.
+    /// Forms that keep their digits. On at every level; only `rewrite.exclude` turns it off.
     Stabilize,
     /// Forms that devices compute faster.
     Specialize,
-    /// Regions that run as one kernel.
-    Fuse,
     /// A device for each node.
     Place,
     /// Results written over operands.
@@ -28,14 +26,14 @@ pub enum Phase {
 
 impl Phase {
     /// All phases, in order.
-    pub const ALL: [Phase; 6] = {
+    pub const ALL: [Phase; 5] = {
         use Phase::*;
-        [Canonicalize, Stabilize, Specialize, Fuse, Place, Inplace]
+        [Canonicalize, Stabilize, Specialize, Place, Inplace]
     };
 
     /// The name, which is also a tag of everything that belongs to it.
     pub fn name(self) -> &'static str {
-        ["canonicalize", "stabilize", "specialize", "fuse", "place", "inplace"][self as usize]
+        ["canonicalize", "stabilize", "specialize", "place", "inplace"][self as usize]
     }
 
     /// The phase of this name.

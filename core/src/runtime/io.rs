@@ -17,7 +17,11 @@ fn io_error(path: &Path, what: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::Io, format!("{}: {what}", path.display()))
 }
 
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+/// Writes a file under another name and renames it, so that it is there whole or as it was.
+///
+/// # Errors
+/// If it cannot be written; the file is as it was.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.partial", std::process::id()));
     let partial = path.with_file_name(name);
@@ -78,7 +82,7 @@ pub fn write_npy(path: &Path, tensor: &Tensor) -> Result<()> {
 /// If the file cannot be read, is not such a file, is cut short, or holds another dtype.
 pub fn read_npy(path: &Path) -> Result<Tensor> {
     let bytes = std::fs::read(path).map_err(|error| io_error(path, format!("cannot read: {error}")))?;
-    parse_npy(&bytes).map_err(|what| io_error(path, what))
+    parse_npy(&bytes).map_err(|what| io_error(path, what).note("write it again with NumPy's `numpy.save`, or copy it again"))
 }
 
 fn parse_npy(bytes: &[u8]) -> Result<Tensor, String> {

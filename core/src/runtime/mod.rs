@@ -15,5 +15,5 @@ pub use builder::FunctionBuilder;
 pub use compile::{Compiled, NodeReport, ProfileRow};
 pub use function::Function;
 pub use host::HostServices;
-pub use io::{load_state, read_npy, save_state, write_npy};
+pub use io::{load_state, read_npy, save_state, write_npy, write_whole};
 pub use session::{DeviceRow, PluginRow, Session, SessionBuilder};

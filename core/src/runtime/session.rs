@@ -130,7 +130,10 @@ impl SessionBuilder {
                         if config.plugin_pins().any(|(name, _)| same_name(name, &candidate.name)) {
                             return Err(error);
                         }
-                        host.log(LogLevel::Warn, &format!("{}: {error}", candidate.name));
+                        // Where no device is opened, plugins are only listed, with what is wrong with them.
+                        if self.open {
+                            host.log(LogLevel::Warn, &format!("{}: {error}", candidate.name));
+                        }
                         let path = candidate.path.display().to_string();
                         contents.plugins.push(PluginRow::failed(&candidate.name, &path, &error));
                     }
@@ -227,6 +230,11 @@ type Devices = Vec<(String, Arc<dyn Device>)>;
 fn open_devices(
     config: &Config, backends: &[(Arc<dyn Backend>, Origin)], host: &Arc<HostServices>,
 ) -> Result<(Devices, String)> {
+    // What is set for a backend must be right, whether or not it is the one that is taken.
+    for (backend, _) in backends {
+        options_of(config, backend)?;
+    }
+    let names: Vec<&str> = backends.iter().map(|(backend, _)| backend.name()).collect();
     let wanted = config.device();
     let mut devices: Devices = Vec::new();
     let selection;
@@ -253,7 +261,6 @@ fn open_devices(
         devices.push((name, device));
     } else {
         let name = wanted.to_string();
-        let names: Vec<&str> = backends.iter().map(|(backend, _)| backend.name()).collect();
         let Some((backend, _)) = backends.iter().find(|(backend, _)| backend.name() == wanted.backend()) else {
             let message = format!("there is no backend `{}` for the device `{name}`", wanted.backend());
             let folders = standard_folders(config.plugins_path());
@@ -284,7 +291,12 @@ fn open_devices(
         match found.map(|(backend, _)| open(config, backend, fallback.index() as usize, host)) {
             Some(Ok(device)) => devices.push((name, device)),
             Some(Err(error)) => host.log(LogLevel::Info, &format!("fallback `{name}` is left out: {error}")),
-            None => host.log(LogLevel::Info, &format!("fallback `{name}` is left out: there is no such backend")),
+            // The default names backends that a program may well have left out.
+            None if config.origin("fallback") == Some(&crate::config::Origin::Default) => {}
+            None => {
+                let message = format!("there is no backend `{}` for the fallback `{name}`", fallback.backend());
+                return Err(config.error_at("fallback", &message, &names).into());
+            }
         }
     }
     Ok((devices, selection))
@@ -301,6 +313,11 @@ fn open(
         });
         return Err(Error::new(ErrorKind::Device, reason));
     }
+    backend.open(ordinal, &options_of(config, backend)?, host.clone())
+}
+
+/// What the config says to a backend.
+fn options_of(config: &Config, backend: &Arc<dyn Backend>) -> Result<crate::ops::Attributes> {
     let declared: Vec<OptionSpec> = backend
         .options()
         .iter()
@@ -314,7 +331,7 @@ fn open(
     for (name, value) in config.backend_options(backend.name(), &declared)? {
         options.set(&name, crate::ops::Attribute::from(value));
     }
-    backend.open(ordinal, &options, host.clone())
+    Ok(options)
 }
 
 impl PluginRow {

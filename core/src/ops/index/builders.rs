@@ -14,6 +14,8 @@ impl Var {
     /// A range of one axis with literal bounds; `None` is the axis' end.
     #[track_caller]
     pub fn slice(&self, axis: usize, start: Option<i64>, stop: Option<i64>) -> Var {
+        // An axis that is not there is for the index to tell of, which needs no more items than axes.
+        let axis = axis.min(self.ty().map_or(0, |ty| ty.rank()));
         let end = |end: Option<i64>| end.map_or(IndexBound::Open, IndexBound::At);
         let mut items = items_on(axis);
         items.pop();

@@ -35,14 +35,14 @@ pub fn register(registry: &mut Registry) {
         rule: Rule::Set,
         params: vec![operand("x", "what to change"), operand("v", "what to write"), operands(), index()],
         doc: "`x` with `v`, broadcast, written at an index. Where an index names a place twice, the last one \
-              counts, also in the gradient.\n\n    x.at[1:].set(v)",
+              counts, also in the gradient.\n\n    set_at(x[1:], v)",
     });
     registry.add(IndexOp {
         name: "add_at",
         rule: Rule::Add,
         params: vec![operand("x", "what to add to"), operand("v", "what to add"), operands(), index()],
         doc: "`x` with `v`, broadcast, added at an index; a place that the index names twice gets both, as with \
-              NumPy's `add.at`.\n\n    x.at[rows].add(v)",
+              NumPy's `add.at`.\n\n    add_at(x[rows], v)",
     });
     registry.add(IndexOp {
         name: "take",
