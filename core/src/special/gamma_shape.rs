@@ -142,7 +142,7 @@ mod tests {
     /// Against values of arbitrary precision (`mpmath.diff` of `gammainc` with 60 digits).
     #[test]
     fn derivatives_are_accurate() {
-        let rows = [
+        let rows: [(f64, f64, f64, f64); 13] = [
             (1.0, 0.001, 0.1, -1.821_055_939_208_306_6),
             (1.0, 0.5, 0.5, -0.647_200_352_377_753_9),
             (1.0, 2.0, 6.0, -0.026_592_285_283_509_87),
@@ -159,14 +159,14 @@ mod tests {
         ];
         for (n, a, x, expected) in rows {
             let found = gammainc_da(n, a, x);
-            assert!((found - expected).abs() <= 2e-13 * f64::abs(expected), "{n} {a} {x}: {found}, expected {expected}");
+            assert!((found - expected).abs() <= 2e-13 * expected.abs(), "{n} {a} {x}: {found}, expected {expected}");
         }
     }
 
     /// Against central differences of the order below, over both sides of the mean.
     #[test]
     fn derivatives_agree_with_differences() {
-        for a in [1e-3, 0.1, 0.9, 1.0, 2.5, 30.0, 700.0, 2e4] {
+        for a in [1e-3f64, 0.1, 0.9, 1.0, 2.5, 30.0, 700.0, 2e4] {
             for relative in [1e-4, 0.3, 0.9, 1.0, 1.1, 2.0, 5.0] {
                 let x = a * relative + 1e-3;
                 for n in 1..4 {
