@@ -58,21 +58,21 @@ def array(value):
 
 
 class Family:
-    """The cases of one file. `tolerance` is in units of the dtype's epsilon, of each element or of the largest."""
+    """The cases of one file. Tolerances are in units of the dtype's epsilon, of each element or of the largest."""
 
-    def __init__(self, name, tolerance, about):
-        self.name, self.tolerance, self.about = name, tolerance, about
+    def __init__(self, name, tolerance, gradients, about):
+        self.name, self.tolerance, self.of_gradients, self.about = name, tolerance, gradients, about
         self.blocks, self.gradients = [], 0
 
-    def case(self, text, inputs, f, grad=None, wrt=None, tolerance=None, by=NumPy, dtypes=None):
+    def case(self, text, inputs, f, grad=None, wrt=None, tolerance=None, gradients=None, dtypes=None, known=False):
         """`text` over the inputs is `f(namespace, inputs...)`.
 
         `grad` says where derivatives come from: True for JAX, a function of the inputs that gives the
-        list of those of `wrt`, or None for no derivatives. `dtypes` replaces those of the results.
+        list of those of `wrt`, or None for no derivatives. `dtypes` replaces those of the results; `known`
+        says that the op needs lengths that are known.
         """
         values = list(inputs.values())
-        namespace = by() if isinstance(by, type) else by
-        results = f(namespace, *values)
+        results = f(NumPy(), *values)
         results = list(results) if isinstance(results, (tuple, list)) else [results]
         results = [np.asarray(result) for result in results]
         if dtypes:
@@ -80,6 +80,10 @@ class Family:
         lines = [f"case {text}"]
         if tolerance:
             lines.append(f"tolerance {tolerance}")
+        if gradients:
+            lines.append(f"gradients {gradients}")
+        if known:
+            lines.append("lengths known")
         lines += [f"{name} {array(value)}" for name, value in inputs.items()]
         lines += [f"= {array(result)}" for result in results]
         if grad is not None:
@@ -108,9 +112,10 @@ class Family:
         self.blocks.append("\n".join(lines))
 
     def write(self, folder):
-        head = [f"# {line}" for line in self.about.strip().split("\n")] + [f"tolerance {self.tolerance}"]
+        head = [f"# {line}" for line in self.about.strip().split("\n")] + [f"tolerance {self.tolerance}", f"gradients {self.of_gradients}"]
         path = folder / f"{self.name}.txt"
         path.write_text("\n".join(head) + "\n\n" + "\n\n".join(self.blocks) + "\n")
+        jax.clear_caches()
         print(f"{self.name}: {len(self.blocks)} values, {self.gradients} gradients, {path.stat().st_size // 1024} KiB")
         return len(self.blocks), self.gradients
 

@@ -32,13 +32,14 @@ def reductions(family):
             family.case(f"{op}(x, axis=0)", {"x": np.zeros((3, 0))}, lambda m, x: getattr(m, name)(x, axis=0))
         special = np.array([[1.0, np.nan, 2.0], [np.inf, -np.inf, 1.0], [-0.0, 0.0, -0.0], [np.inf, 1.0, 2.0]])
         if op not in ("var", "std"):
-            family.case(f"{op}(x, axis=1)", {"x": special[:, :2] if op in ("max", "min") else special}, lambda m, x: getattr(m, name)(x[:, :2] if False else x, axis=1))
+            family.case(f"{op}(x, axis=1)", {"x": special[:, :2] if op in ("max", "min") else special}, lambda m, x: getattr(m, name)(x, axis=1))
     for op in ["var", "std"]:
         for ddof in [1, 2, 5, 0.5]:
             family.case(f"{op}(x, axis=1, ddof={ddof})", {"x": spread(f"{op}{ddof}", (3, 5))}, lambda m, x: getattr(m, op)(x, axis=1, ddof=ddof),
                         grad=True if ddof < 5 else None)
         # Far from 0 one pass would lose all digits.
-        family.case(f"{op}(x)", {"x": 1e9 + spread(op, (6,))}, lambda m, x: getattr(m, op)(x))
+        family.case(f"{op}(x)", {"x": 1e9 + spread(op, (6,))}, lambda m, x: getattr(m, op)(x),
+                    tolerance="100 of each")
     # Where factors are 0, and where the largest is not alone.
     for x in [[2.0, 0.0, 3.0], [0.0, 5.0, 0.0], [-1.5, 2.0, -0.5]]:
         family.case("prod(x)", {"x": np.array(x)}, lambda m, x: m.prod(x), grad=lambda x: [product_gradient(x)])
@@ -135,8 +136,9 @@ def statistics(family):
     methods = ["linear", "lower", "higher", "nearest", "midpoint", "hazen", "weibull", "median_unbiased", "normal_unbiased", "interpolated_inverted_cdf"]
     for method in methods:
         for count in [1, 4, 7]:
+            # JAX has no derivatives of the later methods, and rounds places of "nearest" otherwise.
             x, q = spread(method, (2, count)), np.array([0.0, 0.1, 0.25, 0.5, 0.6, 0.9, 1.0])
-            grad = True if method in methods[:5] else None
+            grad = True if method in ("linear", "lower", "higher", "midpoint") else None
             family.case(f'quantile(x, q, axis=1, method="{method}")', {"x": x, "q": q}, lambda m, x, q: m.quantile(x, q, axis=1, method=method), grad=grad, wrt=["x"])
     family.case("percentile(x, q)", {"x": spread("perc", (6,)), "q": np.array([[5.0, 50.0], [75.0, 100.0]])}, lambda m, x, q: m.percentile(x, q))
     x, w = spread("avg", (2, 3)), spread("avgw", (2, 3), 0.1, 2)
@@ -177,10 +179,10 @@ def stacked(m, a, b):
 
 
 def families():
-    reduce = Family("reduce", "16 of the largest", "Reductions, of every dtype; sums may be added up in another order.")
+    reduce = Family("reduce", "16 of the largest", "64 of the largest", "Reductions, of every dtype; sums may be added up in another order.")
     reductions(reduce)
-    sums = Family("cumulative", "16 of the largest", "Running sums and products, differences.")
+    sums = Family("cumulative", "16 of the largest", "64 of the largest", "Running sums and products, differences.")
     running(sums)
-    stats = Family("statistics", "32 of the largest", "Medians, quantiles, covariances, counts and interpolation.")
+    stats = Family("statistics", "32 of the largest", "64 of the largest", "Medians, quantiles, covariances, counts and interpolation.")
     statistics(stats)
     return [reduce, sums, stats]
