@@ -1,10 +1,12 @@
 //! A call whose shapes were seen before allocates memory for its outputs and for nothing else that
-//! grows with the data.
+//! grows with the data; and how much memory the gradient of a loop takes.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use arignote::config::Config;
+use arignote::ops::control::Scan;
 use arignote::prelude::*;
 
 /// From here on an allocation is large: only elements of tensors are, not lists of values.
@@ -22,6 +24,14 @@ static COUNT: AtomicUsize = AtomicUsize::new(0);
 static SIZES: [AtomicUsize; 64] = [const { AtomicUsize::new(0) }; 64];
 static LARGE_COUNT: AtomicUsize = AtomicUsize::new(0);
 
+/// What is allocated now, and the most that was.
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+fn grown(bytes: usize) {
+    PEAK.fetch_max(LIVE.fetch_add(bytes, Ordering::Relaxed) + bytes, Ordering::Relaxed);
+}
+
 fn count(bytes: usize) {
     if !ACTIVE.load(Ordering::Relaxed) {
         return;
@@ -37,27 +47,35 @@ fn count(bytes: usize) {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
+        grown(layout.size());
         // SAFETY: the caller keeps the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
+        grown(layout.size());
         // SAFETY: the caller keeps the contract of `alloc_zeroed`.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(size);
+        grown(size);
+        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
         // SAFETY: the caller keeps the contract of `realloc`.
         unsafe { System.realloc(pointer, layout, size) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
         // SAFETY: the caller keeps the contract of `dealloc`.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
+
+/// Held by the test that measures.
+static ALONE: Mutex<()> = Mutex::new(());
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -91,6 +109,7 @@ fn filled(shape: &[usize]) -> Tensor {
 
 #[test]
 fn a_second_call_allocates_its_outputs_only() {
+    let _alone = ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let config = Config::default().with("device", "cpu").unwrap().with("fallback", Vec::<String>::new()).unwrap();
     let session = arignote::session_with(config).unwrap();
     let input = |name: &str, dims: &[&str]| Var::input(name, Type::new(DType::F64, dims.iter().map(|&d| Dim::from(d))));
@@ -127,6 +146,53 @@ fn a_second_call_allocates_its_outputs_only() {
     }
     let labels = Tensor::vector((0..64).map(|at| at % 20).collect::<Vec<i64>>());
     check("training", &f.build(&session).unwrap(), &[filled(&[64, 50]), labels]);
+}
+
+/// The first result of a call, and the most memory that it takes beside what was there before.
+fn peak(f: &Function, arguments: &[Tensor]) -> (Vec<f64>, usize) {
+    let before = LIVE.load(Ordering::SeqCst);
+    PEAK.store(before, Ordering::SeqCst);
+    let results = f.call(arguments).unwrap();
+    (results[0].to_f64_vec(), PEAK.load(Ordering::SeqCst) - before)
+}
+
+#[test]
+fn checkpoints_take_less_memory() {
+    let _alone = ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    // The table of docs/numerics.md: `--nocapture` shows it.
+    const STEPS: usize = 144;
+    const STATE: usize = 256;
+    let config = Config::default().with("device", "reference").unwrap().with("fallback", Vec::<String>::new()).unwrap();
+    let session = arignote::session_with(config).unwrap();
+    let x = Var::input("x", Type::new(DType::F64, ["n".into()]));
+    let w = Var::input("w", Type::new(DType::F64, [STATE.into()]));
+    let arguments = [filled(&[STEPS]), filled(&[STATE])];
+    let measured = |what: &str, scan: Scan| {
+        let run = scan.sequence("x", &x).state("h", &w).run(|step| {
+            step.set("h", &(step.get("h") * &w + step.get("x")).tanh());
+        });
+        let slope = grad(&run.last("h").sum(None), &[&w]).remove(0);
+        let f = FunctionBuilder::new("f").input(&x).input(&w).output(&slope).build(&session).unwrap();
+        let (slope, bytes) = peak(&f, &arguments);
+        let states = bytes as f64 / (8 * STATE) as f64;
+        println!("| {what} | {states:.0} |");
+        (slope, states)
+    };
+    let (expected, all) = measured("all", Scan::new());
+    let mut least = f64::INFINITY;
+    let mut root = f64::INFINITY;
+    for every in [1, 4, 12, 36, 144] {
+        let (found, states) = measured(&format!("`checkpoint = {every}`"), Scan::new().checkpoint_every(every));
+        let close = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-13 * b.abs().max(1.0);
+        assert!(found.iter().zip(&expected).all(close), "checkpoints every {every} steps change the gradient");
+        least = least.min(states);
+        if every == 12 {
+            root = states;
+        }
+    }
+    assert!(root <= least && root < all / 4.0, "{root} states every 12 steps, {least} at least, {all} for all");
+    let (_, truncated) = measured("`truncate = 12`", Scan::new().truncate(12));
+    assert!(truncated < all / 4.0, "{truncated} states for the last 12 steps, {all} for all");
 }
 
 trait Rows {

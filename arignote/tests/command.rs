@@ -231,6 +231,15 @@ fn the_programs_of_the_repository_are_laid_out() {
     }
 }
 
+#[test]
+fn the_recurrent_network_learns() {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/rnn.arig");
+    let found = Folder::new().prints(&format!("run {} --fn step --repeat 60 --device reference", program.display()));
+    let values: Vec<f64> = found.lines().filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect();
+    let [loss, wrong] = values[..] else { panic!("two numbers were expected:\n{found}") };
+    assert!(loss < 0.01 && wrong == 0.0, "{found}");
+}
+
 /// The code blocks of the README in one language.
 fn readme(language: &str) -> Vec<String> {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap();

@@ -190,6 +190,46 @@ fn windows_and_transforms() {
     ]);
 }
 
+#[test]
+fn draws() {
+    let key = "cast([1, 2], u64)";
+    let rows = [
+        ("uniform(key)", "f64[]"),
+        ("uniform(key, shape(x), dtype=bf16)", "bf16[n, 4]"),
+        ("fold_in(key, i)", "u64[n, 2]"),
+        ("split_key(key, shape(x)[0])", "u64[n, 2]"),
+        ("random_gamma(key, x)", "f32[n, 4]"),
+        ("random_gamma(key, i)", "f64[n]"),
+        ("random_gamma(key, l, shape(x))", "f32[n, 4]"),
+        ("random_gamma(key, v, 5, 3)", "f32[5, 3]"),
+        ("random_gamma(key, v, 5)", "!operands of the shape [3] do not broadcast to draws of the shape [5]"),
+        ("random_beta(key, h, v)", "f32[2, 3]"),
+        ("student_t(key, v, 9223372036854775807, 9223372036854775807)", "!cannot broadcast"),
+        ("poisson(key, x, dtype=u8)", "u8[n, 4]"),
+        ("binomial(key, i, 0.5)", "i64[n]"),
+        ("multinomial(key, 4, x)", "i64[n, 4]"),
+        ("multinomial(key, i, v, 2, shape(i)[0])", "i64[2, n, 3]"),
+        ("categorical(key, y, axis=1)", "i64[2, 4]"),
+        ("categorical(key, y, 5, 2, 3)", "i64[5, 2, 3]"),
+        ("dirichlet(key, x)", "f32[n, 4]"),
+        ("dirichlet(key, v, 2)", "f32[2, 3]"),
+        ("multivariate_normal(key, v, eye(3, dtype=f32))", "f32[3]"),
+        ("multivariate_normal(key, v, eye(3, dtype=f32), 2, 5)", "f32[2, 5, 3]"),
+        ("permutation(key, x)", "f32[n, 4]"),
+        ("permutation(key, 5)", "i64[5]"),
+        ("choice(key, y, 2, 2, axis=1)", "f32[2, 2, 2, 4]"),
+        ("choice(key, i, p=i)", "i32[]"),
+        ("bernoulli(key, h)", "bool[2, 3]"),
+        ("randint(key, 0, i)", "i64[n]"),
+        ("assert(x, b, \"\")", "f32[n, 4]"),
+        ("print(shape(y))", "i64[3]"),
+        ("zeros(print(shape(y)))", "f64[2, 3, 4]"),
+    ];
+    for (expr, expected) in rows {
+        check(&[(&expr.replace("(key", &format!("({key}")), expected)]);
+    }
+}
+
 /// Every cotangent has the dtype, and as far as known the dims, of its operand.
 #[test]
 fn cotangents_fit_their_operands() {

@@ -1,4 +1,6 @@
-//! Loops and branches: the body is evaluated as a graph, step after step.
+//! Loops, branches and what is computed again: the body is evaluated as a graph, in a loop step after step.
+
+use std::collections::VecDeque;
 
 use arignote_core::Result;
 use arignote_core::error::{Error, ErrorKind};
@@ -14,6 +16,7 @@ pub fn kernel(op: &str) -> Option<Function> {
     match op {
         "scan" => Some(scan),
         "if" => Some(branch),
+        "recompute" => Some(inside),
         _ => None,
     }
 }
@@ -28,6 +31,10 @@ fn branch(call: &KernelCall<'_>) -> Result<Vec<Tensor>> {
     evaluate(&taken.graph()?, &call.operands[1..])
 }
 
+fn inside(call: &KernelCall<'_>) -> Result<Vec<Tensor>> {
+    evaluate(&call.attributes.body("body")?.graph()?, call.operands)
+}
+
 fn scan(call: &KernelCall<'_>) -> Result<Vec<Tensor>> {
     let layout = ScanLayout::of(call.attributes)?;
     let (counted, rest) = call.operands.split_at(usize::from(layout.counted));
@@ -37,7 +44,7 @@ fn scan(call: &KernelCall<'_>) -> Result<Vec<Tensor>> {
     let graph = layout.body.graph()?;
     let sliced = sequences.iter().map(|sequence| slices(sequence, steps)).collect::<Result<Vec<_>>>()?;
     let mut states = inits.to_vec();
-    let mut rows: Vec<Vec<Tensor>> = vec![Vec::new(); layout.yields()];
+    let mut rows: Vec<VecDeque<Tensor>> = vec![VecDeque::new(); layout.yields()];
     for step in 0..steps {
         let mut arguments: Vec<Tensor> = sliced.iter().map(|rows| rows[step].clone()).collect();
         arguments.extend(states.iter().chain(captured).cloned());
@@ -45,17 +52,20 @@ fn scan(call: &KernelCall<'_>) -> Result<Vec<Tensor>> {
         let stop = layout.until && outputs.pop().is_some_and(|stop| stop.to_i64_vec() != [0]);
         let yields = outputs.split_off(layout.states);
         states = outputs;
-        for (rows, value) in rows.iter_mut().zip(yields) {
-            rows.push(value);
+        for ((rows, &keep), value) in rows.iter_mut().zip(&layout.keep).zip(yields) {
+            rows.push_back(value);
+            if keep > 0 && rows.len() > keep {
+                rows.pop_front();
+            }
         }
         if stop {
             break;
         }
     }
     let mut results = states;
-    for (number, rows) in rows.iter().enumerate() {
-        results.push(match rows.first() {
-            Some(_) => stacked(rows)?,
+    for (number, rows) in rows.into_iter().enumerate() {
+        results.push(match rows.front() {
+            Some(_) => stacked(&rows)?,
             None => empty(&layout, number, sequences, &call.operands[usize::from(layout.counted)..])?,
         });
     }
@@ -93,7 +103,7 @@ fn slices(sequence: &Tensor, steps: usize) -> Result<Vec<Tensor>> {
     (0..steps).map(|step| Tensor::from_bytes(sequence.dtype(), shape, &bytes[step * size..(step + 1) * size])).collect()
 }
 
-fn stacked(rows: &[Tensor]) -> Result<Tensor> {
+fn stacked(rows: &VecDeque<Tensor>) -> Result<Tensor> {
     let first = &rows[0];
     if let Some((step, other)) = rows.iter().enumerate().find(|(_, other)| other.shape() != first.shape()) {
         let (a, b) = (first.shape(), other.shape());

@@ -9,7 +9,7 @@ use arignote_core::special;
 use arignote_core::tensor::{DType, Shape, Tensor, broadcast_shapes};
 
 use crate::kernel::KernelCall;
-use crate::values::{allocate, broadcast_offsets, floats, for_each_index, from_floats, from_integers, integers};
+use crate::values::{allocate, broadcast_offsets, count, floats, from_floats, from_integers, integers};
 
 /// What is computed for each element.
 #[derive(Clone, Copy)]
@@ -72,6 +72,7 @@ pub fn function(op: &str) -> Option<Elementwise> {
         "beta" => Float2(special::beta),
         "betaln" => Float2(special::betaln),
         "betainc" => Float3(special::betainc),
+        "gammainc_da" => Float3(special::gammainc_da),
         "iv" => Float2(special::iv),
         "ive" => Float2(special::ive),
         "jv" => Float2(special::jv),
@@ -272,18 +273,13 @@ fn map<A: Copy, R>(lists: &[(Vec<A>, Shape)], f: impl Fn(&[A]) -> Result<R>) -> 
     let offsets =
         lists.iter().map(|(_, own)| broadcast_offsets(own, &shape)).collect::<Result<Vec<Vec<usize>>>>()?;
     let mut results = allocate(&shape)?;
-    let mut failed = None;
-    let mut place = 0;
-    for_each_index(&shape, |_| {
-        let elements: Vec<A> =
-            lists.iter().zip(&offsets).map(|((list, _), offsets)| list[offsets[place]]).collect();
-        place += 1;
-        match f(&elements) {
-            Ok(result) => results.push(result),
-            Err(error) => failed = Some(error),
-        }
-    });
-    failed.map_or(Ok((results, shape)), Err)
+    let mut elements = Vec::with_capacity(lists.len());
+    for place in 0..count(&shape)? {
+        elements.clear();
+        elements.extend(lists.iter().zip(&offsets).map(|((list, _), offsets)| list[offsets[place]]));
+        results.push(f(&elements)?);
+    }
+    Ok((results, shape))
 }
 
 fn take<A: Copy>(elements: &[A], number: usize) -> Result<A> {

@@ -104,7 +104,9 @@ fn apply_node(
     let operands = node.operands.iter().map(|&operand| value(values, operand)).collect::<Result<Vec<_>>>()?;
     let types: Vec<Type> = node.operands.iter().map(|&operand| graph.ty(operand).clone()).collect();
     let results: Vec<Type> = node.results.iter().map(|result| result.ty.clone()).collect();
-    apply(op, attributes, &operands, &types, &results).map_err(|error| error.at(node.location))
+    // What an op is decomposed into belongs to its line.
+    let applied = node.location.stand_in(|| apply(op, attributes, &operands, &types, &results));
+    applied.map_err(|error| error.at(node.location))
 }
 
 fn value(values: &[Vec<Tensor>], id: ValueId) -> Result<Tensor> {

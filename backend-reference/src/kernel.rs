@@ -6,7 +6,7 @@ use arignote_core::ops::Attributes;
 use arignote_core::tensor::{DType, Tensor, Type};
 
 use crate::elementwise::Elementwise;
-use crate::{control, create, cumulative, elementwise, fft, index, linalg, matmul, nn, order, random, reduce, shape};
+use crate::{control, create, cumulative, effects, elementwise, fft, index, linalg, matmul, nn, order, random, reduce, shape};
 
 /// One application to be computed.
 #[derive(Clone, Copy, Debug)]
@@ -96,13 +96,18 @@ pub fn kernel(op: &str) -> Option<Kernel> {
         fft::kernel,
         random::kernel,
         control::kernel,
+        effects::kernel,
     ];
     elementwise::function(op)
         .map(Kernel::Elementwise)
         .or_else(|| families.iter().find_map(|family| family(op)).map(Kernel::Whole))
 }
 
+/// An error with the op and its operands; one from inside of a body has those of its own op.
 fn describe(call: &KernelCall<'_>, error: &Error) -> Error {
+    if error.location().is_some() {
+        return error.clone();
+    }
     let operands: Vec<String> =
         call.operands.iter().map(|operand| format!("{}{:?}", operand.dtype(), operand.shape())).collect();
     let message = format!("`{}` of {}: {}", call.op, operands.join(", "), error.message());

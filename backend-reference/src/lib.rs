@@ -8,6 +8,7 @@ pub mod control;
 pub mod create;
 pub mod cumulative;
 pub mod device;
+pub mod effects;
 pub mod elementwise;
 pub mod execute;
 pub mod fft;

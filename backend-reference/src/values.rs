@@ -83,13 +83,19 @@ pub fn broadcast_offsets(from: &[usize], to: &[usize]) -> Result<Vec<usize>> {
     if broadcast_shapes(from, to)?.as_slice() != to {
         return Err(fail(format!("shape {from:?} does not broadcast to {to:?}")));
     }
-    let lead = to.len() - from.len();
-    let steps = strides(from);
-    let mut offsets = allocate(to)?;
-    for_each_index(to, |index| {
-        let own = index[lead..].iter().zip(from).zip(&steps);
-        offsets.push(own.map(|((&i, &length), &step)| if length == 1 { 0 } else { i * step }).sum());
-    });
+    count(to)?;
+    let (lead, steps) = (to.len() - from.len(), strides(from));
+    // One axis after the other: each place so far becomes as many as the axis is long.
+    let mut offsets = vec![0];
+    for (axis, &length) in to.iter().enumerate() {
+        let step = match axis.checked_sub(lead) {
+            Some(own) if from[own] != 1 => steps[own],
+            _ => 0,
+        };
+        let mut places = allocate(&to[..=axis])?;
+        offsets.iter().for_each(|offset| places.extend((0..length).map(|i| offset + i * step)));
+        offsets = places;
+    }
     Ok(offsets)
 }
 

@@ -4,6 +4,8 @@ mod calls;
 mod derivatives;
 mod files;
 mod graphs;
+mod inside;
+mod loops;
 mod states;
 
 use arignote::config::Config;

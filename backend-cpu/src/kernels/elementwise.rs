@@ -30,6 +30,7 @@ pub enum Operation {
     Where,
     Clip,
     Betainc,
+    GammaincDa,
     /// also the identity
     Cast,
 }
@@ -48,6 +49,7 @@ pub fn lookup(name: &str, attributes: &Attributes) -> Option<Operation> {
         "where" => Operation::Where,
         "clip" => Operation::Clip,
         "betainc" => Operation::Betainc,
+        "gammainc_da" => Operation::GammaincDa,
         "cast" | "stop_gradient" | "grad_barrier" => Operation::Cast,
         _ => Unary::named(name)
             .map(Operation::Unary)
@@ -65,7 +67,7 @@ enum Step {
     Not,
     Test(Operation, DType),
     Select(DType),
-    Betainc(DType),
+    Wide3(fn(f64, f64, f64) -> f64, DType),
     /// after arithmetic on `bool`, which computes in `u8`
     Truth,
 }
@@ -142,7 +144,7 @@ impl Builder {
         };
         let arity = match operation {
             Operation::Binary(_) | Operation::Compare(_) | Operation::Logical(_) => 2,
-            Operation::Where | Operation::Clip | Operation::Betainc => 3,
+            Operation::Where | Operation::Clip | Operation::Betainc | Operation::GammaincDa => 3,
             _ => 1,
         };
         if operands.len() != arity {
@@ -192,9 +194,10 @@ impl Builder {
                 let raised = self.emit(Step::Binary(Binary::Maximum, wide), &[x[0], x[1]], wide);
                 self.emit(Step::Binary(Binary::Minimum, wide), &[raised.number, x[2]], wide)
             }
-            Operation::Betainc => {
+            Operation::Betainc | Operation::GammaincDa => {
+                let function = if operation == Operation::Betainc { special::betainc } else { special::gammainc_da };
                 let x = all(self, wide);
-                self.emit(Step::Betainc(wide), &x, wide)
+                self.emit(Step::Wide3(function, wide), &x, wide)
             }
             Operation::Cast => self.cast(operands[0], result),
         };
@@ -378,10 +381,10 @@ impl Region {
                         });
                     }
                 }),
-                Step::Betainc(dtype) => number_type!(dtype, T => {
+                Step::Wide3(function, dtype) => number_type!(dtype, T => {
                     let (a, b, x) = (read!(T, sources[0]), read!(T, sources[1]), read!(T, sources[2]));
                     for (((out, &a), &b), &x) in write!(T, target, length).iter_mut().zip(a).zip(b).zip(x) {
-                        *out = Number::wide3(a, b, x, special::betainc);
+                        *out = Number::wide3(a, b, x, function);
                     }
                 }),
                 Step::Select(dtype) => crate::stored_type!(dtype, T => {

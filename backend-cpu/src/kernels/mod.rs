@@ -149,6 +149,7 @@ pub fn lookup(name: &str) -> Option<(Kernel, &'static [(usize, usize)])> {
         "cross_entropy" => (nn::cross_entropy, &[]),
         "uniform" => (random::uniform, &[]),
         "normal" => (random::normal, &[]),
+        "fold_in" => (random::fold_in, &[]),
         _ => return None,
     })
 }

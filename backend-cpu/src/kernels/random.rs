@@ -22,8 +22,14 @@ pub fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     [a, b, c, d]
 }
 
-fn single(word: u32) -> f64 {
-    f64::from(word >> 8) * (1.0 / 16_777_216.0)
+/// A number in [0, 1) of as many bits as the dtype has digits.
+fn single(dtype: DType, word: u32) -> f64 {
+    let digits = match dtype {
+        DType::F16 => 11,
+        DType::BF16 => 8,
+        _ => 24,
+    };
+    f64::from(word >> (32 - digits)) / f64::from(1u32 << digits)
 }
 
 fn double(a: u32, b: u32) -> f64 {
@@ -36,14 +42,21 @@ fn pair(u: f64, v: f64) -> [f64; 2] {
     [radius * angle.cos(), radius * angle.sin()]
 }
 
-fn draw(call: &mut Call<'_, '_>, normal: bool) -> Result<()> {
+/// Seed and stream.
+fn key(call: &Call<'_, '_>) -> Result<[u64; 2]> {
     let key = call.operand(0)?.cast::<u64>(DType::U64).into_owned();
-    let [seed, stream] = key[..] else {
-        return Err(Error::new(ErrorKind::Runtime, "the key of random numbers must be two numbers: seed and stream"));
-    };
+    <[u64; 2]>::try_from(&key[..]).map_err(|_| {
+        Error::new(ErrorKind::Runtime, "the key of random numbers must be two numbers: seed and stream")
+    })
+}
+
+fn draw(call: &mut Call<'_, '_>, normal: bool) -> Result<()> {
+    let [seed, stream] = key(call)?;
     let block = |i: u64| philox([i as u32, (i >> 32) as u32, stream as u32, (stream >> 32) as u32], [seed as u32, (seed >> 32) as u32]);
     let result = &mut call.results[0];
-    let wide = result.dtype == DType::F64;
+    let (wide, dtype) = (result.dtype == DType::F64, result.dtype);
+    // Halves are rounded draws of `f32`.
+    let single = |word| single(if normal { DType::F32 } else { dtype }, word);
     stored_type!(result.dtype, T => {
         let target = typed_mut::<T>(result.bytes);
         const CHUNK: usize = 4096;
@@ -76,6 +89,22 @@ pub fn uniform(call: &mut Call<'_, '_>) -> Result<()> {
 pub fn normal(call: &mut Call<'_, '_>) -> Result<()> {
     draw(call, true)
 }
+
+/// `fold_in`
+pub fn fold_in(call: &mut Call<'_, '_>) -> Result<()> {
+    let [seed, stream] = key(call)?;
+    let data = call.operand(1)?.cast::<i64>(DType::I64).into_owned();
+    let halves = |x: u64| [x as u32, (x >> 32) as u32];
+    for (target, &number) in typed_mut::<u64>(call.results[0].bytes).chunks_mut(2).zip(&data) {
+        let ([a, b], [c, d]) = (halves(number as u64), halves(stream));
+        let [a, b, c, d] = philox([a, b, c, d], halves(seed ^ FOLDED)).map(u64::from);
+        target.copy_from_slice(&[a | b << 32, c | d << 32]);
+    }
+    Ok(())
+}
+
+/// What tells the keys that are made of a key from its draws.
+const FOLDED: u64 = 0x9ddf_ea08_eb38_2d69;
 
 #[cfg(test)]
 mod tests {

@@ -1,13 +1,13 @@
-//! Expansion of `grad`, `vjp` and `jvp` nodes, innermost first.
+//! Expansion of `grad`, `jvp`, `jacobian`, `vectorize` and the like, innermost first.
 
 use rustc_hash::FxHashMap;
 
 use super::path::{broken, name};
 use super::reverse::cotangents_from;
-use super::{cotangents, tangents};
+use super::{cotangents, jacobian::jacobians, tangents, vectorize::vectorized};
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Graph, NodeKind, Var, clone_with, expand_nodes, topological_order};
-use crate::ops::{Attribute, Attributes, pullback_outputs, registry};
+use crate::graph::{Graph, NodeId, NodeKind, Var, clone_with, expand_nodes, topological_order};
+use crate::ops::{Attribute, Attributes, Op, pullback_outputs, registry, vectorized_operands};
 
 /// Replaces the symbolic nodes that depend on no other symbolic node. Call it again, after stabilizing,
 /// until none is left.
@@ -54,6 +54,22 @@ pub fn expand_symbolic(graph: &Graph) -> Result<Graph> {
                 tangent => Ok(vec![fitted(tangent, y)?]),
             }
         }
+        ("jacobian", [y, targets @ ..]) => jacobians(y, targets, attributes),
+        ("hessian", [cost, x]) => {
+            let Some(disconnected) = attributes.get("disconnected") else { return Err(Error::new(ErrorKind::Internal, "an attribute is missing")) };
+            let with = || Attributes::new().with("disconnected", disconnected.clone());
+            let gradient = Var::apply("grad", &[cost.clone(), x.clone()], with());
+            // A gradient that does not depend on x, of what is linear in it, is no mistake.
+            let attributes = Attributes::new().with("mode", "forward").with("disconnected", "zero");
+            Ok(vec![Var::apply("jacobian", &[gradient, x.clone()], attributes)])
+        }
+        ("vectorize", operands) => {
+            let (outputs, replaced) = vectorized_operands(operands.len(), attributes)?;
+            let (values, pairs) = operands.split_at(outputs);
+            let (singles, stacks) = pairs.split_at(replaced);
+            let pairs: Vec<(Var, Var)> = singles.iter().cloned().zip(stacks.iter().cloned()).collect();
+            vectorized(values, &pairs)
+        }
         (name, _) => Err(Error::new(ErrorKind::Internal, format!("`{name}` has no expansion"))),
     })
 }
@@ -76,11 +92,11 @@ fn connected(found: Vec<Option<Var>>, cost: &Var, targets: &[Var], attributes: &
     found.into_iter().zip(targets).map(one).collect()
 }
 
-fn zero_if_disconnected(attributes: &Attributes) -> bool {
+pub(super) fn zero_if_disconnected(attributes: &Attributes) -> bool {
     attributes.get("disconnected") == Some(&Attribute::Str("zero".into()))
 }
 
-fn disconnected(cost: &Var, target: &Var) -> Error {
+pub(super) fn disconnected(cost: &Var, target: &Var) -> Error {
     let message = format!("{} does not depend differentiably on {}", name(cost), name(target));
     Error::new(ErrorKind::Gradient, message)
         .note(broken(cost, target))
@@ -120,6 +136,11 @@ pub fn protect_targets(outputs: &[Var]) -> Result<Vec<Var>> {
                 let outputs = pullback_outputs(operands.len(), attributes)?;
                 (&operands[..outputs], &operands[2 * outputs..])
             }
+            "jacobian" => (&operands[..0], &operands[1..]),
+            "vectorize" => {
+                let (outputs, replaced) = vectorized_operands(operands.len(), attributes)?;
+                (&operands[..0], &operands[outputs..outputs + replaced])
+            }
             _ => (&operands[..0], &operands[1..2]),
         };
         for target in known.iter().chain(targets) {
@@ -148,14 +169,42 @@ pub fn protect_targets(outputs: &[Var]) -> Result<Vec<Var>> {
     clone_with(outputs, &replacements)
 }
 
-/// The graph without the barriers of [`protect_targets`] and the ops that only derivatives see.
+/// The graph without the barriers of [`protect_targets`].
 ///
 /// # Errors
 /// If the graph is damaged.
-pub fn remove_barriers(mut graph: Graph) -> Result<Graph> {
+pub fn remove_barriers(graph: Graph) -> Result<Graph> {
+    first_operands(graph, |op| op.name() == "grad_barrier")
+}
+
+/// The graph without the ops that only derivatives see: those that are their first operand, and those that
+/// have the results of a body. Once it is gone through, what is around it can no longer be differentiated as
+/// it was meant.
+///
+/// # Errors
+/// If the graph is damaged.
+pub fn remove_derivative_marks(graph: Graph) -> Result<Graph> {
+    let mut graph = first_operands(graph, Op::is_identity)?;
+    loop {
+        let marks = |id: &NodeId| {
+            graph.node(*id).apply().is_some_and(|(op, attributes)| op.has_decomposition() && attributes.bodies().next().is_some())
+        };
+        let marked: Vec<NodeId> = graph.topological_order().into_iter().filter(marks).collect();
+        if marked.is_empty() {
+            return Ok(graph);
+        }
+        graph = expand_nodes(&graph, &marked, |op, operands, attributes| {
+            op.decompose(operands, attributes)
+                .unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, format!("`{}` has no decomposition", op.name()))))
+        })?;
+        graph = first_operands(graph, Op::is_identity)?;
+    }
+}
+
+/// The graph with the first operand in place of some applications.
+fn first_operands(mut graph: Graph, of: impl Fn(&dyn Op) -> bool) -> Result<Graph> {
     for id in graph.topological_order() {
-        let view = graph.node(id);
-        if view.op_name() == "grad_barrier" || view.apply().is_some_and(|(op, _)| op.is_identity()) {
+        if graph.node(id).apply().is_some_and(|(op, _)| of(&**op)) {
             let operand = graph.node(id).operands[0];
             graph.replace(id.output(0), operand)?;
             graph.remove_dead(id);

@@ -15,7 +15,7 @@ mod structure;
 mod traverse;
 mod var;
 
-pub use body::Body;
+pub use body::{Again, Body, Stands};
 pub use expand::expand_nodes;
 pub use expression::{FunctionGraph, Update};
 pub use location::Location;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::Var;
 use crate::tensor::{DeviceTensor, Tensor, Type};
 
 /// A variable that keeps its value between calls. Clones are the same variable.
@@ -15,13 +16,14 @@ struct Cell {
     name: String,
     ty: Type,
     value: Mutex<StateValue>,
+    step: Option<fn(&Var) -> Var>,
 }
 
 /// The value of a [`State`].
 #[derive(Clone, Debug)]
 pub enum StateValue {
     /// Not set yet: compiling a function computes the initial expression first.
-    Unset(crate::graph::Var),
+    Unset(Var),
     /// In host memory.
     Host(Tensor),
     /// Where the device that computed it keeps it.
@@ -37,7 +39,19 @@ impl State {
 
     /// A state variable of a type that leaves some dims open, or whose value is an expression.
     pub fn with_type(name: &str, ty: Type, value: StateValue) -> State {
-        State { cell: Arc::new(Cell { name: name.to_owned(), ty, value: Mutex::new(value) }) }
+        State { cell: Arc::new(Cell { name: name.to_owned(), ty, value: Mutex::new(value), step: None }) }
+    }
+
+    /// A state variable that every function that reads it steps, from its value to what `step` builds of
+    /// it, unless the function gives it another update (Theano's `default_update`).
+    pub fn stepping(name: &str, ty: Type, value: StateValue, step: fn(&Var) -> Var) -> State {
+        let cell = Cell { name: name.to_owned(), ty, value: Mutex::new(value), step: Some(step) };
+        State { cell: Arc::new(cell) }
+    }
+
+    /// The update of a state made by [`State::stepping`].
+    pub fn step(&self) -> Option<Var> {
+        self.cell.step.map(|step| step(&Var::state(self)))
     }
 
     /// The name.

@@ -6,6 +6,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{NodeKind, Var};
 use crate::error::{Error, ErrorKind, Result};
+use crate::ops::effects::effects_of;
 
 /// One value of every node that the outputs need, operands before users. The order depends on the
 /// graph alone.
@@ -76,7 +77,9 @@ pub fn clone_with(outputs: &[Var], replacements: &[(Var, Var)]) -> Result<Vec<Va
     for (old, new) in replacements {
         map.insert(old.key(), fitted(old, new)?);
     }
-    for var in topological_order(outputs) {
+    let mut roots = effects_of(outputs, 0);
+    roots.extend_from_slice(outputs);
+    for var in topological_order(&roots) {
         let NodeKind::Apply(op, attributes) = var.node().kind() else { continue };
         let operands: Vec<Var> = var.node().operands().iter().map(|operand| renewed(&map, operand)).collect();
         if operands.iter().zip(var.node().operands()).all(|(new, old)| new.is(old)) {

@@ -243,6 +243,10 @@ pub enum ExprKind {
     Scan(Box<Scan>),
     /// `if c {...} else {...}`
     If(Box<If>),
+    /// `checkpoint {...}`, `checkpoint(x)`, `recompute {...}`
+    Inside(Box<Inside>),
+    /// `custom_vjp (a = x) {...} vjp(y, dy) {...}`
+    Custom(Box<Custom>),
 }
 
 /// An argument of a call.
@@ -283,8 +287,43 @@ pub struct Scan {
     pub steps: Option<ExprId>,
     /// Whether the final states are results too, before what is yielded: `final = true`.
     pub finals: bool,
+    /// What else stands in the head.
+    pub options: ScanOptions,
     /// The statements of one step.
     pub body: Vec<Stmt>,
+}
+
+/// Numbers in the head of a [`Scan`].
+#[derive(Clone, Debug, Default)]
+pub struct ScanOptions {
+    /// `keep = [1, 0]`
+    pub keep: Vec<i64>,
+    /// `truncate = 5`
+    pub truncate: Option<i64>,
+    /// `checkpoint = 10`
+    pub checkpoint: Option<i64>,
+}
+
+/// A block of which derivatives differ.
+#[derive(Clone, Debug)]
+pub struct Inside {
+    /// The op: `checkpoint` or `recompute`.
+    pub op: &'static str,
+    /// What is inside.
+    pub block: Block,
+}
+
+/// Values with a derivative of their own.
+#[derive(Clone, Debug)]
+pub struct Custom {
+    /// The names of the inputs inside, and the inputs.
+    pub inputs: Vec<(Name, ExprId)>,
+    /// What is computed.
+    pub forward: Block,
+    /// The names of the results, and of their cotangents, in `backward`.
+    pub given: Vec<Name>,
+    /// The cotangents of the inputs.
+    pub backward: Block,
 }
 
 /// `if cond {...} else {...}`
@@ -298,7 +337,7 @@ pub struct If {
     pub otherwise: Block,
 }
 
-/// A branch of an [`If`]: assignments, then results.
+/// A branch of an [`If`], or another block with results: assignments, then results.
 #[derive(Clone, Debug)]
 pub struct Block {
     /// Its assignments.

@@ -70,7 +70,7 @@ fn lines(tokens: &[Token]) -> Vec<&[Token]> {
 
 struct Bracket {
     kind: u8,
-    /// `=` inside stands between spaces: the parameters of a `fn`, the head of a `scan`.
+    /// `=` inside stands between spaces: the parameters of a `fn`, the head of a `scan` or `custom_vjp`.
     spaced: bool,
     /// Lines inside are one level deeper.
     indents: bool,
@@ -120,10 +120,12 @@ impl<'a> Layout<'a> {
             if token.tok == Tok::Comment {
                 continue;
             }
-            unary = matches!(token.tok, Tok::Punct("-" | "~")) && self.expects_operand();
+            // In a block, a line begins anew.
+            let first = i == 0 && self.open.last().is_none_or(|bracket| bracket.kind == b'{');
+            unary = matches!(token.tok, Tok::Punct("-" | "~")) && (first || self.expects_operand());
             if is_open(token.tok) {
                 let head = line[..i].iter().rev().take(2).map(|t| self.text(*t)).collect::<Vec<_>>();
-                let spaced = head.first() == Some(&"scan") || head.get(1) == Some(&"fn");
+                let spaced = matches!(head.first(), Some(&"scan" | &"custom_vjp")) || head.get(1) == Some(&"fn");
                 let kind = self.text(token).as_bytes()[0];
                 self.open.push(Bracket { kind, spaced, indents: false });
             } else if is_close(token.tok) {
@@ -172,7 +174,7 @@ impl<'a> Layout<'a> {
             (_, Tok::Punct("=")) | (Tok::Punct("="), _) => !tight_equals,
             _ if after_unary => false,
             (Tok::Word, Tok::Punct("(" | "[")) => {
-                let keyword = ["scan", "in", "if", "return", "yield", "until", "else"];
+                let keyword = ["scan", "in", "if", "return", "yield", "until", "else", "custom_vjp"];
                 tags || keyword.contains(&self.text(previous))
             }
             (Tok::Punct(")" | "]"), Tok::Punct("[")) => false,

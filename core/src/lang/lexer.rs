@@ -4,7 +4,8 @@ use super::source::{Diagnostic, Source, Span};
 
 /// Words that cannot name a value.
 pub const KEYWORDS: &[&str] = &[
-    "fn", "state", "return", "scan", "in", "if", "else", "yield", "until", "true", "false", "None", "inf", "nan",
+    "fn", "state", "return", "scan", "in", "if", "else", "yield", "until", "checkpoint", "recompute",
+    "custom_vjp", "true", "false", "None", "inf", "nan",
 ];
 
 /// The dtype words; they cannot name a value either.

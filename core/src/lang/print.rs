@@ -9,8 +9,11 @@ use super::ast::{BinaryOp, UnaryOp};
 use super::lexer::{is_reserved, quote};
 use super::lower::{binary_op_name, unary_op_name};
 use crate::error::Result;
-use crate::graph::{Constant, FunctionGraph, Graph, NodeKind, State, StateValue, Var, topological_order};
-use crate::ops::control::{ScanLayout, branches};
+use crate::graph::{
+    Body, Constant, FunctionGraph, Graph, Location, NodeKind, State, StateValue, Var, topological_order,
+};
+use crate::ops::control::{CustomLayout, ScanLayout, branches};
+use crate::ops::effects::effects_of;
 use crate::ops::{Attribute, AttributeKind, Attributes, IndexBound, IndexItem, Op, Param, ParamKind, registry};
 use crate::tensor::{DType, Dim, Tensor, Type};
 
@@ -26,6 +29,8 @@ pub struct Printed {
     pub constants: Vec<Tensor>,
     /// For each assignment, in order, one of the values that it binds.
     pub statements: Vec<Var>,
+    /// For each line of the text the place of what it states; unknown if it states nothing.
+    pub places: Vec<Location>,
 }
 
 /// A function as text. Each statement binds the results of one op; constants stand where they are
@@ -34,12 +39,21 @@ pub struct Printed {
 /// # Errors
 /// If a value is ill-typed, or the value of a state cannot be read.
 pub fn print(function: &FunctionGraph) -> Result<Printed> {
-    let mut printer = Printer::default();
-    printer.function(function)?;
-    Ok(Printed { text: printer.text, constants: printer.constants, statements: printer.statements })
+    printed(function, Printer::default())
 }
 
-/// An owned graph as text, as [`print()`] does.
+fn printed(function: &FunctionGraph, mut printer: Printer) -> Result<Printed> {
+    printer.function(function)?;
+    // A value has its name to itself in the whole text.
+    let stated = |line: &str| {
+        let name = line.trim_start().split([' ', ',']).next().unwrap_or_default();
+        printer.places.get(name).cloned().unwrap_or_else(Location::unknown)
+    };
+    let places = printer.text.lines().map(stated).collect();
+    Ok(Printed { text: printer.text, constants: printer.constants, statements: printer.statements, places })
+}
+
+/// An owned graph as text, as [`print()`] does; its statements are in the graph's own order.
 ///
 /// # Errors
 /// As [`print()`].
@@ -53,21 +67,27 @@ pub fn print_graph(graph: &Graph, name: &str) -> Result<Printed> {
             states.push(state.clone());
         }
     }
-    print(&FunctionGraph {
+    let function = FunctionGraph {
         name: name.to_owned(),
         defaults: vec![None; inputs.len()],
         inputs,
         outputs: outputs.into_iter().map(|var| (None, var)).collect(),
         updates: Vec::new(),
         states,
-    })
+    };
+    printed(&function, Printer { graph_order: true, ..Printer::default() })
 }
 
 #[derive(Default)]
 struct Printer {
+    /// Whether statements are in the order of the graph; else effects come as early as they can, in the
+    /// order in which they were built.
+    graph_order: bool,
     text: String,
     constants: Vec<Tensor>,
     statements: Vec<Var>,
+    /// Where what a name stands for was built, by the first name of each statement.
+    places: FxHashMap<String, Location>,
     names: FxHashMap<(u64, u32), String>,
     states: Vec<(State, String)>,
     taken: HashSet<String>,
@@ -160,7 +180,9 @@ impl Printer {
 
     /// The statements that the results need and that are not there yet.
     fn values(&mut self, results: &[Var]) -> Result<()> {
-        for var in topological_order(results) {
+        let mut roots = if self.graph_order && self.depth == 0 { Vec::new() } else { effects_of(results, 0) };
+        roots.extend_from_slice(results);
+        for var in topological_order(&roots) {
             var.node().results()?;
             let siblings = var.siblings();
             if siblings.iter().any(|sibling| self.names.contains_key(&sibling.key())) {
@@ -187,6 +209,9 @@ impl Printer {
                     let targets: Vec<String> = siblings.iter().map(|sibling| self.named(sibling)).collect();
                     let indent = self.indent();
                     let _ = writeln!(self.text, "{indent}{} = {expr}", targets.join(", "));
+                    if let Some(first) = targets.into_iter().next() {
+                        self.places.insert(first, var.node().location().clone());
+                    }
                     if self.depth == 0 {
                         self.statements.push(siblings[0].clone());
                     }
@@ -222,22 +247,17 @@ impl Printer {
 
     /// An op with bodies, up to its last `}`.
     fn control(&mut self, op: &str, attributes: &Attributes, operands: &[Var]) -> Result<String> {
-        if op == "if" {
-            let [then, otherwise] = branches(attributes)?;
-            let (condition, captured) = operands.split_at(1);
-            let condition = self.operand(&condition[0]);
-            let mut parts = Vec::new();
-            for body in [then, otherwise] {
-                parts.push(self.body(|printer| {
-                    printer.captured(body.inputs(), captured);
-                    printer.values(body.outputs())?;
-                    let results: Vec<String> = body.outputs().iter().map(|output| printer.operand(output)).collect();
-                    let indent = printer.indent();
-                    let _ = writeln!(printer.text, "{indent}{}", results.join(", "));
-                    Ok(())
-                })?);
+        match op {
+            "if" => {
+                let [then, otherwise] = branches(attributes)?;
+                let (condition, captured) = operands.split_at(1);
+                let condition = self.operand(&condition[0]);
+                let then = self.block(then, captured)?;
+                return Ok(format!("if {condition} {then} else {}", self.block(otherwise, captured)?));
             }
-            return Ok(format!("if {condition} {} else {}", parts[0], parts[1]));
+            "custom_vjp" => return self.custom(attributes, operands),
+            "scan" => {}
+            _ => return Ok(format!("{op} {}", self.block(attributes.body("body")?, operands)?)),
         }
         let layout = ScanLayout::of(attributes)?;
         let (counted, rest) = operands.split_at(usize::from(layout.counted));
@@ -257,6 +277,12 @@ impl Printer {
             }
             if layout.states > 0 && layout.yields() > 0 {
                 head.push("final = true".to_owned());
+            }
+            if layout.keep.iter().any(|&rows| rows > 0) {
+                head.push(format!("keep = {:?}", layout.keep));
+            }
+            if let Some(steps) = layout.truncate {
+                head.push(format!("truncate = {steps}"));
             }
             let indent = printer.indent();
             let mut names = Vec::new();
@@ -282,6 +308,49 @@ impl Printer {
             Ok(())
         })?;
         Ok(format!("scan ({}) {text}", head.join(", ")))
+    }
+
+    fn custom(&mut self, attributes: &Attributes, operands: &[Var]) -> Result<String> {
+        let layout = CustomLayout::of(attributes)?;
+        let (inputs, captured) = operands[..layout.forward()].split_at(layout.inputs);
+        let values: Vec<String> = inputs.iter().map(|input| self.operand(input)).collect();
+        let (params, read) = layout.body.inputs().split_at(layout.inputs);
+        let mut names = Vec::new();
+        let forward = self.body(|printer| {
+            names.extend(params.iter().map(|param| printer.named(param)));
+            printer.captured(read, captured);
+            printer.results(&layout.body)
+        })?;
+        let head: Vec<String> = names.iter().zip(values).map(|(name, value)| format!("{name} = {value}")).collect();
+        let (params, rest) = layout.vjp.inputs().split_at(layout.inputs);
+        let (given, read) = rest.split_at(2 * layout.body.outputs().len());
+        let mut more = Vec::new();
+        let backward = self.body(|printer| {
+            for (param, name) in params.iter().zip(names) {
+                printer.call(param, name);
+            }
+            more.extend(given.iter().map(|given| printer.named(given)));
+            printer.captured(read, layout.captured_by_vjp(operands));
+            printer.results(&layout.vjp)
+        })?;
+        Ok(format!("custom_vjp ({}) {forward} vjp({}) {backward}", head.join(", "), more.join(", ")))
+    }
+
+    /// A body all of whose inputs are values outside.
+    fn block(&mut self, body: &Body, captured: &[Var]) -> Result<String> {
+        self.body(|printer| {
+            printer.captured(body.inputs(), captured);
+            printer.results(body)
+        })
+    }
+
+    /// The statements of a body, and its results on the last line.
+    fn results(&mut self, body: &Body) -> Result<()> {
+        self.values(body.outputs())?;
+        let results: Vec<String> = body.outputs().iter().map(|output| self.operand(output)).collect();
+        let indent = self.indent();
+        let _ = writeln!(self.text, "{indent}{}", results.join(", "));
+        Ok(())
     }
 
     /// The names of what a body reads: those that the values have outside.

@@ -53,6 +53,8 @@ fn show(file: &File, id: ExprId) -> String {
         ExprKind::If(i) => {
             format!("if {} {{{}}} else {{{}}}", show(file, i.cond), all(&i.then.results), all(&i.otherwise.results))
         }
+        ExprKind::Inside(i) => format!("{} {{{}}}", i.op, all(&i.block.results)),
+        ExprKind::Custom(c) => format!("custom_vjp {{{}}} vjp {{{}}}", all(&c.forward.results), all(&c.backward.results)),
     }
 }
 

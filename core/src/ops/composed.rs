@@ -25,6 +25,9 @@ pub(super) enum Settle {
     Promote(usize),
     /// Integers among this many first operands become floats.
     ToFloat(usize),
+    /// The attribute `dtype`, where it is not given: that of the floats among this many operands behind the
+    /// first, or the config's.
+    Draws(usize),
 }
 
 /// What a composed op is applied to.
@@ -86,8 +89,15 @@ impl Composed {
 impl Op for Composed {
     described!();
 
-    fn settle(&self, operands: &[&Type], _attributes: &mut Attributes) -> Vec<Option<DType>> {
+    fn settle(&self, operands: &[&Type], attributes: &mut Attributes) -> Vec<Option<DType>> {
         let (count, to_float) = match self.settle {
+            Settle::Draws(count) => {
+                if attributes.dtype("dtype").is_ok_and(|given| given.is_none()) {
+                    let dtype = super::random::float_of(operands.iter().skip(1).take(count).copied());
+                    attributes.set("dtype", dtype);
+                }
+                return Vec::new();
+            }
             Settle::Nothing => return Vec::new(),
             Settle::Promote(count) => (count, false),
             Settle::ToFloat(count) => (count, true),
@@ -161,7 +171,7 @@ pub(super) fn constant_int(x: &Var) -> Option<i64> {
 }
 
 /// The length of an axis, as an i64 scalar.
-pub(super) fn length(x: &Var, axis: usize) -> Var {
+pub(crate) fn length(x: &Var, axis: usize) -> Var {
     match x.ty().ok().and_then(|ty| ty.dims.get(axis)?.known()) {
         Some(length) => Var::scalar(length as i64),
         None => x.shape().at(axis as i64),

@@ -3,6 +3,7 @@
 use super::elementwise::like_dtype;
 use super::sizes::{dims_of_sizes, shape_of_sizes, sizes, value_of};
 use super::{
+    Batch, Batched, behind_first,
     Attribute, AttributeKind, Attributes, Inferred, Jvp, Op, Operand, Param, ParamKind, Registry, ShapeOperand,
     Vjp, nth, promote_operands, settle_float,
 };
@@ -268,6 +269,18 @@ impl Op for Create {
     fn can_fail(&self) -> bool {
         // A negative length or a step of 0.
         self.rule != Rule::Like
+    }
+
+    fn batch(&self, context: &Batch<'_>) -> Result<Batched> {
+        let value = match (self.rule, context.is_batched(0)) {
+            (Rule::Like, _) => Var::apply(self.name, context.operands, context.attributes.clone()),
+            (Rule::Full, false) => {
+                let value = behind_first(&context.operands[1], context.results[0].ty()?.rank());
+                value.broadcast_to_var(&context.sizes(0))
+            }
+            _ => return Ok(Batched::Default),
+        };
+        Ok(Batched::Rows(vec![value]))
     }
 }
 

@@ -5,6 +5,7 @@ use super::elementwise::like_dtype;
 use super::order::one_axis;
 use super::shape::concatenate;
 use super::{
+    Batch, Batched,
     Attribute, AttributeKind, Attributes, Inferred, Jvp, Op, Operand, Param, Registry, ShapeOperand, Vjp, nth, promote_operands,
     settle_float,
 };
@@ -171,6 +172,17 @@ impl Op for Cumulative {
 
     fn can_fail(&self) -> bool {
         self.kind == Kind::Recurrence
+    }
+
+    fn batch(&self, context: &Batch<'_>) -> Result<Batched> {
+        let axis = axis_of(self.kind, context.attributes, context.rank(0)?)?;
+        let operands = match (self.kind, axis) {
+            (Kind::Recurrence, _) => vec![context.spread(0), context.spread(1)],
+            (_, Some(_)) => context.operands.to_vec(),
+            (_, None) => vec![context.flat_rows(0)?],
+        };
+        let attributes = context.attributes.clone().with("axis", axis.unwrap_or(0) as i64 + 1);
+        Ok(Batched::Rows(vec![Var::apply(self.name, &operands, attributes)]))
     }
 }
 

@@ -5,6 +5,7 @@ use super::composed::{Arguments, Composed, Settle, constant_int, length, lengths
 use super::nn::size;
 use super::shape::{concatenate, stack};
 use super::{
+    Batch, Batched,
     Attribute, AttributeKind, Attributes, Inferred, Jvp, Op, Operand, Param, Registry, ShapeOperand, Vjp, default_float,
     normalize_axis, nth, settle_float,
 };
@@ -130,6 +131,11 @@ impl Op for Transform {
 
     fn can_fail(&self) -> bool {
         true
+    }
+
+    fn batch(&self, context: &Batch<'_>) -> Result<Batched> {
+        let axis = Transform::axis(context.attributes, context.rank(0)?)? as i64 + 1;
+        Ok(Batched::Rows(vec![Var::apply(self.name, context.operands, context.attributes.clone().with("axis", axis))]))
     }
 }
 

@@ -3,7 +3,7 @@
 //! Their value is that of their operand. Compilation takes them out once derivatives are expanded
 //! ([`Op::is_identity`]), so no device sees them.
 
-use super::{AttributeKind, Attributes, Inferred, Jvp, Op, Operand, Param, Registry, ShapeOperand, Vjp};
+use super::{AttributeKind, Attributes, Batch, Batched, Inferred, Jvp, Op, Operand, Param, Registry, ShapeOperand, Vjp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Var;
 use crate::tensor::Shape;
@@ -80,6 +80,10 @@ impl Op for Changed {
     fn is_identity(&self) -> bool {
         true
     }
+
+    fn batch(&self, context: &Batch<'_>) -> Result<Batched> {
+        Ok(Batched::Rows(vec![Var::apply(self.name, context.operands, context.attributes.clone())]))
+    }
 }
 
 impl Var {
@@ -90,7 +94,14 @@ impl Var {
         Var::apply("clip_gradient", std::slice::from_ref(self), attributes)
     }
 
-    /// This value; its derivatives are multiplied by `factor`. With -1 they are reversed.
+    /// This value; its derivatives change their sign, as between features and a classifier that they are to
+    /// deceive (Ganin and Lempitsky 2015).
+    #[track_caller]
+    pub fn reverse_gradient(&self) -> Var {
+        self.scale_gradient(-1.0)
+    }
+
+    /// This value; its derivatives are multiplied by `factor`.
     #[track_caller]
     pub fn scale_gradient(&self, factor: f64) -> Var {
         Var::apply("scale_gradient", std::slice::from_ref(self), Attributes::new().with("factor", factor))

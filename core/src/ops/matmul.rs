@@ -2,7 +2,7 @@
 
 use super::elementwise::unbroadcast;
 use super::shape::stack;
-use super::{Attributes, Inferred, Jvp, Op, Operand, Param, Registry, ShapeOperand, Vjp, promote_operands, settle_float};
+use super::{Attributes, Batch, Batched, Inferred, Jvp, Op, Operand, Param, Registry, ShapeOperand, Vjp, promote_operands, settle_float};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Location, Var};
 use crate::tensor::{DType, Dim, Shape, Type, broadcast_dims, broadcast_shapes};
@@ -131,6 +131,32 @@ impl Op for MatMul {
 
     fn can_fail(&self) -> bool {
         true
+    }
+
+    fn batch(&self, context: &Batch<'_>) -> Result<Batched> {
+        let (x, y) = (&context.operands[0], &context.operands[1]);
+        let (rank_x, rank_y) = (context.rank(0)?, context.rank(1)?);
+        let value = match (context.is_batched(0), context.is_batched(1)) {
+            // One product of matrices where there would be one of vectors for each row.
+            (true, false) if rank_y <= 2 => x.matmul(y),
+            (false, true) if rank_y == 1 && rank_x <= 2 => y.matmul(&if rank_x == 2 { x.t() } else { x.clone() }),
+            _ => {
+                let rank = rank_x.max(rank_y).max(2);
+                let x = context.aligned(0, rank - usize::from(rank_x == 1))?;
+                let y = context.aligned(1, rank - usize::from(rank_y == 1))?;
+                let (row, column) = (rank_x == 1 && context.is_batched(0), rank_y == 1 && context.is_batched(1));
+                let x = if row { x.expand_dims(-2) } else { x };
+                let y = if column { y.expand_dims(-1) } else { y };
+                let value = x.matmul(&y);
+                let value = if column { value.squeeze(-1) } else { value };
+                match (row, column) {
+                    (true, true) => value.squeeze(-1),
+                    (true, false) => value.squeeze(-2),
+                    _ => value,
+                }
+            }
+        };
+        Ok(Batched::Rows(vec![value]))
     }
 }
 

@@ -23,16 +23,19 @@ macro_rules! described {
 }
 
 mod attributes;
+mod batch;
 mod composed;
 pub mod control;
 pub mod create;
 pub mod cumulative;
+pub mod effects;
 pub mod einsum;
 pub mod elementwise;
 pub mod fft;
 pub mod gradient;
 pub mod index;
 mod infer;
+mod jacobian;
 pub mod linalg;
 pub mod matmul;
 pub mod nn;
@@ -46,11 +49,18 @@ pub mod statistics;
 mod symbolic;
 
 pub use attributes::{Attribute, Attributes, IndexBound, IndexItem, normalize_axis};
+pub use batch::{Batch, Batched};
+pub use create::{arange, eye, full, ones, zeros};
+pub(crate) use batch::{behind_first, spread};
+pub(crate) use composed::length;
 pub use elementwise::where_;
 pub(crate) use symbolic::pullback_outputs;
 pub use symbolic::{Gradient, grad, hessian_vector_product, jvp, vjp};
 pub use infer::{Inferred, Operand, ShapeOperand, broadcast_operands, complete_attributes, infer, promote_operands, settle, settle_float};
+pub use random::RandomStream;
 pub use registry::{Registry, registry, registry_mut};
+pub use jacobian::{hessian, jacobian, vectorize, vmap};
+pub(crate) use jacobian::vectorized_operands;
 pub use shape::{linspace, meshgrid_ij};
 
 use std::fmt;
@@ -75,9 +85,11 @@ pub const FAMILIES: &[fn(&mut Registry)] = &[
     index::register,
     create::register,
     random::register,
+    effects::register,
     gradient::register,
     control::register,
     symbolic::register,
+    jacobian::register,
 ];
 
 /// How an op takes one of its arguments, in the order in which they may be given by position.
@@ -215,6 +227,15 @@ pub trait Op: Send + Sync + 'static {
         Err(no_gradient(self.name()))
     }
 
+    /// The results for many rows at once. Ops that are elementwise or given by others need no rule.
+    ///
+    /// # Errors
+    /// If the operands do not fit.
+    fn batch(&self, context: &Batch<'_>) -> Result<Batched> {
+        let _ = context;
+        Ok(Batched::Default)
+    }
+
     /// The results in terms of simpler ops, for ops that are given by one.
     fn decompose(&self, operands: &[Var], attributes: &Attributes) -> Option<Result<Vec<Var>>> {
         let _ = (operands, attributes);
@@ -245,6 +266,12 @@ pub trait Op: Send + Sync + 'static {
 
     /// Whether a call can fail for reasons that types do not show, such as an index out of range.
     fn can_fail(&self) -> bool {
+        false
+    }
+
+    /// Whether a call does something besides giving the results, so that an application is neither merged
+    /// with an equal one, nor computed while compiling. Its first result is its first operand's value.
+    fn has_effect(&self) -> bool {
         false
     }
 

@@ -12,6 +12,7 @@ use super::elementwise::like_dtype;
 use super::index::index_attribute;
 use super::sizes::value_of;
 use super::{
+    Batch, Batched,
     Attribute, AttributeKind, Attributes, IndexItem, Inferred, Jvp, Op, Operand, Param, ParamKind, Registry, ShapeOperand, Vjp,
     normalize_axis, nth, settle_float, where_,
 };
@@ -425,6 +426,21 @@ impl Op for OrderOp {
 
     fn can_fail(&self) -> bool {
         matches!(self.kind, Kind::BinCount | Kind::SearchSorted)
+    }
+
+    fn batch(&self, context: &Batch<'_>) -> Result<Batched> {
+        let value = match self.kind {
+            Kind::ArgSort => {
+                let axis = one_axis(context.attributes, context.rank(0)?)?;
+                let x = if axis.is_some() { context.operands[0].clone() } else { context.flat_rows(0)? };
+                Var::apply(self.name, &[x], context.attributes.clone().with("axis", axis.unwrap_or(0) as i64 + 1))
+            }
+            Kind::SearchSorted if !context.is_batched(0) && !context.is_batched(2) => {
+                Var::apply(self.name, context.operands, context.attributes.clone())
+            }
+            _ => return Ok(Batched::Default),
+        };
+        Ok(Batched::Rows(vec![value]))
     }
 }
 

@@ -1,9 +1,10 @@
 //! Reductions: sums, products, extremes and the like over axes.
 
 use super::sizes::{Count, dims_of_sizes, shape_of_sizes};
+use super::batch::behind;
 use super::{
-    Attribute, AttributeKind, Attributes, Inferred, Jvp, Op, Operand, Param, ParamKind, Registry, ShapeOperand, Vjp,
-    default_float, no_gradient, nth, where_, settle_float,
+    Attribute, AttributeKind, Attributes, Batch, Batched, Inferred, Jvp, Op, Operand, Param, ParamKind, Registry,
+    ShapeOperand, Vjp, behind_first, default_float, no_gradient, nth, where_, settle_float,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Var;
@@ -253,6 +254,25 @@ impl Op for Reduce {
     fn can_fail(&self) -> bool {
         self.needs_elements()
     }
+
+    fn batch(&self, context: &Batch<'_>) -> Result<Batched> {
+        let rank = context.rank(0)?;
+        let whole = context.attributes.get("axis") == Some(&Attribute::None);
+        if matches!(self.what, ArgMax | ArgMin) && whole && rank != 1 {
+            let attributes = context.attributes.clone().with("axis", 1i64);
+            let flat = Var::apply(self.name, &[context.flat_rows(0)?], attributes);
+            let kept = if context.attributes.bool("keepdims")? { rank - 1 } else { 0 };
+            let flat = if rank == 0 && context.attributes.bool("keepdims")? { flat.squeeze(1) } else { behind_first(&flat, kept) };
+            return Ok(Batched::Rows(vec![flat]));
+        }
+        let mut attributes = context.shifted("axis", rank)?;
+        if matches!(self.what, ArgMax | ArgMin)
+            && let Some(&[axis]) = attributes.ints("axis")?.as_deref()
+        {
+            attributes.set("axis", axis);
+        }
+        Ok(Batched::Rows(vec![Var::apply(self.name, &context.operands[..1], attributes)]))
+    }
 }
 
 impl Op for SumTo {
@@ -304,6 +324,17 @@ impl Op for SumTo {
 
     fn can_fail(&self) -> bool {
         true
+    }
+
+    fn batch(&self, context: &Batch<'_>) -> Result<Batched> {
+        if context.is_batched(1) {
+            return Ok(Batched::Default);
+        }
+        let (rank, wanted) = (context.rank(0)?, context.results[0].ty()?.rank());
+        let ones = vec![Var::scalar(1i64); rank - wanted];
+        let sizes = ones.iter().fold(context.operands[1].clone(), |sizes, one| behind(one, &sizes));
+        let sum = Var::apply("sum_to", &[context.operands[0].clone(), behind(&context.rows(), &sizes)], Attributes::new());
+        Ok(Batched::Rows(vec![ones.iter().fold(sum, |sum, _| sum.squeeze(1))]))
     }
 }
 

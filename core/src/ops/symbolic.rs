@@ -16,10 +16,6 @@ struct Derivative {
 /// Registers the family.
 pub fn register(registry: &mut Registry) {
     let operand = Param::operand;
-    let disconnected = || {
-        let doc = "\"error\", or \"zero\" where the result does not depend on the value";
-        Param::attribute("disconnected", AttributeKind::Str, Some(Attribute::Str("error".into())), doc)
-    };
     let wrt = Param { name: "wrt", kind: ParamKind::Operands, doc: "what to differentiate in" };
     registry.add(Derivative {
         name: "grad", params: vec![operand("cost", "a float scalar"), wrt, disconnected()],
@@ -46,14 +42,26 @@ pub fn register(registry: &mut Registry) {
     });
 }
 
+/// What to do where a result does not depend on a value.
+pub(super) fn disconnected() -> Param {
+    let doc = "\"error\", or \"zero\" where the result does not depend on the value";
+    Param::attribute("disconnected", AttributeKind::Str, Some(Attribute::Str("error".into())), doc)
+}
+
+/// Whether the attribute `disconnected` says something that there is.
+pub(super) fn check_disconnected(attributes: &Attributes) -> Result<()> {
+    match attributes.str("disconnected")? {
+        "error" | "zero" => Ok(()),
+        other => Err(Error::new(ErrorKind::Type, format!("`disconnected` is \"error\" or \"zero\", not {other:?}"))),
+    }
+}
+
 impl Op for Derivative {
     described!();
 
     fn infer(&self, operands: &[Operand<'_>], attributes: &Attributes) -> Result<Vec<Inferred>> {
         let fail = |message: String| Err(Error::new(ErrorKind::Type, message));
-        if !matches!(attributes.str("disconnected")?, "error" | "zero") {
-            return fail("`disconnected` is \"error\" or \"zero\"".to_owned());
-        }
+        check_disconnected(attributes)?;
         if self.name == "pullback" {
             return pullback_types(operands, attributes);
         }

@@ -2,7 +2,7 @@
 
 use super::{Program, StatementNote, defined};
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Graph, NodeId};
+use crate::graph::{Graph, Location, NodeId};
 use crate::lang;
 
 /// A program read back into a graph.
@@ -20,11 +20,24 @@ fn applications(graph: &Graph) -> Vec<NodeId> {
 }
 
 impl Program {
+    /// The file that places in a program name.
+    pub const SOURCE: &'static str = "program";
+
     /// Writes a graph as a program. `notes` has one entry per statement.
     ///
     /// # Errors
     /// If the statements are not all the applications of the graph in topological order.
     pub fn emit(graph: &Graph, statements: &[NodeId], notes: Vec<StatementNote>) -> Result<Program> {
+        Program::emit_located(graph, statements, notes).map(|(program, _)| program)
+    }
+
+    /// As [`Program::emit`], and for each line of the text the place of what it states.
+    ///
+    /// # Errors
+    /// As [`Program::emit`].
+    pub fn emit_located(
+        graph: &Graph, statements: &[NodeId], notes: Vec<StatementNote>,
+    ) -> Result<(Program, Vec<Location>)> {
         let printed = lang::print_graph(graph, "main")?;
         let stated = printed.statements.iter().map(|var| match var.node().kind() {
             crate::graph::NodeKind::Apply(op, _) => op.name().to_owned(),
@@ -36,7 +49,8 @@ impl Program {
         }
         let ops = defined::definitions(statements.iter().map(|&id| graph.node(id).op_name()));
         let format = Program::FORMAT.to_owned();
-        Ok(Program { format, text: printed.text, constants: printed.constants, notes, ops })
+        let program = Program { format, text: printed.text, constants: printed.constants, notes, ops };
+        Ok((program, printed.places))
     }
 }
 
@@ -52,7 +66,7 @@ impl ParsedProgram {
             return Err(Error::new(ErrorKind::Unsupported, message));
         }
         defined::learn(&program.ops)?;
-        let file = lang::parse(lang::Source::new("program", program.text.clone()))?;
+        let file = lang::parse(lang::Source::new(Program::SOURCE, program.text.clone()))?;
         let lowered = lang::lower_program(&file, Some("main"), &program.constants)?;
         let outputs: Vec<_> = lowered.function.outputs.iter().map(|(_, value)| value.clone()).collect();
         let graph = Graph::from_vars(&lowered.function.inputs, &outputs)?;

@@ -23,7 +23,7 @@ pub mod registry;
 pub mod shapes;
 
 pub use engine::{Engine, Firing, Limits, Rejection, Report, Stopped};
-pub use passes::{Pass, PassContext};
+pub use passes::{Pass, PassContext, normalize_bodies};
 pub use pattern::{Rule, compile_rules};
 pub use registry::{Algebra, Level, Origin, Phase, RewriteOptions, Rewrites, Row, rewrites, rewrites_mut};
 

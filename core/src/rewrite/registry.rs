@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::engine::{Engine, Limits, Report, Stopped};
-use super::passes::{ConstantFold, DeadCode, LogOfMoved, Merge, Pass, PassContext};
+use super::passes::{ConstantFold, DeadCode, LogOfMoved, Merge, Pass, PassContext, PruneBodies};
 use super::pattern::{Rule, compile_each, compile_rules};
 use crate::error::{Error, ErrorKind, Result, nearest};
 use crate::graph::Graph;
@@ -164,8 +164,9 @@ impl Rewrites {
     /// The core's rules and passes.
     pub fn core() -> Rewrites {
         let mut rewrites = Rewrites::empty();
-        let core: [Arc<dyn Pass>; 4] =
-            [Arc::new(Merge), Arc::new(ConstantFold), Arc::new(DeadCode), Arc::new(LogOfMoved)];
+        let core: [Arc<dyn Pass>; 5] = [
+            Arc::new(Merge), Arc::new(ConstantFold), Arc::new(DeadCode), Arc::new(PruneBodies), Arc::new(LogOfMoved),
+        ];
         rewrites.passes.extend(core.map(|pass| (pass, Origin::Core)));
         for (file, text) in CORE_RULES {
             let rules = compile_each(file, text).unwrap_or_else(|error| vec![(file.to_string(), Err(error))]);

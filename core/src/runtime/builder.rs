@@ -1,7 +1,7 @@
 //! [`FunctionBuilder`]: what a function takes, gives and updates.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{FunctionGraph, NodeKind, State, Update, Var, clone_with};
+use crate::graph::{FunctionGraph, NodeKind, State, Update, Var, clone_with, inputs_of};
 use crate::runtime::{Function, Session};
 use crate::tensor::Tensor;
 
@@ -50,7 +50,9 @@ impl FunctionBuilder {
         self
     }
 
-    /// The value of a state after each call. All new values are computed from the old ones.
+    /// The value of a state after each call. All new values are computed from the old ones. A state that
+    /// steps by itself, such as that of a [`RandomStream`](crate::ops::random::RandomStream), needs none;
+    /// one is given to have it otherwise.
     pub fn update(mut self, state: &State, value: &Var) -> FunctionBuilder {
         self.graph.updates.push(Update { state: state.clone(), value: value.clone() });
         self
@@ -80,6 +82,7 @@ impl FunctionBuilder {
     pub fn finish(mut self) -> Result<FunctionGraph> {
         self.graph.defaults.resize(self.graph.inputs.len(), None);
         self.check_inputs()?;
+        self.add_steps();
         let fail = |message: String| Err(Error::new(ErrorKind::Type, message));
         for (i, update) in self.graph.updates.iter().enumerate() {
             if self.graph.updates[..i].iter().any(|other| other.state.is(&update.state)) {
@@ -116,6 +119,22 @@ impl FunctionBuilder {
             update.value = value;
         }
         Ok(self.graph)
+    }
+
+    /// Updates of the states that step by themselves, where the function reads them and gives none.
+    fn add_steps(&mut self) {
+        let outputs = self.graph.outputs.iter().map(|(_, value)| value.clone());
+        let given = self.givens.iter().map(|(_, value)| value.clone());
+        let values: Vec<Var> = outputs.chain(self.graph.updates.iter().map(|u| u.value.clone())).chain(given).collect();
+        for var in inputs_of(&values) {
+            let NodeKind::State(state) = var.node().kind() else { continue };
+            if self.graph.updates.iter().any(|update| update.state.is(state)) {
+                continue;
+            }
+            if let Some(value) = state.step() {
+                self.graph.updates.push(Update { state: state.clone(), value });
+            }
+        }
     }
 
     fn check_inputs(&self) -> Result<()> {

@@ -3,7 +3,7 @@
 use super::compile::{Step, check_arguments};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{State, StateValue};
-use crate::plugin::{Argument, Device};
+use crate::plugin::{Argument, Device, Program};
 use crate::runtime::{Compiled, Session};
 use crate::tensor::{DeviceTensor, Tensor};
 
@@ -136,7 +136,12 @@ impl Compiled {
             arguments.push(Argument { tensor, donated });
         }
         let results = step.executable.run(arguments).map_err(|error| {
-            match error.node().and_then(|node| step.locations.get(node)) {
+            // Of what is inside a loop or a branch, a device knows the line of the program.
+            let inside = error.location().filter(|place| &*place.file == Program::SOURCE).and_then(|place| {
+                let line = usize::try_from(place.line).ok()?.checked_sub(1)?;
+                step.places.get(line).filter(|place| place.is_known())
+            });
+            match inside.or_else(|| error.node().and_then(|node| step.locations.get(node))) {
                 Some(location) => error.moved_to(location),
                 None => error,
             }

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Body, FunctionGraph, Graph, Location, NodeId, NodeKind, State, ValueId, Var};
 use crate::plugin::{CompileOptions, Executable, Program, StatementNote};
 use crate::rewrite::shapes::same_shape;
-use crate::rewrite::{Firing, Phase};
+use crate::rewrite::{Firing, Phase, normalize_bodies};
 use crate::runtime::Session;
 use crate::tensor::{DType, Dim, Tensor, Type};
 
@@ -44,7 +44,9 @@ pub(super) struct Step {
     /// For each argument, whether the step may overwrite it if the call owns it alone.
     pub donate: Vec<bool>,
     pub results: Vec<usize>,
+    /// The places of the statements, and those of the lines of the program's text.
     pub locations: Vec<Location>,
+    pub places: Vec<Location>,
     pub ops: Vec<String>,
 }
 
@@ -91,6 +93,7 @@ impl Compiled {
             .collect();
         let stated = Graph::from_vars(&function.inputs, &outputs)?;
         let mut firings = Vec::new();
+        let outputs = super::effects::ordered(&outputs)?;
         let graph = optimize(session, &function.inputs, &outputs, &mut firings)?;
         let graph = decompose_unsupported(session, graph, &mut firings)?;
         Builder::new(session, graph)?.finish(function, stated, firings)
@@ -158,9 +161,18 @@ impl Compiled {
 
 /// Stabilizes, expands gradients and rewrites; in bodies as outside.
 fn optimize(session: &Session, inputs: &[Var], outputs: &[Var], firings: &mut Vec<Firing>) -> Result<Graph> {
-    let mut graph = expanded(session, inputs, outputs, firings)?;
-    session.rewrite(&mut graph, &[Phase::Canonicalize, Phase::Stabilize, Phase::Specialize], firings)?;
-    let mut graph = in_bodies(graph, &mut |inputs, outputs| optimize(session, inputs, outputs, firings))?;
+    const PHASES: [Phase; 3] = [Phase::Canonicalize, Phase::Stabilize, Phase::Specialize];
+    let graph = expanded(session, inputs, outputs, firings)?;
+    let mut graph = autodiff::remove_derivative_marks(graph)?;
+    session.rewrite(&mut graph, &PHASES, firings)?;
+    if with_bodies(&graph).is_empty() {
+        graph.compact();
+        return Ok(graph);
+    }
+    graph = in_bodies(graph, &mut |inputs, outputs| optimize(session, inputs, outputs, firings))?;
+    // A body may need less than before.
+    session.rewrite(&mut graph, &PHASES, firings)?;
+    normalize_bodies(&mut graph)?;
     graph.compact();
     Ok(graph)
 }
@@ -184,14 +196,17 @@ fn expanded(session: &Session, inputs: &[Var], outputs: &[Var], firings: &mut Ve
     autodiff::remove_barriers(graph)
 }
 
+fn with_bodies(graph: &Graph) -> Vec<NodeId> {
+    let has = |id: &NodeId| graph.node(*id).apply().is_some_and(|(_, attributes)| attributes.bodies().next().is_some());
+    graph.topological_order().into_iter().filter(has).collect()
+}
+
 /// What a body becomes, from its inputs and outputs.
 type RewriteBody<'a> = dyn FnMut(&[Var], &[Var]) -> Result<Graph> + 'a;
 
 /// The graph with other bodies: what `rewrite` makes of each one.
 fn in_bodies(graph: Graph, rewrite: &mut RewriteBody<'_>) -> Result<Graph> {
-    let order = graph.topological_order();
-    let has_body = |id: &NodeId| graph.node(*id).apply().is_some_and(|(_, attributes)| attributes.bodies().next().is_some());
-    let nodes: Vec<NodeId> = order.into_iter().filter(has_body).collect();
+    let nodes = with_bodies(&graph);
     if nodes.is_empty() {
         return Ok(graph);
     }
@@ -423,7 +438,7 @@ impl<'a> Builder<'a> {
             })
             .collect();
         let notes: Vec<StatementNote> = self.session.plan_in_place(&part, &statements, &overwrites, &donate)?;
-        let program = Program::emit(&part, &statements, notes)?;
+        let (program, places) = Program::emit_located(&part, &statements, notes)?;
         let options = CompileOptions { profile: self.session.profiles(), donatable: donate.clone() };
         let device = &self.session.devices()[group.device].1;
         let executable = device.compile(&program, &options)?;
@@ -444,7 +459,7 @@ impl<'a> Builder<'a> {
         }
         let arguments = arguments.into_iter().map(|value| self.slot(value)).collect();
         let results = results.into_iter().map(|value| self.slot(value)).collect();
-        Ok((Step { device: group.device, executable, arguments, donate, results, locations, ops }, program))
+        Ok((Step { device: group.device, executable, arguments, donate, results, locations, places, ops }, program))
     }
 }
 

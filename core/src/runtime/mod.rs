@@ -4,6 +4,7 @@
 mod builder;
 mod call;
 mod compile;
+mod effects;
 mod function;
 mod host;
 mod io;

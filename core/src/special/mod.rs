@@ -16,6 +16,7 @@ mod bessel;
 mod double;
 mod error_function;
 mod gamma;
+mod gamma_shape;
 mod incomplete_gamma;
 mod logarithm;
 mod polygamma;
@@ -25,6 +26,7 @@ pub use activation::{SELU_ALPHA, SELU_SCALE, elu, gelu, gelu_tanh, hard_sigmoid,
 pub use bessel::{i0, i0e, i1, i1e, iv, ive, j0, j1, jv};
 pub use error_function::{erfcinv, erfcx, erfinv, ndtr, ndtri};
 pub use gamma::{beta, betainc, betaln, gamma, lgamma};
+pub use gamma_shape::gammainc_da;
 pub use incomplete_gamma::{chi2sf, gammainc, gammaincc};
 pub use libm::{erf, erfc};
 pub use logarithm::{log_sigmoid, log1mexp, logaddexp, logit, sigmoid, softplus, xlog1py, xlogy};

@@ -1,4 +1,4 @@
-//! `scan` and `if`: statements that become a graph inside a node.
+//! `scan`, `if` and other blocks: statements that become a graph inside a node.
 //!
 //! Values of the surrounding function are used as they are while a body is built; closing the body then
 //! finds them, as they are older than it.
@@ -7,9 +7,11 @@ use super::value::Value;
 use super::{Lowerer, Scope};
 use crate::error::{Error, Result};
 use crate::graph::Var;
-use crate::lang::ast::{Block, Expr, ExprId, If, Scan, Stmt, StmtKind};
+use crate::lang::ast::{Block, Custom, Expr, ExprId, If, Inside, Scan, Stmt, StmtKind};
 use crate::lang::source::Span;
-use crate::ops::control::{ScanParts, build_if, build_scan, no_next, row};
+use crate::ops::control::{
+    CustomParts, ScanOptions, ScanParts, build_checkpoint, build_custom, build_if, build_scan, no_next, param, row,
+};
 use crate::tensor::Type;
 
 impl<'a> Lowerer<'a> {
@@ -61,6 +63,9 @@ impl<'a> Lowerer<'a> {
         let counts = (states.len(), body.yields.len());
         let parts = ScanParts {
             steps, operands, params, sequences: scan.sequences.len(), next, yields: body.yields, until: body.until, since,
+            options: ScanOptions {
+                keep: scan.options.keep.clone(), truncate: scan.options.truncate, checkpoint: scan.options.checkpoint,
+            },
         };
         let mut results = build_scan(parts, &location).map_err(|error| self.pointed(error, expr.span))?;
         if counts.1 > 0 && !scan.finals {
@@ -118,6 +123,50 @@ impl<'a> Lowerer<'a> {
         let then = self.branch(&choice.then, outer)?;
         let otherwise = self.branch(&choice.otherwise, outer)?;
         let built = build_if(&condition, &then, &otherwise, since, &self.location(expr.span));
+        built.map(Value::Vars).map_err(|error| self.pointed(error, expr.span))
+    }
+
+    /// A block whose inside is computed again.
+    pub(super) fn inside(&mut self, expr: &Expr, inside: &'a Inside, outer: &Scope<'a>) -> Result<Value<'a>> {
+        let since = Var::next_id();
+        let results = self.branch(&inside.block, outer)?;
+        let built = build_checkpoint(inside.op, &results, since, &self.location(expr.span));
+        built.map(Value::Vars).map_err(|error| self.pointed(error, expr.span))
+    }
+
+    /// A `custom_vjp` of these inputs.
+    pub(super) fn custom(
+        &mut self, expr: &Expr, custom: &'a Custom, parts: &[ExprId], operands: Vec<Value<'a>>, outer: &Scope<'a>,
+    ) -> Result<Value<'a>> {
+        let mut inputs = Vec::new();
+        for (value, part) in operands.into_iter().zip(parts) {
+            inputs.push(self.var(value, self.file.expr(*part).span)?);
+        }
+        let since = Var::next_id();
+        let mut scope = outer.clone();
+        let mut params = Vec::new();
+        for ((name, _), input) in custom.inputs.iter().zip(&inputs) {
+            let param = param(self.file.name(*name), input, &self.location(name.span))?;
+            self.bind(&mut scope, *name, Value::Vars(vec![param.clone()]), None)?;
+            params.push(param);
+        }
+        let outputs = self.branch(&custom.forward, &scope)?;
+        if custom.given.len() != 2 * outputs.len() {
+            let (names, results) = (custom.given.len(), outputs.len());
+            let message = format!("{names} names for {results} results and as many cotangents");
+            return Err(self.error(expr.span, message).note("`vjp` names the results first, and then their cotangents"));
+        }
+        let mut given = Vec::new();
+        for (name, output) in custom.given.iter().zip(outputs.iter().chain(&outputs)) {
+            let ty = output.ty()?;
+            let ty = Type::new(ty.dtype, ty.dims.clone());
+            let value = Var::input_at(self.file.name(*name), ty, self.location(name.span));
+            self.bind(&mut scope, *name, Value::Vars(vec![value.clone()]), None)?;
+            given.push(value);
+        }
+        let cotangents = self.branch(&custom.backward, &scope)?;
+        let parts = CustomParts { inputs, params, outputs, given, cotangents, since };
+        let built = build_custom(parts, &self.location(expr.span));
         built.map(Value::Vars).map_err(|error| self.pointed(error, expr.span))
     }
 

@@ -66,6 +66,7 @@ fn parts(expr: &Expr) -> Vec<ExprId> {
         }
         ExprKind::Scan(scan) => scan.sequences.iter().map(|(_, value)| *value).chain(scan.steps).collect(),
         ExprKind::If(choice) => vec![choice.cond],
+        ExprKind::Custom(custom) => custom.inputs.iter().map(|(_, value)| *value).collect(),
         _ => Vec::new(),
     }
 }
@@ -148,6 +149,18 @@ impl<'a> Lowerer<'a> {
                 let condition = operands.pop().ok_or_else(|| self.error(span, "no condition"))?;
                 self.bodies += 1;
                 let value = self.choice(expr, choice, condition, scope);
+                self.bodies -= 1;
+                value?
+            }
+            ExprKind::Inside(inside) => {
+                self.bodies += 1;
+                let value = self.inside(expr, inside, scope);
+                self.bodies -= 1;
+                value?
+            }
+            ExprKind::Custom(custom) => {
+                self.bodies += 1;
+                let value = self.custom(expr, custom, parts, operands, scope);
                 self.bodies -= 1;
                 value?
             }

@@ -138,6 +138,9 @@ impl Parser {
             "None" => ExprKind::None,
             "scan" => return self.scan(),
             "if" => return self.conditional(),
+            "checkpoint" => return self.inside("checkpoint"),
+            "recompute" => return self.inside("recompute"),
+            "custom_vjp" => return self.custom(),
             word if DTYPES.contains(&word) => {
                 if self.peek(1) == Tok::Punct("(") {
                     self.at += 2;
@@ -192,6 +195,7 @@ impl Parser {
         let start = self.next().span;
         let open = self.expect("(")?.span;
         let (mut sequences, mut steps, mut finals) = (Vec::new(), None, false);
+        let mut options = ScanOptions::default();
         self.list(")", |p| {
             if p.is_word("steps") && p.peek(1) == Tok::Punct("=") {
                 if steps.is_some() {
@@ -209,6 +213,22 @@ impl Parser {
                 }
                 return Ok(());
             }
+            if p.peek(1) == Tok::Punct("=") {
+                let option = match p.text() {
+                    "keep" => {
+                        p.at += 2;
+                        p.expect("[")?;
+                        options.keep = p.list("]", Self::number)?;
+                        return Ok(());
+                    }
+                    "truncate" => &mut options.truncate,
+                    "checkpoint" => &mut options.checkpoint,
+                    _ => return Err(p.expected("`steps`, `final`, `keep`, `truncate` or `checkpoint`")),
+                };
+                p.at += 2;
+                *option = Some(p.number()?);
+                return Ok(());
+            }
             let name = p.new_name("`x_t in x` or `steps = n`")?;
             if !p.eat_word("in") {
                 return Err(p.expected("`in`"));
@@ -220,8 +240,56 @@ impl Parser {
             return Err(self.source.error(open, "a scan has a sequence, as in `x_t in x`, or `steps = n`"));
         }
         let body = self.body(Place::Scan)?.0;
-        let scan = Scan { sequences, steps, finals, body };
+        let scan = Scan { sequences, steps, finals, options, body };
         Ok(self.push(ExprKind::Scan(Box::new(scan)), start.to(self.last_span())))
+    }
+
+    /// A whole number that stands there as such.
+    fn number(&mut self) -> Result<i64> {
+        if self.tok() != Tok::Int {
+            return Err(self.expected("a whole number"));
+        }
+        let span = self.next().span;
+        i64::try_from(self.int(span)?).map_err(|_| self.source.error(span, "this number is too large"))
+    }
+
+    fn block(&mut self) -> Result<Block> {
+        let (stmts, results) = self.body(Place::Branch)?;
+        Ok(Block { stmts, results })
+    }
+
+    /// `checkpoint(x)` or a block.
+    fn inside(&mut self, op: &'static str) -> Result<ExprId> {
+        let start = self.next().span;
+        let block = if op == "checkpoint" && self.eat("(") {
+            let value = self.expr()?;
+            self.eat(",");
+            self.expect(")")?;
+            Block { stmts: Vec::new(), results: vec![value] }
+        } else {
+            self.block()?
+        };
+        Ok(self.push(ExprKind::Inside(Box::new(Inside { op, block })), start.to(self.last_span())))
+    }
+
+    fn custom(&mut self) -> Result<ExprId> {
+        let start = self.next().span;
+        self.expect("(")?;
+        let inputs = self.list(")", |p| {
+            let name = p.new_name("an input, as in `a = x`")?;
+            p.expect("=")?;
+            Ok((name, p.expr()?))
+        })?;
+        let forward = self.block()?;
+        self.continue_line(|p| p.is_word("vjp"));
+        if !self.eat_word("vjp") {
+            return Err(self.expected("`vjp`").with_help(Some("behind the values stands their derivative: `vjp(y, dy) { ... }`")));
+        }
+        self.expect("(")?;
+        let given = self.list(")", |p| p.new_name("the name of a result or of its cotangent"))?;
+        let backward = self.block()?;
+        let custom = Custom { inputs, forward, given, backward };
+        Ok(self.push(ExprKind::Custom(Box::new(custom)), start.to(self.last_span())))
     }
 
     fn conditional(&mut self) -> Result<ExprId> {

@@ -1,5 +1,6 @@
 //! Loops and branches from closures.
 
+use super::chunks::chunked;
 use super::{ScanLayout, internal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Body, Location, Var};
@@ -24,6 +25,32 @@ pub(crate) struct ScanParts {
     pub until: Option<Var>,
     /// The number ([`Var::next_id`]) from which on nodes belong to the body.
     pub since: u64,
+    /// What else is said about the loop.
+    pub options: ScanOptions,
+}
+
+/// What is said about a `scan` beside its step.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ScanOptions {
+    /// For each yield how many of the last rows are kept; see [`ScanLayout::keep`].
+    pub keep: Vec<i64>,
+    /// Through how many of the last steps reverse mode goes.
+    pub truncate: Option<i64>,
+    /// After how many steps, each time, the states are kept for reverse mode.
+    pub checkpoint: Option<i64>,
+}
+
+impl ScanOptions {
+    /// # Errors
+    /// If a number is not positive.
+    fn check(&self) -> Result<()> {
+        for (name, number) in [("truncate", self.truncate), ("checkpoint", self.checkpoint)] {
+            if let Some(number) = number.filter(|&number| number < 1) {
+                return Err(Error::new(ErrorKind::Type, format!("`{name}` is a number of steps, at least 1, not {number}")));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The final states and then the yields.
@@ -31,6 +58,7 @@ pub(crate) struct ScanParts {
 /// # Errors
 /// If something is ill-typed.
 pub(crate) fn build_scan(parts: ScanParts, location: &Location) -> Result<Vec<Var>> {
+    parts.options.check()?;
     let mut outputs = parts.next;
     for (next, param) in outputs.iter_mut().zip(&parts.params[parts.sequences..]) {
         *next = adopted(next, param.ty()?.dtype)?;
@@ -40,15 +68,20 @@ pub(crate) fn build_scan(parts: ScanParts, location: &Location) -> Result<Vec<Va
     }
     outputs.extend(parts.until.clone());
     let (body, captured) = Body::close(&parts.params, &outputs, parts.since)?;
-    let layout = ScanLayout {
-        body: body.into(),
-        counted: parts.steps.is_some(),
-        sequences: parts.sequences,
-        states: parts.params.len() - parts.sequences,
-        until: parts.until.is_some(),
-    };
+    let attributes = Attributes::new()
+        .with("body", body)
+        .with("counted", parts.steps.is_some())
+        .with("sequences", parts.sequences as i64)
+        .with("states", (parts.params.len() - parts.sequences) as i64)
+        .with("until", parts.until.is_some())
+        .with("keep", parts.options.keep)
+        .with("truncate", parts.options.truncate.unwrap_or(0));
+    let layout = ScanLayout::of(&attributes)?;
     let operands: Vec<Var> = parts.steps.into_iter().chain(parts.operands).chain(captured).collect();
-    apply("scan", &operands, layout.attributes(), location)
+    match parts.options.checkpoint {
+        Some(every) => chunked(&layout, &operands, every, location),
+        None => apply("scan", &operands, layout.attributes(), location),
+    }
 }
 
 /// The results of an `if` whose branches were built from node `since` on.
@@ -89,7 +122,7 @@ pub(crate) fn build_if(
 }
 
 /// The results of an op, or its error.
-fn apply(op: &str, operands: &[Var], attributes: Attributes, location: &Location) -> Result<Vec<Var>> {
+pub(super) fn apply(op: &str, operands: &[Var], attributes: Attributes, location: &Location) -> Result<Vec<Var>> {
     let op = registry().get(op)?;
     let var = Var::apply_op(op, operands, attributes, location.clone());
     var.ty()?;
@@ -151,6 +184,7 @@ pub struct Scan {
     sequences: Vec<(String, Var)>,
     states: Vec<(String, Var)>,
     steps: Option<Var>,
+    options: ScanOptions,
 }
 
 impl Scan {
@@ -166,6 +200,9 @@ impl Scan {
     }
 
     /// A value that lives from step to step. A number without a dtype takes the config's `float`, or `i64`.
+    ///
+    /// A state of a function goes on through a loop so: what it holds, [`Var::state`], is the initial value, and
+    /// [`Scanned::last`] is what the function updates it to.
     pub fn state(mut self, name: &str, init: &Var) -> Scan {
         self.states.push((name.to_owned(), init.clone()));
         self
@@ -174,6 +211,24 @@ impl Scan {
     /// The number of steps, an integer scalar; needed where there is no sequence.
     pub fn steps(mut self, steps: &Var) -> Scan {
         self.steps = Some(steps.clone());
+        self
+    }
+
+    /// Derivatives in reverse mode go back through the last `steps` steps alone (truncated back-propagation
+    /// through time, Williams and Peng 1990): what the steps before give is taken as constant, and the
+    /// derivatives of their rows, and of the initial states if there are more steps than these, are 0. Only
+    /// the last rows of what the way back needs are kept. In forward mode it is an error.
+    pub fn truncate(mut self, steps: i64) -> Scan {
+        self.options.truncate = Some(steps);
+        self
+    }
+
+    /// Of n steps, reverse mode keeps the states after every `steps`th and computes the steps between them
+    /// again when it comes to them: the memory for n / `steps` + `steps` states instead of n, least where
+    /// `steps` is the square root of n (Griewank 1992, Chen et al. 2016), for the time of one more way
+    /// forwards. Not for a loop with [`Step::until`].
+    pub fn checkpoint_every(mut self, steps: i64) -> Scan {
+        self.options.checkpoint = Some(steps);
         self
     }
 
@@ -216,6 +271,7 @@ impl Scan {
         let operands = self.sequences.into_iter().map(|(_, values)| values).chain(inits).collect();
         let parts = ScanParts {
             steps: self.steps, operands, params, sequences: count, next, yields: step.yields, until: step.until, since,
+            options: self.options,
         };
         build_scan(parts, location)
     }

@@ -10,19 +10,35 @@
 //! condition the loop ends after the first step in which it holds. After no step at all the final states
 //! are the initial ones, and the yields have no rows.
 //!
+//! Of a yield with a `keep` of k above 0 only the last k rows are kept. With a `truncate` of k derivatives in
+//! reverse mode go back through the last k steps alone.
+//!
 //! **`if`** runs one of two bodies. Its operands are the condition, a `bool` scalar, and what the bodies
 //! read; both bodies have the same inputs, and outputs of equal dtypes and ranks. The other body does not
 //! run at all.
 //!
-//! [`Scan`] and [`if_else`] build them from closures. Derivatives stand in `autodiff`, as they are
-//! derivatives of graphs.
+//! **`checkpoint`** has the results of its body. Its derivative computes the body again rather than keeping
+//! what is inside: it is a **`recompute`**, which runs as it stands, whereas a `checkpoint` becomes its body
+//! once derivatives are expanded. What a `recompute` reads are operands of its own, so that nothing in it is
+//! merged with what was computed before, and it runs when the cotangents are there.
+//!
+//! **`custom_vjp`** has the results of its body too, and a second body for its derivative.
+//!
+//! [`Scan`], [`if_else`], [`checkpoint`] and [`custom_vjp`] build them from closures. Derivatives stand in
+//! `autodiff`, as they are derivatives of graphs.
 
 mod builders;
+mod chunks;
+mod inside;
+mod prune;
 
 use std::sync::Arc;
 
 pub use builders::{Scan, Scanned, Step, fold, if_else, map, while_loop};
-pub(crate) use builders::{ScanParts, build_if, build_scan, no_next, row};
+pub(crate) use builders::{ScanOptions, ScanParts, build_if, build_scan, no_next, row};
+pub use inside::{CustomLayout, checkpoint, custom_vjp};
+pub(crate) use inside::{CustomParts, build_checkpoint, build_custom, param};
+pub use prune::{Pruned, Read, normal_form, prune};
 
 use super::{
     Attribute, AttributeKind, Attributes, Inferred, Op, Operand, Param, ParamKind, Registry, ShapeOperand,
@@ -43,6 +59,14 @@ pub fn register(registry: &mut Registry) {
             attribute("counted", AttributeKind::Bool, "whether the first operand is the number of steps"),
             attribute("sequences", AttributeKind::Int, "how many sequences there are"),
             attribute("states", AttributeKind::Int, "how many states there are"),
+            Param::attribute(
+                "keep", AttributeKind::Ints, Some(Attribute::List(Vec::new())),
+                "for each yield how many of the last rows are kept, 0 for all; empty: all of all",
+            ),
+            Param::attribute(
+                "truncate", AttributeKind::Int, Some(Attribute::Int(0)),
+                "through how many of the last steps reverse mode goes, 0 for all",
+            ),
             attribute("until", AttributeKind::Bool, "whether the last output of a step says that it is the last step"),
         ],
         doc: "A loop over the rows of sequences, or of a number of steps, with states.\n\n    ys = scan (x_t in x) {\n        state h: f64[] = 0\n        h <- h + x_t\n        yield h\n    }",
@@ -57,6 +81,7 @@ pub fn register(registry: &mut Registry) {
         ],
         doc: "The results of one of two branches; the other one does not run.\n\n    y = if x > 0 { log(x) } else { x }",
     });
+    inside::register(registry);
 }
 
 /// How the operands and results of a `scan` are to be read.
@@ -72,6 +97,10 @@ pub struct ScanLayout {
     pub states: usize,
     /// Whether the body's last output says when to stop.
     pub until: bool,
+    /// For each yield how many of the last rows are kept; 0 for all.
+    pub keep: Vec<usize>,
+    /// Through how many of the last steps reverse mode goes, if not through all.
+    pub truncate: Option<usize>,
 }
 
 impl ScanLayout {
@@ -83,16 +112,27 @@ impl ScanLayout {
         let count = |name: &str| {
             usize::try_from(attributes.int(name)?).map_err(|_| internal(format!("`{name}` is negative")))
         };
-        let layout = ScanLayout {
+        let keep = attributes.ints("keep")?.unwrap_or_default().into_iter();
+        let keep = keep.map(|rows| usize::try_from(rows).map_err(|_| kept_wrongly(rows))).collect::<Result<_>>()?;
+        let mut layout = ScanLayout {
             body: attributes.body("body")?.clone(),
             counted: attributes.bool("counted")?,
             sequences: count("sequences")?,
             states: count("states")?,
             until: attributes.bool("until")?,
+            keep,
+            truncate: Some(count("truncate")?).filter(|&steps| steps > 0),
         };
         let (inputs, outputs) = (layout.body.inputs().len(), layout.body.outputs().len());
         if inputs < layout.sequences + layout.states || outputs < layout.states + usize::from(layout.until) {
             return Err(internal("the body of a scan has too few inputs or outputs"));
+        }
+        if layout.keep.is_empty() {
+            layout.keep = vec![0; layout.yields()];
+        }
+        if layout.keep.len() != layout.yields() {
+            let message = format!("`keep` has {} entries for {} yields", layout.keep.len(), layout.yields());
+            return Err(Error::new(ErrorKind::Type, message).note("it says for each yield how many of the last rows are kept"));
         }
         Ok(layout)
     }
@@ -104,7 +144,11 @@ impl ScanLayout {
 
     /// The attributes that state this layout.
     pub(crate) fn attributes(&self) -> Attributes {
+        let keep = if self.keep.iter().any(|&rows| rows > 0) { self.keep.as_slice() } else { &[] };
+        let number = |rows: usize| i64::try_from(rows).unwrap_or(i64::MAX);
         Attributes::new()
+            .with("keep", keep.iter().map(|&rows| number(rows)).collect::<Vec<i64>>())
+            .with("truncate", self.truncate.map_or(0, number))
             .with("body", Attribute::Body(self.body.clone()))
             .with("counted", self.counted)
             .with("sequences", self.sequences as i64)
@@ -146,6 +190,19 @@ impl ScanLayout {
             };
         }
         Ok(known.map_or(Dim::Unknown, |(dim, _)| dim))
+    }
+}
+
+fn kept_wrongly(rows: i64) -> Error {
+    Error::new(ErrorKind::Type, format!("`keep` says how many of the last rows are kept; {rows} is negative"))
+}
+
+/// How many rows there are of a yield of which so many are kept.
+fn kept(rows: &Dim, keep: usize) -> Dim {
+    match (rows, keep) {
+        (rows, 0) => rows.clone(),
+        (Dim::Known(rows), keep) => Dim::Known(keep.min(*rows)),
+        _ => Dim::Unknown,
     }
 }
 
@@ -207,9 +264,9 @@ impl Op for ScanOp {
             results.push(declared.with_dtype(declared.dtype).into());
         }
         let rows = layout.rows(operands)?;
-        for value in &body.outputs()[layout.states..layout.states + layout.yields()] {
+        for (value, &keep) in body.outputs()[layout.states..].iter().zip(&layout.keep) {
             let row = value.ty()?;
-            let dims = std::iter::once(rows.clone()).chain(row.dims.iter().cloned());
+            let dims = std::iter::once(kept(&rows, keep)).chain(row.dims.iter().cloned());
             results.push(Type::new(row.dtype, dims).into());
         }
         if let (true, Some(stop)) = (layout.until, body.outputs().last()) {
@@ -245,7 +302,10 @@ impl Op for ScanOp {
             .enumerate()
             .map(|(number, shape)| {
                 let shape = shape.ok_or_else(|| Error::new(ErrorKind::Unsupported, "the shapes depend on values"))?;
-                Ok(if number < layout.states { shape } else { std::iter::once(rows).chain(shape).collect() })
+                Ok(match number.checked_sub(layout.states).map(|number| layout.keep[number]) {
+                    None => shape,
+                    Some(keep) => std::iter::once(if keep > 0 { keep.min(rows) } else { rows }).chain(shape).collect(),
+                })
             })
             .collect()
     }
@@ -300,6 +360,9 @@ impl Op for IfOp {
         if then.outputs().len() != otherwise.outputs().len() {
             let (a, b) = (then.outputs().len(), otherwise.outputs().len());
             return fail(format!("the branches have different numbers of results, {a} and {b}"));
+        }
+        if then.outputs().is_empty() {
+            return fail("a branch has a result");
         }
         let mut results = Vec::new();
         for (a, b) in then.outputs().iter().zip(otherwise.outputs()) {

@@ -43,6 +43,12 @@ impl Var {
         Var::apply("cast", std::slice::from_ref(self), Attributes::new().with("dtype", dtype))
     }
 
+    /// The derivative of this order of `gammainc(a, x)` in `a`.
+    #[track_caller]
+    pub fn gammainc_da(&self, a: &Var, x: &Var) -> Var {
+        Var::apply("gammainc_da", &[self.clone(), a.clone(), x.clone()], Attributes::new())
+    }
+
     /// The op `betainc` at `x`, this value being `a`.
     #[track_caller]
     pub fn betainc(&self, b: &Var, x: &Var) -> Var {

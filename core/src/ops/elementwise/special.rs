@@ -4,7 +4,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
 
 use super::{Partials, where_};
 use crate::error::{Error, ErrorKind};
-use crate::graph::{Location, Var};
+use crate::graph::{Location, NodeKind, Var};
 use crate::special::{SELU_ALPHA, SELU_SCALE};
 use crate::tensor::DType;
 
@@ -37,17 +37,45 @@ pub(super) fn ndtri(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * ((0.5 * p.y.
 /// `x**(a-1) exp(-x) / gamma(a)`, the derivative of the lower incomplete gamma function in x.
 fn gamma_density(a: &Var, x: &Var) -> Var { ((a - 1.0).xlogy(x) - x - a.lgamma()).exp() }
 pub(super) fn gammainc(p: &P<'_>, i: usize, g: &Var) -> Out {
-    if i == 0 { none_in("gammainc", "a") } else { Some(g * gamma_density(&p.x[0], &p.x[1])) }
+    let [a, x] = p.x else { return None };
+    Some(g * if i == 0 { Var::weak(1i64).gammainc_da(a, x) } else { gamma_density(a, x) })
 }
-pub(super) fn gammaincc(p: &P<'_>, i: usize, g: &Var) -> Out {
-    if i == 0 { none_in("gammaincc", "a") } else { Some(-(g * gamma_density(&p.x[0], &p.x[1]))) }
-}
+pub(super) fn gammaincc(p: &P<'_>, i: usize, g: &Var) -> Out { gammainc(p, i, &-g) }
 pub(super) fn chi2sf(p: &P<'_>, i: usize, g: &Var) -> Out {
-    if i == 1 {
-        return none_in("chi2sf", "k");
+    let (half, draw) = (0.5 * &p.x[1], 0.5 * &p.x[0]);
+    let slope = if i == 0 { gamma_density(&half, &draw) } else { Var::weak(1i64).gammainc_da(&half, &draw) };
+    Some(-(g * where_(&p.x[0].lt(&Var::weak(0.0)), &Var::weak(0.0), &(0.5 * slope))))
+}
+/// In `a` the next order; in `x` the derivatives in `a` of the density `d`, by those of its logarithm:
+/// `d' = l' d`.
+pub(super) fn gammainc_da(p: &P<'_>, i: usize, g: &Var) -> Out {
+    let [order, a, x] = p.x else { return None };
+    if i == 0 {
+        return None;
     }
-    let slope = 0.5 * gamma_density(&(0.5 * &p.x[1]), &(0.5 * &p.x[0]));
-    Some(-(g * where_(&p.x[0].lt(&Var::weak(0.0)), &Var::weak(0.0), &slope)))
+    let Some(n) = literal(order).filter(|n| (0..=16).contains(n)) else {
+        return none_in("gammainc_da", ["n", "a", "x"][i]);
+    };
+    if i == 1 {
+        return Some(g * Var::weak(n + 1).gammainc_da(a, x));
+    }
+    let logs = |k: i64| if k == 1 { x.log() - a.digamma() } else { -Var::weak(k - 1).polygamma(a) };
+    let mut slopes = vec![gamma_density(a, x)];
+    let mut row = vec![1.0];
+    for _ in 0..n {
+        // Leibniz' rule, with a row of Pascal's triangle.
+        let terms = row.iter().enumerate().map(|(k, c)| *c * (logs(k as i64 + 1) * &slopes[slopes.len() - 1 - k]));
+        slopes.extend(terms.reduce(|sum, term| sum + term));
+        row = (0..=row.len()).map(|k| row.get(k).unwrap_or(&0.0) + k.checked_sub(1).map_or(0.0, |k| row[k])).collect();
+    }
+    slopes.pop().map(|slope| g * slope)
+}
+/// A whole number that is a constant, also where it was cast.
+fn literal(x: &Var) -> Option<i64> {
+    match x.node().kind() {
+        NodeKind::Apply(op, _) if op.name() == "cast" => x.node().operands().first().and_then(literal),
+        _ => crate::ops::composed::constant_int(x),
+    }
 }
 /// The difference of `digamma` at the operand and at the sum.
 pub(super) fn betaln(p: &P<'_>, i: usize, g: &Var) -> Out {

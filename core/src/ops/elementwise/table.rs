@@ -80,6 +80,8 @@ pub(super) fn ops() -> Vec<Elementwise> {
     add("gamma", one, Float, Some(s::gamma), "The gamma function (DLMF 5.2.1).");
     add("lgamma", one, Float, Some(s::lgamma), "The logarithm of the absolute value of the gamma function.");
     add("digamma", one, Float, Some(s::digamma), "The derivative of `lgamma` (DLMF 5.2.2).");
+    add("gammainc_da", &["n", "a", "x"], Order, Some(s::gammainc_da),
+        "The derivative of order `n`, a whole number, of `gammainc(a, x)` in `a`; NaN where n is negative or above 16.\n\n    gammainc_da(1, a, x)");
     add("polygamma", &["n", "x"], Order, Some(s::polygamma),
         "The derivative of order `n`, a whole number, of `digamma` at `x` (DLMF 5.15); NaN where n is negative or above 1000.\n\n    polygamma(1, x)");
     add("gammainc", &["a", "x"], Float, Some(s::gammainc),

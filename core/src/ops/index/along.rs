@@ -8,7 +8,7 @@ use crate::ops::composed::{Arguments, add, type_error, whole};
 use crate::ops::order::{along, along_axis, one_axis, operand_items, places_along};
 use crate::ops::sizes::{dims_of_sizes, shape_of_sizes};
 use crate::ops::{
-    Attribute, AttributeKind, Attributes, Inferred, Jvp, Op, Operand, Param, ParamKind, Registry, ShapeOperand, Vjp,
+    Attribute, AttributeKind, Attributes, Batch, Batched, Inferred, Jvp, Op, Operand, Param, ParamKind, Registry, ShapeOperand, Vjp,
     broadcast_operands, nth, where_,
 };
 use crate::tensor::{DType, Dim, Shape, Type, broadcast_shapes};
@@ -212,6 +212,21 @@ impl Op for Places {
 
     fn can_fail(&self) -> bool {
         true
+    }
+
+    fn batch(&self, context: &Batch<'_>) -> Result<Batched> {
+        let sizes = context.operands.len() - 1;
+        if context.is_batched(sizes) {
+            return Ok(Batched::Default);
+        }
+        let mut rank = 0;
+        for at in 0..sizes {
+            rank = rank.max(context.rank(at)?);
+        }
+        let mut operands = (0..sizes).map(|at| context.aligned(at, rank)).collect::<Result<Vec<Var>>>()?;
+        operands.push(context.operands[sizes].clone());
+        let values = Var::apply(self.name, &operands, context.attributes.clone()).siblings();
+        Ok(Batched::Rows(values))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Indexing with NumPy's rules, basic and advanced; writing and adding at an index; `take`, `one_hot`.
 
 mod along;
+mod batch;
 mod builders;
 mod steps;
 mod types;
@@ -9,7 +10,7 @@ pub use steps::{Plan, Step, normalize_position, plan, slice_range};
 
 use super::elementwise::{like_dtype, unbroadcast};
 use super::{
-    Attribute, AttributeKind, Attributes, IndexBound, IndexItem, Inferred, Jvp, Op, Operand, Param, ParamKind,
+    Attribute, AttributeKind, Attributes, Batch, Batched, IndexBound, IndexItem, Inferred, Jvp, Op, Operand, Param, ParamKind,
     Registry, ShapeOperand, Vjp, normalize_axis, nth, promote_operands, settle_float, where_,
 };
 use crate::error::{Error, ErrorKind, Result};
@@ -348,5 +349,9 @@ impl Op for IndexOp {
 
     fn can_fail(&self) -> bool {
         true
+    }
+
+    fn batch(&self, context: &Batch<'_>) -> Result<Batched> {
+        batch::batch(self, context)
     }
 }

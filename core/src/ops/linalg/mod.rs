@@ -13,6 +13,7 @@ mod spectral;
 pub(crate) use composed::assumed;
 
 use super::{
+    Batch, Batched,
     Attribute, AttributeKind, Attributes, Inferred, Jvp, Op, Operand, Param, Registry, ShapeOperand, Vjp, default_float,
     promote_operands, settle_float,
 };
@@ -297,6 +298,22 @@ impl Op for Linalg {
     fn can_fail(&self) -> bool {
         // At least where shapes are known only at the call.
         true
+    }
+
+    fn batch(&self, context: &Batch<'_>) -> Result<Batched> {
+        let apply = |operands: &[Var]| Var::apply(self.name, operands, context.attributes.clone()).siblings();
+        if !matches!(self.rule, Solve | SolveTriangular) {
+            return Ok(Batched::Rows(apply(context.operands)));
+        }
+        let (rank_a, rank_b) = (context.rank(0)?, context.rank(1)?);
+        if rank_b == 1 && context.is_batched(1) {
+            // Vectors as matrices of one column.
+            let columns = context.aligned(1, rank_a - 1)?.expand_dims(-1);
+            let a = context.aligned(0, rank_a)?;
+            return Ok(Batched::Rows(apply(&[a, columns]).into_iter().map(|x| x.squeeze(-1)).collect()));
+        }
+        let rank = if rank_b == 1 { rank_a } else { rank_a.max(rank_b) };
+        Ok(Batched::Rows(apply(&[context.aligned(0, rank)?, context.aligned(1, rank)?])))
     }
 }
 

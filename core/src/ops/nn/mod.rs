@@ -9,6 +9,7 @@ mod windows;
 pub(super) use windows::size;
 
 use super::{
+    Batch, Batched,
     Attribute, AttributeKind, Attributes, Inferred, Jvp, Op, Operand, Param, Registry, ShapeOperand, Vjp,
     default_float, normalize_axis, settle_float,
 };
@@ -130,6 +131,14 @@ impl Op for Nn {
 
     fn can_fail(&self) -> bool {
         self.kind == Kind::CrossEntropy
+    }
+
+    fn batch(&self, context: &Batch<'_>) -> Result<Batched> {
+        let value = match self.kind {
+            Kind::CrossEntropy => Var::apply(self.name, &[context.spread(0), context.spread(1)], context.attributes.clone()),
+            _ => Var::apply(self.name, context.operands, context.shifted("axis", context.rank(0)?)?),
+        };
+        Ok(Batched::Rows(vec![value]))
     }
 }
 

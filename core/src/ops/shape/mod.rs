@@ -1,5 +1,6 @@
 //! Shapes: reading them, and giving the same elements another one.
 
+mod batch;
 mod builders;
 mod diagonal;
 mod pad;
@@ -14,6 +15,7 @@ pub use ranges::linspace;
 
 use super::sizes::{shape_of_sizes, value_of};
 use super::{
+    Batch, Batched,
     Attribute, AttributeKind, Attributes, Inferred, Jvp, Op, Operand, Param, ParamKind, Registry, ShapeOperand, Vjp,
     normalize_axis, nth, settle_float,
 };
@@ -300,6 +302,10 @@ impl Op for ShapeOp {
 
     fn can_fail(&self) -> bool {
         matches!(self.kind, Reshape | BroadcastTo | Squeeze | Concatenate | Stack)
+    }
+
+    fn batch(&self, context: &Batch<'_>) -> Result<Batched> {
+        batch::batch(self, context)
     }
 }
 

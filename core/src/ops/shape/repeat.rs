@@ -6,10 +6,11 @@ use crate::ops::composed::{constant_int, length, positions, type_error, whole_ax
 use crate::ops::index::index_attribute;
 use crate::ops::sizes::{meet, value_of};
 use crate::ops::{
+    Batch, Batched,
     Attribute, AttributeKind, Attributes, IndexItem, Inferred, Jvp, Op, Operand, Param, ParamKind, Registry, ShapeOperand, Vjp,
     normalize_axis, nth,
 };
-use crate::tensor::{Dim, Shape, Tensor, Type};
+use crate::tensor::{DType, Dim, Shape, Tensor, Type};
 
 pub(super) fn register(registry: &mut Registry) {
     let x = || Param::operand("x", "the operand");
@@ -145,6 +146,18 @@ impl Op for Repeat {
     fn can_fail(&self) -> bool {
         true
     }
+
+    fn batch(&self, context: &Batch<'_>) -> Result<Batched> {
+        if context.is_batched(1) {
+            return Ok(Batched::Default);
+        }
+        let rank = context.rank(0)?;
+        let (x, axis) = match Repeat::axis(context.attributes, rank)? {
+            Some(axis) => (context.operands[0].clone(), axis),
+            None => (context.flat_rows(0)?, 0),
+        };
+        Ok(Batched::Rows(vec![x.repeat(&context.operands[1], Some(axis as i64 + 1))]))
+    }
 }
 
 fn sum(counts: &[i64]) -> Option<usize> {
@@ -213,6 +226,14 @@ impl Op for SpecifyShape {
 
     fn can_fail(&self) -> bool {
         true
+    }
+
+    fn batch(&self, context: &Batch<'_>) -> Result<Batched> {
+        if context.is_batched(1) {
+            return Ok(Batched::Default);
+        }
+        let sizes = crate::ops::batch::behind(&Var::scalar(-1i64), &context.operands[1].cast(DType::I64));
+        Ok(Batched::Rows(vec![Var::apply(self.name, &[context.operands[0].clone(), sizes], Attributes::new())]))
     }
 }
 

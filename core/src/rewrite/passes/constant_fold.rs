@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{Pass, PassContext, has_effect};
+use super::{Pass, PassContext};
 use crate::error::Result;
 use crate::graph::{Constant, Graph, NodeId, NodeKind, ValueId};
 use crate::rewrite::Phase;
@@ -83,7 +83,7 @@ fn frontier(graph: &Graph) -> Vec<ValueId> {
                     })
                 };
                 !op.is_symbolic()
-                    && !has_effect(op.name())
+                    && !op.has_effect()
                     // They say something about derivatives, and are gone when these are expanded.
                     && op.name() != "grad_barrier"
                     && !op.is_identity()

@@ -25,7 +25,7 @@ pub struct Statements<'a> {
 pub fn usual_views(graph: &Graph, id: NodeId) -> Vec<(usize, usize)> {
     match graph.node(id).op_name() {
         "reshape" | "transpose" | "broadcast_to" | "expand_dims" | "squeeze" | "index" | "flip"
-        | "stop_gradient" | "grad_barrier" | "checkpoint" | "clip_gradient" | "assert" | "print" | "cast" => vec![(0, 0)],
+        | "stop_gradient" | "grad_barrier" | "clip_gradient" | "assert" | "print" | "after" | "cast" => vec![(0, 0)],
         _ => Vec::new(),
     }
 }

@@ -5,9 +5,10 @@ use std::hash::{Hash, Hasher};
 use rustc_hash::{FxHashMap, FxHasher};
 use smallvec::SmallVec;
 
-use super::{Pass, PassContext, has_effect};
+use super::{Pass, PassContext};
 use crate::error::Result;
 use crate::graph::{Graph, NodeId, NodeKind};
+use crate::ops::effects::is_effectful;
 use crate::rewrite::Phase;
 use crate::rewrite::engine::Firing;
 
@@ -23,7 +24,7 @@ fn signature(graph: &Graph, id: NodeId) -> Option<u64> {
             let value = &constant.value;
             (value.dtype(), value.shape(), value.to_bytes(), constant.weak).hash(&mut hasher);
         }
-        NodeKind::Apply(op, _) if has_effect(op.name()) => return None,
+        NodeKind::Apply(op, attributes) if is_effectful(&**op, attributes) => return None,
         NodeKind::Apply(op, attributes) => {
             (op.name(), attributes).hash(&mut hasher);
             match view.operands {

@@ -1,11 +1,13 @@
 //! Passes: rewrites that a pattern cannot say.
 
+mod bodies;
 mod constant_fold;
 mod dead_code;
 pub mod inplace;
 mod lift;
 mod merge;
 
+pub use bodies::{PruneBodies, normalize_bodies};
 pub use constant_fold::ConstantFold;
 pub use dead_code::DeadCode;
 pub use lift::LogOfMoved;
@@ -48,11 +50,6 @@ pub trait Pass: Send + Sync {
     /// # Errors
     /// Only for mistakes of the pass itself; what it cannot do it leaves.
     fn run(&self, graph: &mut Graph, context: &PassContext<'_>, firings: &mut Vec<Firing>) -> Result<bool>;
-}
-
-/// Whether an op does something besides giving its results, so that it must stay and stay single.
-pub(super) fn has_effect(op: &str) -> bool {
-    matches!(op, "print" | "assert")
 }
 
 #[cfg(test)]

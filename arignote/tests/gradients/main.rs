@@ -5,13 +5,15 @@
 //! Lengths are known in one run and unknown until the call in another, as derivatives are built
 //! differently.
 
+mod rows;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use arignote::autodiff::{CheckOptions, check_gradients};
 use arignote::config::Config;
-use arignote::graph::Var;
-use arignote::ops::control::{Scan, if_else};
+use arignote::graph::{NodeKind, Var};
+use arignote::ops::control::{Scan, checkpoint, if_else};
 use arignote::ops::{Attribute, Attributes, IndexBound, IndexItem, grad, registry, where_};
 use arignote::runtime::{Function, FunctionBuilder, Session};
 use arignote::tensor::{DType, Tensor};
@@ -23,10 +25,16 @@ const EXCUSED: &[(&str, &str)] = &[
     ("argmax argmin shape size tril_indices triu_indices argsort searchsorted", "the result is an integer"),
     ("nonzero argwhere flatnonzero count_nonzero ravel_multi_index unravel_index", "the result is an integer"),
     ("zeros ones eye arange zeros_like ones_like one_hot tri identity", "no operand's value, or only an integer's, is in the result"),
-    ("uniform normal", "draws depend on a key of integers only"),
+    ("uniform normal exponential gumbel laplace logistic cauchy halfnormal halfcauchy rayleigh fold_in split_key", "draws depend on a key of integers only"),
+    ("randint poisson binomial multinomial hypergeometric geometric negative_binomial betabinom bernoulli categorical", "the result counts"),
+    ("vonmises wald", "no reparameterisation: an error, which a filetest holds"),
+    ("random_gamma chisquare invgamma gengamma random_beta student_t dirichlet", "gamma draws move with their quantiles and not with what they were rejected from; `random.rs` holds that"),
+    ("print", "writes; passes derivatives on as `assert` and `after` do, and `effects.rs` holds it"),
     ("stop_gradient", "has no gradient by its meaning; the filetests hold it"),
     ("clip_gradient scale_gradient", "their derivatives are not those of their values; the filetests hold them"),
-    ("grad vjp jvp pullback", "derivatives themselves: the second derivatives of this file are theirs"),
+    ("custom_vjp", "the derivative is the user's, in reverse mode alone; `functions` holds it"),
+    ("grad vjp jvp pullback jacobian hessian", "derivatives themselves: the second derivatives of this file are theirs"),
+    ("vectorize", "its rows are checked in rows.rs; derivatives see the graph that replaces it"),
 ];
 
 type Body = Box<dyn Fn(&[Var]) -> Var>;
@@ -191,6 +199,8 @@ fn other_cases() -> BTreeMap<&'static str, Vec<Case>> {
     networks(&mut of);
     indices(&mut of);
     control(&mut of);
+    random_draws(&mut of);
+    effects(&mut of);
     of("full", &|c| {
         c.add(&[&[]], |x| Var::apply("full", &[Var::constant(integers(&[2, 3])), x[0].clone()], Attributes::new()));
         c.add(&[&[]], |x| Var::apply("full", &[Var::constant(integers(&[0, 3])), x[0].clone()], Attributes::new()));
@@ -199,6 +209,45 @@ fn other_cases() -> BTreeMap<&'static str, Vec<Case>> {
 }
 
 type Of<'a> = &'a mut dyn FnMut(&'static str, &dyn Fn(&mut Cases<'_>));
+
+fn random_draws(of: Of<'_>) {
+    // With a shape, to which the operands broadcast, and with theirs.
+    let draw = |op: &'static str, x: &[Var], shape: &[i64]| {
+        let key = Var::constant(Tensor::vector(vec![7u64, 9]));
+        let operands: Vec<Var> = std::iter::once(&key).chain(x).cloned().chain([Var::constant(integers(shape))]).collect();
+        apply(op, &operands)
+    };
+    for op in ["weibull", "pareto", "truncexpon", "lognormal"] {
+        of(op, &|c| {
+            let shapes: &[&[usize]] = if op == "lognormal" { &[&[2, 1], &[3]] } else { &[&[2, 1]] };
+            c.within((0.4, 2.5), shapes, move |x| draw(op, x, &[]));
+            c.within((0.4, 2.5), shapes, move |x| draw(op, x, &[4, 2, 3]));
+        });
+    }
+    of("triangular", &|c| {
+        c.within((0.4, 2.5), &[&[], &[3]], move |x| draw("triangular", &[-&x[0], x[1].zeros_like(), x[1].clone()], &[2, 3]));
+    });
+    of("truncated_normal", &|c| {
+        for sign in [1.0, -1.0] {
+            c.within((0.4, 2.5), &[&[2, 1], &[3]], move |x| draw("truncated_normal", &[sign * &x[0] - 1.0, &x[0] + &x[1]], &[]));
+        }
+        c.within((3.0, 3.5), &[&[4]], move |x| draw("truncated_normal", &[x[0].clone(), Var::weak(f64::INFINITY)], &[]));
+    });
+    of("multivariate_normal", &|c| {
+        c.add(&[&[2], &[2, 2]], move |x| {
+            let cov = x[1].matmul(&x[1].t()) + Var::constant(Tensor::from_vec(vec![1.0, 0.0, 0.0, 1.0], &[2, 2]).unwrap());
+            draw("multivariate_normal", &[x[0].clone(), cov], &[3])
+        });
+    });
+    let key = || Var::constant(Tensor::vector(vec![7u64, 9]));
+    of("permutation", &|c| c.add(&[&[3, 2]], move |x| Var::apply("permutation", &[key(), x[0].clone()], with("axis", 1))));
+    of("choice", &|c| c.add(&[&[3, 2]], move |x| apply("choice", &[key(), x[0].clone(), Var::constant(integers(&[4]))])));
+}
+
+fn effects(of: Of<'_>) {
+    of("after", &|c| c.add(&[&[3], &[2]], |x| apply("after", &[x[0].square(), x[1].clone()]) * x[1].sum(None)));
+    of("assert", &|c| c.add(&[&[3]], |x| x[0].square().assert(&x[0].lt(&Var::weak(3.0)), "in vain")));
+}
 
 fn control(of: Of<'_>) {
     // The rows of the first argument, the state after the second; the third is captured.
@@ -219,9 +268,21 @@ fn control(of: Of<'_>) {
             c.add(&[&shape, &[2], &[2, 2]], move |x| recurrent(x, false).last("h"));
         }
         c.add(&[&[4, 2], &[2], &[2, 2]], move |x| recurrent(x, true).stacked(0));
+        // Of which only the last rows are kept.
+        c.add(&[&[3, 2], &[2], &[2, 2]], move |x| recurrent(x, false).stacked(0).slice(0, Some(-2), None));
+        c.add(&[&[4, 2], &[2], &[2, 2]], move |x| recurrent(x, true).stacked(0).at(-1));
         c.add(&[&[]], |x| {
             let power = Scan::new().steps(&Var::weak(3i64)).state("y", &x[0]);
             power.run(|step| step.set("y", &(step.get("y") * &x[0]))).last("y")
+        });
+    });
+    let inside = |x: &[Var]| checkpoint(|| vec![(&x[0] * &x[1]).tanh() + x[0].exp()]).swap_remove(0);
+    of("checkpoint", &|c| c.add(&[&[3], &[2, 1]], move |x| inside(x)));
+    of("recompute", &|c| {
+        c.add(&[&[3], &[2, 1]], move |x| {
+            let inside = inside(x);
+            let NodeKind::Apply(_, attributes) = inside.node().kind() else { panic!("an op was expected") };
+            Var::apply("recompute", inside.node().operands(), attributes.clone())
         });
     });
     of("if", &|c| {
@@ -272,14 +333,21 @@ fn elementwise_with_attributes(of: Of<'_>) {
             }
         });
     }
+    of("gammainc_da", &|c| {
+        for order in [0i64, 1, 2] {
+            c.within((0.4, 2.5), &[&[2, 3], &[3]], move |x| Var::weak(order).gammainc_da(&x[0], &x[1]));
+        }
+    });
     for op in ["gammainc", "gammaincc"] {
         of(op, &|c| {
+            c.within((0.4, 2.5), &[&[2, 3], &[3]], move |x| apply(op, x));
             for shape in [0.7, 1.0, 2.5] {
                 c.within((0.4, 2.5), &[&[2, 3]], move |x| apply(op, &[Var::weak(shape), x[0].clone()]));
             }
         });
     }
     of("chi2sf", &|c| {
+        c.within((0.4, 2.5), &[&[2], &[2]], |x| x[0].chi2sf(&x[1]));
         c.within((0.4, 2.5), &[&[2, 3]], |x| x[0].chi2sf(&Var::weak(3i64)));
         c.within((-2.5, -0.4), &[&[3]], |x| x[0].chi2sf(&Var::weak(3i64)));
     });
@@ -1008,6 +1076,12 @@ impl Evaluator {
         let results = function.call(point);
         *compiled = Some((outputs.to_vec(), function));
         results
+    }
+
+    /// The sum of a count over the programs of what was compiled last.
+    fn programs(&self, count: impl Fn(&str) -> usize) -> usize {
+        let compiled = self.compiled.borrow();
+        compiled.iter().flat_map(|(_, function)| function.compiled().programs()).map(|(_, program)| count(&program.text)).sum()
     }
 
     /// First and second derivatives of a case; the failure, if there is one.
