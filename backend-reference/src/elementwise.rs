@@ -129,7 +129,7 @@ pub fn function(op: &str) -> Option<Elementwise> {
 
         "neg" => Own1(|x| -x, i128::wrapping_neg),
         "abs" => Own1(f64::abs, i128::wrapping_abs),
-        "sign" => Own1(|x| if x == 0.0 || x.is_nan() { x } else { 1f64.copysign(x) }, i128::signum),
+        "sign" => Own1(|x| if x.is_nan() { x } else { f64::from(i8::from(x > 0.0) - i8::from(x < 0.0)) }, i128::signum),
         "square" => Own1(|x| x * x, |x| x.wrapping_mul(x)),
         "relu" => Own1(|x| if x > 0.0 || x.is_nan() { x } else { 0.0 }, |x| x.max(0)),
         "floor" => Own1(f64::floor, |x| x),

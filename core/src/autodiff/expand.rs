@@ -36,18 +36,19 @@ pub fn expand_symbolic(graph: &Graph) -> Result<Graph> {
             connected(results, cost, targets, attributes)
         }
         ("vjp", [y, x, cotangent]) => {
-            let results = cotangents(&[(y.clone(), cotangent.clone())], std::slice::from_ref(x))?;
+            let results = cotangents(&[(y.clone(), shaped(cotangent, y)?)], std::slice::from_ref(x))?;
             connected(results, y, std::slice::from_ref(x), attributes)
         }
         ("pullback", operands) => {
             let outputs = pullback_outputs(operands.len(), attributes)?;
             let (values, rest) = operands.split_at(outputs);
             let (known, targets) = rest.split_at(outputs);
-            let known: Vec<(Var, Var)> = values.iter().cloned().zip(known.iter().cloned()).collect();
+            let known = values.iter().zip(known).map(|(value, cotangent)| Ok((value.clone(), shaped(cotangent, value)?)));
+            let known: Vec<(Var, Var)> = known.collect::<Result<_>>()?;
             connected(cotangents_from(&known, targets)?, &values[0], targets, attributes)
         }
         ("jvp", [y, x, tangent]) => {
-            let results = tangents(std::slice::from_ref(y), &[(x.clone(), tangent.clone())])?;
+            let results = tangents(std::slice::from_ref(y), &[(x.clone(), shaped(tangent, x)?)])?;
             match results.into_iter().next().flatten() {
                 None if !zero_if_disconnected(attributes) => Err(disconnected(y, x)),
                 tangent => Ok(vec![fitted(tangent, y)?]),
@@ -71,6 +72,14 @@ pub fn expand_symbolic(graph: &Graph) -> Result<Graph> {
         }
         (name, _) => Err(Error::new(ErrorKind::Internal, format!("`{name}` has no expansion"))),
     })
+}
+
+/// A derivative that the user gave, of which a call makes sure that it has the shape of its value.
+fn shaped(given: &Var, value: &Var) -> Result<Var> {
+    if given.ty()?.same_dims(value.ty()?) {
+        return Ok(given.clone());
+    }
+    Ok(Var::apply("specify_shape", &[given.clone(), value.shape()], Attributes::new()))
 }
 
 /// Derivatives with the targets' types; a missing one is an error or zero, as the node says.

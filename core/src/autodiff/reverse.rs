@@ -124,5 +124,13 @@ fn through_decomposition(
     let outputs: Vec<(Var, Var)> =
         values?.into_iter().zip(incoming).filter_map(|(value, cotangent)| Some((value, cotangent.clone()?))).collect();
     // The operands may be computed from each other: their own derivatives are not this op's.
-    cotangents_above(&outputs, operands, operands, false)
+    let mut cotangents = cotangents_above(&outputs, operands, operands, false)?;
+    // Of a value that is an operand twice, the first one's cotangent is that of both.
+    let mut known = FxHashSet::default();
+    for (operand, cotangent) in operands.iter().zip(&mut cotangents) {
+        if !known.insert(operand.key()) {
+            *cotangent = None;
+        }
+    }
+    Ok(cotangents)
 }

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Location, Var, clone_with};
-use crate::tensor::Shape;
+use crate::tensor::{Shape, Type};
 
 struct Derivative {
     name: &'static str,
@@ -78,7 +78,7 @@ impl Op for Derivative {
             return Ok(operands[1..].iter().map(|operand| operand.ty.clone().into()).collect());
         }
         let (like, given) = if self.name == "vjp" { (0, 1) } else { (1, 0) };
-        if operands[2].ty.rank() != operands[like].ty.rank() {
+        if !fits(operands[2].ty, operands[like].ty) {
             let what = if self.name == "vjp" { "cotangent" } else { "tangent" };
             return fail(format!("the {what} is {}, it must be like {}", operands[2].ty, operands[like].ty));
         }
@@ -92,6 +92,11 @@ impl Op for Derivative {
     fn is_symbolic(&self) -> bool {
         true
     }
+}
+
+/// Whether a derivative may be one of a value: as many axes, and no length that is known to be another one.
+fn fits(derivative: &Type, value: &Type) -> bool {
+    derivative.rank() == value.rank() && derivative.dims.iter().zip(&value.dims).all(|(a, b)| a.compatible(b))
 }
 
 /// How many of the operands of a `pullback` are values with cotangents.
@@ -114,7 +119,7 @@ fn pullback_types(operands: &[Operand<'_>], attributes: &Attributes) -> Result<V
         return fail(format!("derivatives are of and in floats, not {}", operand.ty));
     }
     for (value, cotangent) in operands.iter().zip(&operands[outputs..]).take(outputs) {
-        if value.ty.rank() != cotangent.ty.rank() {
+        if !fits(cotangent.ty, value.ty) {
             return fail(format!("a cotangent is {}, it must be like {}", cotangent.ty, value.ty));
         }
     }

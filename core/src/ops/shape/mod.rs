@@ -60,7 +60,7 @@ pub fn register(registry: &mut Registry) {
         (Reshape, "reshape", vec![x(), sizes()], "The elements, in row-major order, in another shape; one size may be -1."),
         (Transpose, "transpose", vec![x(), axes(Attribute::None)], "The axes in another order."),
         (BroadcastTo, "broadcast_to", vec![x(), sizes()], "x repeated along new axes and axes of length 1."),
-        (ExpandDims, "expand_dims", vec![x(), axis(AttributeKind::Int, None, "where the new axis stands in the result")], "x with a new axis of length 1."),
+        (ExpandDims, "expand_dims", vec![x(), axis(AttributeKind::Axes, None, "where the new axes stand in the result")], "x with new axes of length 1."),
         (Squeeze, "squeeze", vec![x(), axis(AttributeKind::Axes, none(), "the axes to drop; all of length 1 if none")], "x without axes of length 1."),
         (Concatenate, "concatenate", vec![list(), axis(AttributeKind::Int, Some(Attribute::Int(0)), "the axis to join along")], "The operands joined along an axis."),
         (Stack, "stack", vec![list(), axis(AttributeKind::Int, Some(Attribute::Int(0)), "where the new axis stands")], "The operands joined along a new axis."),
@@ -81,6 +81,12 @@ pub fn register(registry: &mut Registry) {
 
 fn type_error(message: String) -> Error {
     Error::new(ErrorKind::Type, message)
+}
+
+/// Where the new axes of `expand_dims` stand in the result, in ascending order.
+fn new_axes(attributes: &Attributes, rank: usize) -> Result<Vec<usize>> {
+    let Some(new) = attributes.ints("axis")? else { return Err(type_error("`axis` must be given".to_owned())) };
+    attributes.axes("axis", rank + new.len())
 }
 
 /// The order of axes of a transpose: result axis i is operand axis `order[i]`.
@@ -140,7 +146,9 @@ impl Op for ShapeOp {
             Flip => Shape::from_slice(x),
             ExpandDims => {
                 let mut shape = Shape::from_slice(x);
-                shape.insert(attributes.axis("axis", x.len() + 1)?, 1);
+                for axis in new_axes(attributes, x.len())? {
+                    shape.insert(axis, 1);
+                }
                 shape
             }
             Squeeze => {
@@ -214,7 +222,7 @@ impl Op for ShapeOp {
         };
         match self.kind {
             Reshape | Flatten | Squeeze => one(g.reshape_to(&x.shape())),
-            ExpandDims => one(g.squeeze(attributes.int("axis")?)),
+            ExpandDims => one(Var::apply("squeeze", std::slice::from_ref(g), attributes.clone())),
             Transpose => {
                 let order = order(attributes, rank)?;
                 let mut back = vec![0; rank];

@@ -17,7 +17,7 @@ pub(super) fn register(registry: &mut Registry) {
         attribute("mode", AttributeKind::Str, Some(Attribute::Str("constant".into())), "what to pad with"),
         Param { name: "constant_values", kind: ParamKind::OptionalOperand, doc: "of mode \"constant\": the values before and after, as `pad_width`; 0 if left out" },
         attribute("end_values", AttributeKind::Float, Some(Attribute::Float(0.0)), "of mode \"linear_ramp\": the outermost value"),
-        attribute("stat_length", AttributeKind::Int, Some(Attribute::None), "of modes \"mean\", \"maximum\" and \"minimum\": of how many elements at the edge; of all if none"),
+        attribute("stat_length", AttributeKind::Int, Some(Attribute::None), "of modes \"mean\", \"median\", \"maximum\" and \"minimum\": of how many elements at the edge; of all if none"),
     ];
     add(registry, "pad", params,
         "`x` with elements before and after it along every axis, by mode:\n\n\
@@ -27,7 +27,7 @@ pub(super) fn register(registry: &mut Registry) {
          - \"symmetric\": mirrored behind the outermost element: `b a | a b c | c b`\n\
          - \"wrap\": periodic: `b c | a b c | a b`\n\
          - \"linear_ramp\": on a line from the outermost element to `end_values`\n\
-         - \"mean\", \"maximum\", \"minimum\": of the elements along the axis\n\n\
+         - \"mean\", \"median\", \"maximum\", \"minimum\": of the elements along the axis\n\n\
          Axes are padded one after the other, so that corners follow from what the axes before gave.\n\n\
          \u{20}   pad(x, [[1, 2], [0, 3]], constant_values=-1.5)\n    pad(x, 1, mode=\"edge\")",
         pad);
@@ -107,9 +107,9 @@ fn pad(a: &Arguments<'_>) -> Result<Vec<Var>> {
             }
             "edge" | "reflect" | "symmetric" | "wrap" => sides.moved(mode)?,
             "linear_ramp" => sides.ramp(a.attributes.float("end_values")?)?,
-            "mean" | "maximum" | "minimum" => sides.statistic(mode, stat_length)?,
+            "mean" | "median" | "maximum" | "minimum" => sides.statistic(mode, stat_length)?,
             other => return type_error(format!(
-                "`mode` is \"constant\", \"edge\", \"reflect\", \"symmetric\", \"wrap\", \"linear_ramp\", \"mean\", \"maximum\" or \"minimum\", not {other:?}"
+                "`mode` is \"constant\", \"edge\", \"reflect\", \"symmetric\", \"wrap\", \"linear_ramp\", \"mean\", \"median\", \"maximum\" or \"minimum\", not {other:?}"
             )),
         };
     }
@@ -203,8 +203,9 @@ impl Sides<'_> {
             let value = match mode {
                 "maximum" => part.reduce_axes("max", Some(&axes), true),
                 "minimum" => part.reduce_axes("min", Some(&axes), true),
-                _ if dtype.is_float() => part.reduce_axes("mean", Some(&axes), true),
-                _ => part.cast(DType::F64).reduce_axes("mean", Some(&axes), true).round().cast(dtype),
+                // "mean" and "median", of integers rounded.
+                _ if dtype.is_float() => part.reduce_axes(mode, Some(&axes), true),
+                _ => part.cast(DType::F64).reduce_axes(mode, Some(&axes), true).round().cast(dtype),
             };
             self.filled(&value, width)
         })

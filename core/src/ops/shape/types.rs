@@ -1,7 +1,7 @@
 //! Type rules of the family.
 
 use super::Kind::*;
-use super::{ShapeOp, join_axis, order, type_error};
+use super::{ShapeOp, join_axis, new_axes, order, type_error};
 use crate::error::Result;
 use crate::ops::sizes::{Count, dims_of_sizes, meet, open_dims_of_sizes};
 use crate::ops::{Attributes, Inferred, Operand, nth, promote_operands};
@@ -35,7 +35,9 @@ pub(super) fn infer(op: &ShapeOp, operands: &[Operand<'_>], attributes: &Attribu
         }
         ExpandDims => {
             let mut dims = x.dims.clone();
-            dims.insert(attributes.axis("axis", x.rank() + 1)?, Dim::Known(1));
+            for axis in new_axes(attributes, x.rank())? {
+                dims.insert(axis, Dim::Known(1));
+            }
             typed(dims)
         }
         Squeeze => {
