@@ -153,7 +153,7 @@ fn shorten(graph: &mut Graph, id: NodeId, read: Option<&[Read]>, firings: &mut V
     let new = graph.apply(op.clone(), &given, pruned.attributes, location.clone())?;
     for (number, place) in pruned.results.iter().enumerate() {
         if let Some(place) = place {
-            graph.replace(id.output(number), new.output(*place))?;
+            substitute(graph, id.output(number), new.output(*place))?;
         }
     }
     graph.remove_dead(id);
@@ -162,6 +162,28 @@ fn shorten(graph: &mut Graph, id: NodeId, read: Option<&[Read]>, firings: &mut V
         firings.push(Firing::of_pass("prune_bodies", location, before, after));
     }
     Ok(true)
+}
+
+/// Makes every use of a value a use of another one, which has fewer rows if only the last ones are read: then
+/// it is the readers that are replaced, as what they read has the type that it had.
+fn substitute(graph: &mut Graph, old: ValueId, new: ValueId) -> Result<()> {
+    let alike = graph.ty(old).dims.iter().zip(&graph.ty(new).dims).all(|(before, after)| before.compatible(after));
+    if alike {
+        return graph.replace(old, new).map(|_| ());
+    }
+    let mut users: Vec<NodeId> = graph.users(old.node).to_vec();
+    users.sort_unstable();
+    users.dedup();
+    for user in users {
+        let view = graph.node(user);
+        let (Some((op, attributes)), true) = (view.apply(), view.operands.contains(&old)) else { continue };
+        let (op, attributes, location) = (op.clone(), attributes.clone(), view.location.clone());
+        let operands: Vec<ValueId> = view.operands.iter().map(|&operand| if operand == old { new } else { operand }).collect();
+        let again = graph.apply(op, &operands, attributes, location)?;
+        graph.replace(user.output(0), again.output(0))?;
+        graph.remove_dead(user);
+    }
+    Ok(())
 }
 
 /// Loops over the same values, with the same states, become one that yields what all of them do: such as a
