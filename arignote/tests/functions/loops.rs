@@ -115,10 +115,11 @@ fn loops_and_branches_nest() {
         || vec![x.sum(Some(1)) * 0.0, x.sum(Some(0))],
     );
     let mixed = map(&x.flatten(), |e| {
-        if_else(&e.lt(&Var::weak(3.0)), || vec![e * e], || vec![if_else(&e.gt(&Var::weak(3.0)), || vec![-e], || vec![e.clone()]).remove(0)])
-            .remove(0)
+        let otherwise = || if_else(&e.gt(&Var::weak(3.0)), || vec![-e], || vec![e.clone()]);
+        if_else(&e.lt(&Var::weak(3.0)), || vec![e * e], otherwise).remove(0)
     });
-    let slope = grad(&(mixed.sum(None) + (&chosen[0] * &chosen[0]).sum(None) + rows.stacked(0).sum(None)), &[&x]).remove(0);
+    let cost = mixed.sum(None) + (&chosen[0] * &chosen[0]).sum(None) + rows.stacked(0).sum(None);
+    let slope = grad(&cost, &[&x]).remove(0);
     let outputs = [rows.stacked(0), rows.last("total"), chosen[0].clone(), chosen[1].clone(), mixed, slope];
     let expected: [&[f64]; 6] = [
         &[1.0, 3.0, 3.0, 7.0], &[10.0], &[3.0, 7.0], &[4.0, 6.0], &[1.0, 4.0, 3.0, -4.0],
@@ -137,7 +138,8 @@ fn thin_forms() {
     let collatz = |start: i64| {
         let even = |n: &Var| (n % Var::weak(2i64)).eq(&Var::weak(0i64));
         while_loop(&Var::scalar(start), |n| n.gt(&Var::weak(1i64)), |n| {
-            if_else(&even(n), || vec![n.floor_div(&Var::weak(2i64))], || vec![n * Var::weak(3i64) + Var::weak(1i64)]).remove(0)
+            let odd = || vec![n * Var::weak(3i64) + Var::weak(1i64)];
+            if_else(&even(n), || vec![n.floor_div(&Var::weak(2i64))], odd).remove(0)
         })
     };
     let root = while_loop(&x.sum(None), |y| y.gt(&Var::weak(2.0)), |y| y * 0.5);
@@ -225,7 +227,8 @@ fn mistakes_name_the_state_and_the_line() {
     let clash = map(&x, |row| row + Var::constant(vector(&[1.0, 2.0])));
     told(clash.ty(), &["`add` of f64[3], f64[2]", &format!("loops.rs:{line}")]);
     told(if_else(&x, || vec![x.clone()], || vec![x.clone()])[0].ty(), &["the condition is a bool scalar"]);
-    told(Scan::new().state("s", &x).run(|step| step.set("s", &step.get("s"))).last("s").ty(), &["a sequence, or a number of steps"]);
+    let endless = Scan::new().state("s", &x).run(|step| step.set("s", &step.get("s")));
+    told(endless.last("s").ty(), &["a sequence, or a number of steps"]);
 }
 
 #[test]

@@ -121,6 +121,10 @@ fn rows(values: &Var, at: &Var, up_to: bool) -> Var {
     Var::apply("index", &[values.clone(), at.clone()], Attributes::new().with("index", Attribute::Index(items)))
 }
 
+fn number(steps: usize) -> i64 {
+    i64::try_from(steps).unwrap_or(i64::MAX)
+}
+
 /// Of a scan's operands the sequences, and what the body captures.
 fn parts<'a>(layout: &ScanLayout, operands: &'a [Var]) -> (&'a [Var], &'a [Var]) {
     let (sequences, rest) = operands[usize::from(layout.counted)..].split_at(layout.sequences);
@@ -189,7 +193,7 @@ fn scan_backward(
     let cut = |values: &Var| done.as_ref().map_or_else(|| values.clone(), |done| rows(values, done, true));
     // The last steps are the first ones backwards.
     let last = |values: Var| match layout.truncate {
-        Some(steps) => values.flip(0).slice(0, None, Some(i64::try_from(steps).unwrap_or(i64::MAX))),
+        Some(steps) => values.flip(0).slice(0, None, Some(number(steps))),
         None => values.flip(0),
     };
     let mut over: Vec<(Var, Var)> = Vec::new();
@@ -205,7 +209,7 @@ fn scan_backward(
         }
     }
     let taken = || step_count(&layout, operands, done.as_ref());
-    let limit = layout.truncate.map(|steps| Var::scalar(i64::try_from(steps).unwrap_or(i64::MAX)));
+    let limit = layout.truncate.map(|steps| Var::scalar(number(steps)));
     let counted = match &limit {
         _ if !over.is_empty() => None,
         Some(limit) => Some(taken().minimum(limit)),
@@ -255,8 +259,7 @@ fn scan_backward(
         let Some(slopes) = found.next().map(|slopes| slopes.flip(0)) else { continue };
         let mut parts = vec![slopes];
         if let Some(steps) = layout.truncate {
-            let before = cut(&rows_of[at]).slice(0, None, Some(i64::try_from(steps).map_or(i64::MIN, |steps| -steps)));
-            parts.insert(0, zeros(&before)?);
+            parts.insert(0, zeros(&cut(&rows_of[at]).slice(0, None, Some(-number(steps))))?);
         }
         if let Some(done) = &done {
             // The rows that the loop did not come to.

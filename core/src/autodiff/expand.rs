@@ -187,7 +187,8 @@ pub fn remove_derivative_marks(graph: Graph) -> Result<Graph> {
     let mut graph = first_operands(graph, Op::is_identity)?;
     loop {
         let marks = |id: &NodeId| {
-            graph.node(*id).apply().is_some_and(|(op, attributes)| op.has_decomposition() && attributes.bodies().next().is_some())
+            let applied = graph.node(*id).apply();
+            applied.is_some_and(|(op, attributes)| op.has_decomposition() && attributes.bodies().next().is_some())
         };
         let marked: Vec<NodeId> = graph.topological_order().into_iter().filter(marks).collect();
         if marked.is_empty() {

@@ -283,7 +283,8 @@ impl Parser {
         let forward = self.block()?;
         self.continue_line(|p| p.is_word("vjp"));
         if !self.eat_word("vjp") {
-            return Err(self.expected("`vjp`").with_help(Some("behind the values stands their derivative: `vjp(y, dy) { ... }`")));
+            let help = "behind the values stands their derivative: `vjp(y, dy) { ... }`";
+            return Err(self.expected("`vjp`").with_help(Some(help)));
         }
         self.expect("(")?;
         let given = self.list(")", |p| p.new_name("the name of a result or of its cotangent"))?;

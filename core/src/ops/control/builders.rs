@@ -46,7 +46,8 @@ impl ScanOptions {
     fn check(&self) -> Result<()> {
         for (name, number) in [("truncate", self.truncate), ("checkpoint", self.checkpoint)] {
             if let Some(number) = number.filter(|&number| number < 1) {
-                return Err(Error::new(ErrorKind::Type, format!("`{name}` is a number of steps, at least 1, not {number}")));
+                let message = format!("`{name}` is a number of steps, at least 1, not {number}");
+                return Err(Error::new(ErrorKind::Type, message));
             }
         }
         Ok(())

@@ -77,8 +77,8 @@ impl<'a> Chunks<'a> {
         };
         let chunks: Vec<Var> = self.sequences.iter().map(chunk).collect();
         let (states, full) = self.outer(&chunks)?;
-        let ends: Vec<Var> =
-            self.sequences.iter().map(|values| values.index(vec![rest.clone()], std::slice::from_ref(&self.inside))).collect();
+        let end = |values: &Var| values.index(vec![rest.clone()], std::slice::from_ref(&self.inside));
+        let ends: Vec<Var> = self.sequences.iter().map(end).collect();
         let mut results = self.part(self.layout.counted.then_some(&self.left), &ends, &states, self.captured)?;
         for (result, full) in results[self.layout.states..].iter_mut().zip(full) {
             let rows = stack(std::slice::from_ref(&self.inside), 0);

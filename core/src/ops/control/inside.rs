@@ -125,7 +125,8 @@ impl CustomLayout {
     /// If they are not those of a `custom_vjp`, or the bodies do not go together.
     pub fn of(attributes: &Attributes) -> Result<CustomLayout> {
         let inputs = usize::try_from(attributes.int("inputs")?).map_err(|_| internal("`inputs` is negative"))?;
-        let layout = CustomLayout { inputs, body: attributes.body("body")?.clone(), vjp: attributes.body("vjp")?.clone() };
+        let (body, vjp) = (attributes.body("body")?.clone(), attributes.body("vjp")?.clone());
+        let layout = CustomLayout { inputs, body, vjp };
         let results = layout.body.outputs().len();
         if layout.body.inputs().len() < inputs || layout.vjp.inputs().len() < inputs + 2 * results {
             return Err(internal("the bodies of a `custom_vjp` have too few inputs"));
@@ -155,8 +156,11 @@ impl CustomLayout {
         if operands.len() + 2 * results != self.forward() + self.vjp.inputs().len() - self.inputs {
             return Err(internal("the operands of a `custom_vjp` are not those of its bodies"));
         }
-        if let Some(output) = self.body.outputs().iter().find(|output| output.ty().is_ok_and(|ty| !ty.dtype.is_float())) {
-            return fail(format!("results that have a derivative of their own are floats, not {}", output.ty()?));
+        for output in self.body.outputs() {
+            let ty = output.ty()?;
+            if !ty.dtype.is_float() {
+                return fail(format!("results that have a derivative of their own are floats, not {ty}"));
+            }
         }
         let wanted = self.differentiable();
         if wanted.is_empty() {
@@ -168,7 +172,8 @@ impl CustomLayout {
         }
         for (&at, cotangent) in wanted.iter().zip(self.vjp.outputs()) {
             let (input, found) = (self.body.inputs()[at].ty()?, cotangent.ty()?);
-            if found.dtype != input.dtype && !found.weak || !fits(&found.with_dtype(input.dtype), input) {
+            let adopts = found.dtype == input.dtype || found.weak;
+            if !adopts || !fits(&found.with_dtype(input.dtype), input) {
                 return fail(format!("the cotangent of the input {at}, which is {input}, has the type {found}"));
             }
         }

@@ -207,7 +207,8 @@ fn followed(layout: &ScanLayout, given: &[Var], read: impl Fn(usize) -> bool) ->
     let length = |at: usize| given[at].ty().ok().and_then(|ty| ty.dims.first().cloned()).unwrap_or(Dim::Unknown);
     let mut followed: Vec<bool> = (0..layout.sequences).map(read).collect();
     for at in 0..layout.sequences {
-        let known = (0..layout.sequences).any(|other| other != at && followed[other] && length(other).same(&length(at)));
+        let alike = |other: usize| other != at && followed[other] && length(other).same(&length(at));
+        let known = (0..layout.sequences).any(alike);
         followed[at] |= !known;
     }
     followed

@@ -137,7 +137,10 @@ fn shorten(graph: &mut Graph, id: NodeId, read: Option<&[Read]>, firings: &mut V
     };
     let count = view.results.len();
     let pruned = match read {
-        Some(read) => prune(op.name(), &operands, &attributes, &read.iter().enumerate().map(rows).collect::<Vec<_>>())?,
+        Some(read) => {
+            let read: Vec<Read> = read.iter().enumerate().map(rows).collect();
+            prune(op.name(), &operands, &attributes, &read)?
+        }
         None => normal_form(op.name(), &operands, &attributes, count)?,
     };
     let Some(pruned) = pruned else { return Ok(false) };
@@ -148,7 +151,8 @@ fn shorten(graph: &mut Graph, id: NodeId, read: Option<&[Read]>, firings: &mut V
         return Ok(false);
     }
     let given: Vec<ValueId> = pruned.operands.iter().filter_map(|var| values.get(&var.key()).copied()).collect();
-    let summary = |operands: usize, results: usize| format!("{} of {operands} operands with {results} results", op.name());
+    let name = op.name();
+    let summary = |operands: usize, results: usize| format!("{name} of {operands} operands with {results} results");
     let before = summary(operands.len(), count);
     let new = graph.apply(op.clone(), &given, pruned.attributes, location.clone())?;
     for (number, place) in pruned.results.iter().enumerate() {
@@ -257,9 +261,9 @@ fn both(one: Option<&Attributes>, other: Option<&Attributes>) -> Result<Option<(
     if a.body.inputs().len() != b.body.inputs().len() || !same_graph(&steps, &others, &pairs) {
         return Ok(None);
     }
-    let yields = parts(&ScanLayout { body: Body::new(a.body.inputs().to_vec(), b.body.inline(a.body.inputs())?)?.into(), ..b.clone() }).1;
+    let yields = b.body.inline(a.body.inputs())?.split_off(b.states);
     let (states, until) = steps.split_at(a.states);
-    let outputs = states.iter().chain(&first).chain(&yields).chain(until).cloned().collect();
+    let outputs = states.iter().chain(&first).chain(&yields[..b.yields()]).chain(until).cloned().collect();
     let keep = a.keep.iter().chain(&b.keep).copied().collect();
     let body = Body::new(a.body.inputs().to_vec(), outputs)?.into();
     Ok(Some((ScanLayout { body, keep, ..a.clone() }.attributes(), a.states)))
