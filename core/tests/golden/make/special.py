@@ -75,7 +75,7 @@ def functions(family):
                     "ndtri": sp.ndtri, "gamma": sp.gamma, "lgamma": sp.gammaln, "digamma": sp.digamma, "i0": sp.i0, "i1": sp.i1,
                     "i0e": sp.i0e, "i1e": sp.i1e, "logit": sp.logit, "sigmoid": sp.expit, "log_sigmoid": sp.log_expit}.items():
         # SciPy says NaN of the Bessel functions at infinity, and loses the sign of 0 in the inverses.
-        points = SPECIAL[~np.isinf(SPECIAL)] if name in ("i0", "i1") else np.append(SPECIAL[2:], 0.0) if name == "erfinv" else SPECIAL[SPECIAL != 1] if name == "erfcinv" else SPECIAL if name not in ("gamma", "lgamma", "digamma", "i1e", "i0e", "erfcx") else np.array([1.0, 2.0, np.inf, np.nan, 0.0])
+        points = SPECIAL[abs(SPECIAL) < 1e300] if name in ("i0", "i1") else np.append(SPECIAL[2:], 0.0) if name == "erfinv" else SPECIAL[SPECIAL != 1] if name == "erfcinv" else SPECIAL if name not in ("gamma", "lgamma", "digamma", "i1e", "i0e", "erfcx") else np.array([1.0, 2.0, np.inf, np.nan, 0.0])
         family.case(f"{name}(x)", {"x": points}, lambda m, x: f(x))
     relu6 = lambda m, x: m.clip(x, 0, 6)
     clipped = {"relu6": relu6, "hard_tanh": lambda m, x: m.clip(x, -1, 1), "relu": lambda m, x: m.maximum(x, 0)}
