@@ -151,7 +151,9 @@ impl Code {
         let operands: Vec<ShapeOperand<'_>> =
             shapes.iter().enumerate().map(|(at, &shape)| ShapeOperand { shape, value: values.get(&at) }).collect();
         let describe = |error: Error| {
-            let message = format!("`{}` of shapes {shapes:?}: {}", op.name(), error.message());
+            let operands: Vec<String> =
+                types.iter().zip(shapes).map(|(ty, shape)| format!("{}{shape:?}", ty.dtype)).collect();
+            let message = format!("`{}` of {}: {}", op.name(), operands.join(", "), error.message());
             error.notes().iter().fold(Error::new(error.kind(), message), |error, note| error.note(note.clone()))
         };
         let results = op.shapes(&operands, attributes).map_err(describe)?;

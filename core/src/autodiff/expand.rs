@@ -76,10 +76,13 @@ pub fn expand_symbolic(graph: &Graph) -> Result<Graph> {
 
 /// A derivative that the user gave, of which a call makes sure that it has the shape of its value.
 fn shaped(given: &Var, value: &Var) -> Result<Var> {
-    if given.ty()?.same_dims(value.ty()?) {
+    let (ty, wanted) = (given.ty()?, value.ty()?);
+    if ty.same_dims(wanted) {
         return Ok(given.clone());
     }
-    Ok(Var::apply("specify_shape", &[given.clone(), value.shape()], Attributes::new()))
+    // A number without a dtype of its own could not cross to another device as one.
+    let given = if ty.weak || ty.dtype != wanted.dtype { given.cast(wanted.dtype) } else { given.clone() };
+    Ok(Var::apply("specify_shape", &[given, value.shape()], Attributes::new()))
 }
 
 /// Derivatives with the targets' types; a missing one is an error or zero, as the node says.

@@ -79,7 +79,7 @@ impl Op for MatMul {
         let (Some(inner_x), true) = (x.last(), !y.is_empty()) else { return Err(scalar_error()) };
         let inner_y = y[y.len().saturating_sub(2)];
         if *inner_x != inner_y {
-            let message = format!("`matmul` of shapes {x:?} and {y:?}: {inner_x} against {inner_y}");
+            let message = format!("the inner lengths differ: {inner_x} on the left, {inner_y} on the right");
             return Err(Error::new(ErrorKind::Runtime, message));
         }
         let lead = |shape: &[usize]| shape[..shape.len().saturating_sub(2)].to_vec();

@@ -161,23 +161,23 @@ impl Op for ShapeOp {
                 let wanted = shape_of_sizes(nth(operands, 1)?, self.name)?;
                 match broadcast_shapes(x, &wanted) {
                     Ok(shape) if shape == wanted => wanted,
-                    _ => return fail(format!("`broadcast_to`: {x:?} cannot be broadcast to {wanted:?}")),
+                    _ => return fail(format!("{x:?} cannot be broadcast to {wanted:?}")),
                 }
             }
             Reshape => {
                 let mut sizes = value_of(nth(operands, 1)?, self.name)?.to_i64_vec();
                 let count: usize = x.iter().product();
                 let rest = sizes.iter().filter(|&&size| size >= 0).try_fold(1i64, |rest, &size| rest.checked_mul(size));
-                let Some(rest) = rest else { return fail(format!("`reshape`: the sizes {sizes:?} are too large")) };
+                let Some(rest) = rest else { return fail(format!("the sizes {sizes:?} are too large")) };
                 if let Some(open) = sizes.iter_mut().find(|size| **size == -1) {
                     if rest == 0 || count as i64 % rest != 0 {
-                        return fail(format!("`reshape`: {count} elements of shape {x:?} do not fill rows of {rest}"));
+                        return fail(format!("{count} elements of shape {x:?} do not fill rows of {rest}"));
                     }
                     *open = count as i64 / rest;
                 }
                 let shape: Shape = sizes.iter().map(|&size| size as usize).collect();
                 if sizes.iter().any(|&size| size < 0) || shape.iter().product::<usize>() != count {
-                    return fail(format!("`reshape`: {x:?} ({count} elements) does not fit {sizes:?}"));
+                    return fail(format!("{x:?} ({count} elements) does not fit {sizes:?}"));
                 }
                 shape
             }
@@ -189,7 +189,7 @@ impl Op for ShapeOp {
                     let differs = operand.shape.len() != x.len()
                         || (0..x.len()).any(|at| (new == 1 || at != axis) && operand.shape[at] != x[at]);
                     if differs {
-                        return fail(format!("`{}`: shapes {x:?} and {:?} do not fit along axis {axis}", self.name, operand.shape));
+                        return fail(format!("shapes {x:?} and {:?} do not fit along axis {axis}", operand.shape));
                     }
                     if new == 0 {
                         shape[axis] += operand.shape[axis];

@@ -12,8 +12,20 @@ jax.config.update("jax_enable_x64", True)
 warnings.simplefilter("ignore")
 np.seterr(all="ignore")
 
-DTYPES = {"bool": "bool", "i8": "int8", "i16": "int16", "i32": "int32", "i64": "int64", "u8": "uint8", "u16": "uint16",
-          "u32": "uint32", "u64": "uint64", "f16": "float16", "f32": "float32", "f64": "float64"}
+DTYPES = {
+    "bool": "bool",
+    "i8": "int8",
+    "i16": "int16",
+    "i32": "int32",
+    "i64": "int64",
+    "u8": "uint8",
+    "u16": "uint16",
+    "u32": "uint32",
+    "u64": "uint64",
+    "f16": "float16",
+    "f32": "float32",
+    "f64": "float64",
+}
 NAMES = {np.dtype(name): ours for ours, name in DTYPES.items()}
 
 
@@ -90,8 +102,11 @@ class Family:
             wrt = wrt or [name for name, value in inputs.items() if np.asarray(value).dtype == np.float64]
             places = [list(inputs).index(name) for name in wrt]
             if grad is True:
+
                 def cost(*chosen):
-                    all_values = [jnp.asarray(value) if np.asarray(value).dtype == np.float64 else value for value in values]
+                    all_values = [
+                        jnp.asarray(value) if np.asarray(value).dtype == np.float64 else value for value in values
+                    ]
                     for place, value in zip(places, chosen):
                         all_values[place] = value
                     given = f(Jax(), *all_values)
@@ -101,7 +116,10 @@ class Family:
                         total = total + jnp.sum(weights(result.shape, first) * result)
                         first += int(np.prod(result.shape, dtype=np.int64))
                     return total
-                found = jax.grad(cost, argnums=tuple(range(len(places))))(*[jnp.asarray(values[place]) for place in places])
+
+                found = jax.grad(cost, argnums=tuple(range(len(places))))(
+                    *[jnp.asarray(values[place]) for place in places]
+                )
             else:
                 found = grad(*values)
             for name, value, place in zip(wrt, found, places):
@@ -112,11 +130,16 @@ class Family:
         self.blocks.append("\n".join(lines))
 
     def write(self, folder):
-        head = [f"# {line}" for line in self.about.strip().split("\n")] + [f"tolerance {self.tolerance}", f"gradients {self.of_gradients}"]
+        head = [f"# {line}" for line in self.about.strip().split("\n")] + [
+            f"tolerance {self.tolerance}",
+            f"gradients {self.of_gradients}",
+        ]
         path = folder / f"{self.name}.txt"
         path.write_text("\n".join(head) + "\n\n" + "\n\n".join(self.blocks) + "\n")
         jax.clear_caches()
-        print(f"{self.name}: {len(self.blocks)} values, {self.gradients} gradients, {path.stat().st_size // 1024} KiB")
+        print(
+            f"{self.name}: {len(self.blocks)} values, {self.gradients} gradients, {path.stat().st_size // 1024} KiB"
+        )
         return len(self.blocks), self.gradients
 
 

@@ -22,32 +22,71 @@ def sorting(family):
         for largest in [True, False]:
             text = f"v, i = topk(x, {k}, axis={axis}, largest={str(largest).lower()})"
             x = spread(f"{text}{shape}", shape)
-            places = lambda x: np.take(np.argsort(-x if largest else x, axis=axis, kind="stable"), range(k), axis=axis)
+            places = lambda x: np.take(
+                np.argsort(-x if largest else x, axis=axis, kind="stable"), range(k), axis=axis
+            )
             chosen = places(x)
             family.case(f"{text}; i", {"x": x}, lambda m, x: places(x))
             family.case(f"{text}; v", {"x": x}, lambda m, x: m.take_along_axis(x, chosen, axis=axis), grad=True)
-    family.case("v, i = topk(x, 3); v, i", {"x": np.array([1, 3, 3, 2, 3])}, lambda m, x: (np.array([3, 3, 3]), np.array([1, 2, 4])))
+    family.case(
+        "v, i = topk(x, 3); v, i",
+        {"x": np.array([1, 3, 3, 2, 3])},
+        lambda m, x: (np.array([3, 3, 3]), np.array([1, 2, 4])),
+    )
 
 
 def searching(family):
     a = np.array([-1.0, 0.0, 0.0, 2.0, 5.0])
     v = np.array([[-2.0, -1.0, 0.0], [1.0, 5.0, 9.0]])
     for side in ["left", "right"]:
-        family.case(f'searchsorted(a, v, side="{side}")', {"a": a, "v": v}, lambda m, a, v: m.searchsorted(a, v, side=side))
-        family.case(f'searchsorted(a, v, side="{side}")', {"a": np.append(a, [np.inf, np.nan, np.nan]), "v": np.array([np.nan, np.inf, -np.inf])},
-                    lambda m, a, v: m.searchsorted(a, v, side=side))
-        family.case(f'searchsorted(a, v, side="{side}")', {"a": np.array([1, 3, 3, 7]), "v": np.array(3)}, lambda m, a, v: m.searchsorted(a, v, side=side))
-        family.case(f'searchsorted(a, v, side="{side}")', {"a": np.zeros(0), "v": v}, lambda m, a, v: m.searchsorted(a, v, side=side))
+        family.case(
+            f'searchsorted(a, v, side="{side}")', {"a": a, "v": v}, lambda m, a, v: m.searchsorted(a, v, side=side)
+        )
+        family.case(
+            f'searchsorted(a, v, side="{side}")',
+            {"a": np.append(a, [np.inf, np.nan, np.nan]), "v": np.array([np.nan, np.inf, -np.inf])},
+            lambda m, a, v: m.searchsorted(a, v, side=side),
+        )
+        family.case(
+            f'searchsorted(a, v, side="{side}")',
+            {"a": np.array([1, 3, 3, 7]), "v": np.array(3)},
+            lambda m, a, v: m.searchsorted(a, v, side=side),
+        )
+        family.case(
+            f'searchsorted(a, v, side="{side}")',
+            {"a": np.zeros(0), "v": v},
+            lambda m, a, v: m.searchsorted(a, v, side=side),
+        )
     order = np.array([3, 0, 2, 1, 4])
-    family.case("searchsorted(a, v, sorter=s)", {"a": np.array([0.0, 2.0, 0.0, -1.0, 5.0]), "v": v, "s": order}, lambda m, a, v, s: m.searchsorted(a, v, sorter=s))
+    family.case(
+        "searchsorted(a, v, sorter=s)",
+        {"a": np.array([0.0, 2.0, 0.0, -1.0, 5.0]), "v": v, "s": order},
+        lambda m, a, v, s: m.searchsorted(a, v, sorter=s),
+    )
     n = np.array([3, 1, 3, 2, 1, 1])
     everything = "u, i, v, c = unique(x, return_index=true, return_inverse=true, return_counts=true"
-    for x in [n, n.astype(np.float64), n.reshape(2, 3), np.array([np.nan, 1.0, np.nan, 1.0]), n.astype(np.uint8), np.zeros(0), np.array([True, False, True])]:
+    for x in [
+        n,
+        n.astype(np.float64),
+        n.reshape(2, 3),
+        np.array([np.nan, 1.0, np.nan, 1.0]),
+        n.astype(np.uint8),
+        np.zeros(0),
+        np.array([True, False, True]),
+    ]:
         family.case("unique(x)", {"x": x}, lambda m, x: np.unique(x))
-        family.case(f"{everything}); u, i, v, c", {"x": x}, lambda m, x: np.unique(x, return_index=True, return_inverse=True, return_counts=True))
+        family.case(
+            f"{everything}); u, i, v, c",
+            {"x": x},
+            lambda m, x: np.unique(x, return_index=True, return_inverse=True, return_counts=True),
+        )
     rows = np.array([[1, 2, 1], [0, 5, 0], [1, 2, 1]])
     for axis in [0, 1, -1]:
-        family.case(f"{everything}, axis={axis}); u, i, v, c", {"x": rows}, lambda m, x: np.unique(x, return_index=True, return_inverse=True, return_counts=True, axis=axis))
+        family.case(
+            f"{everything}, axis={axis}); u, i, v, c",
+            {"x": rows},
+            lambda m, x: np.unique(x, return_index=True, return_inverse=True, return_counts=True, axis=axis),
+        )
     family.case("unique(x)", {"x": np.array([2.0, 1.0, 3.0])}, lambda m, x: m.sort(x), grad=True)
 
 
@@ -60,11 +99,22 @@ def places(family):
         family.case("flatnonzero(x)", {"x": of}, lambda m, x: np.flatnonzero(x))
     family.case("argwhere(x)", {"x": np.zeros((2, 3))}, lambda m, x: np.argwhere(x))
     i, j = np.array([[1, 0], [2, 1]]), np.array([3, 0])
-    family.case("ravel_multi_index([i, j], [3, 4])", {"i": i, "j": j}, lambda m, i, j: np.ravel_multi_index((i, np.broadcast_to(j, i.shape)), (3, 4)))
+    family.case(
+        "ravel_multi_index([i, j], [3, 4])",
+        {"i": i, "j": j},
+        lambda m, i, j: np.ravel_multi_index((i, np.broadcast_to(j, i.shape)), (3, 4)),
+    )
     for mode in ["wrap", "clip"]:
-        family.case(f'ravel_multi_index([i, j], [3, 4], mode="{mode}")', {"i": np.array([-1, 5, 2]), "j": np.array([4, -9, 1])},
-                    lambda m, i, j: np.ravel_multi_index((i, j), (3, 4), mode=mode))
-    family.case("a, b = unravel_index(i, [3, 4]); a, b", {"i": np.array([[0, 11], [5, 7]])}, lambda m, i: np.unravel_index(i, (3, 4)))
+        family.case(
+            f'ravel_multi_index([i, j], [3, 4], mode="{mode}")',
+            {"i": np.array([-1, 5, 2]), "j": np.array([4, -9, 1])},
+            lambda m, i, j: np.ravel_multi_index((i, j), (3, 4), mode=mode),
+        )
+    family.case(
+        "a, b = unravel_index(i, [3, 4]); a, b",
+        {"i": np.array([[0, 11], [5, 7]])},
+        lambda m, i: np.unravel_index(i, (3, 4)),
+    )
 
 
 def families():
