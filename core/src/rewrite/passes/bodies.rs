@@ -6,6 +6,7 @@ use super::{Pass, PassContext};
 use crate::error::Result;
 use crate::graph::{Body, Graph, NodeId, NodeKind, ValueId, Var, same_graph};
 use crate::ops::control::{Read, ScanLayout, normal_form, prune};
+use crate::ops::effects::is_effectful;
 use crate::ops::{Attribute, Attributes, IndexBound, IndexItem};
 use crate::rewrite::Phase;
 use crate::rewrite::engine::Firing;
@@ -31,8 +32,9 @@ impl Pass for PruneBodies {
         let mut changed = merge_loops(graph, firings)?;
         for id in with_bodies(graph) {
             if graph.contains(id) {
-                let read = reads(graph, id);
-                changed |= shorten(graph, id, Some(&read), firings)?;
+                // An effect inside is computed, whoever reads what it belongs to.
+                let read = (!effectful(graph, id)).then(|| reads(graph, id));
+                changed |= shorten(graph, id, read.as_deref(), firings)?;
             }
         }
         Ok(changed)
@@ -51,6 +53,10 @@ pub fn normalize_bodies(graph: &mut Graph) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn effectful(graph: &Graph, id: NodeId) -> bool {
+    graph.node(id).apply().is_some_and(|(op, attributes)| is_effectful(&**op, attributes))
 }
 
 fn with_bodies(graph: &Graph) -> Vec<NodeId> {
@@ -197,7 +203,7 @@ fn merge_loops(graph: &mut Graph, firings: &mut Vec<Firing>) -> Result<bool> {
     let mut changed = false;
     for id in graph.topological_order() {
         let view = graph.node(id);
-        if view.op_name() != "scan" {
+        if view.op_name() != "scan" || effectful(graph, id) {
             continue;
         }
         let alike = seen.entry(view.operands.to_vec()).or_default();
