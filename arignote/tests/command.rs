@@ -168,7 +168,7 @@ fn errors_say_what_is_wrong_and_what_to_do() {
     folder.fails(&run("--fn softplux --in x=[0]"), &["softplux", "softplus"]);
     folder.fails(&run("--in x=[0]"), &["softplus", "count"]);
     folder.fails(&run("--fn softplus"), &["needs the input `x: f64[n]`"]);
-    folder.fails(&run("--fn softplus --in z=[0]"), &["`z`", "`x`"]);
+    folder.fails(&run("--fn softplus --in z=[0]"), &["`z`", "its inputs: x"]);
     folder.fails(&run("--fn softplus --in x=[0] --in x=[1]"), &["`x`", "twice"]);
     folder.fails(&run("--fn softplus --in x=1"), &["`x`", "f64[n]", "f64[]"]);
     folder.fails(&run("--fn softplus --in x"), &["NAME=VALUE"]);

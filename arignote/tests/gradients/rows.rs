@@ -17,6 +17,7 @@ const ROW_BY_ROW: &[(&str, &str)] = &[
     ("if", "the condition: rows may take different branches"),
     ("scan", "the condition to stop: rows may take different numbers of steps"),
     ("interp", "the places: each row searches in a vector of its own"),
+    ("assert", "anything: the error is about the first row that is wrong"),
 ];
 
 /// The rows of both: a point, and one a little nearer to zero.

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rustc_hash::FxHashSet;
 
-use super::{Attribute, AttributeKind, Attributes, Inferred, Jvp, Op, Operand, Param, Registry, ShapeOperand, Vjp};
+use super::{Attribute, AttributeKind, Attributes, Batch, Batched, Inferred, Jvp, Op, Operand, Param, Registry, ShapeOperand, Vjp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{NodeKind, Var, topological_order};
 use crate::tensor::{DType, Shape};
@@ -77,6 +77,17 @@ impl Op for Effect {
 
     fn jvp(&self, context: &Jvp<'_>) -> Result<Vec<Option<Var>>> {
         Ok(vec![context.tangents[0].clone()])
+    }
+
+    fn batch(&self, context: &Batch<'_>) -> Result<Batched> {
+        // What writes or fails does so row by row; the order of all rows is that of each.
+        Ok(match self.kind {
+            Kind::After => {
+                let operands = [context.spread(0), context.operands[1].clone()];
+                Batched::Rows(vec![Var::apply(self.name, &operands, context.attributes.clone())])
+            }
+            Kind::Assert | Kind::Print => Batched::Default,
+        })
     }
 
     fn can_fail(&self) -> bool {
