@@ -17,6 +17,10 @@ fn count(step: i64[]) {
     total <- total + step
     return total
 }
+
+fn tiny(x: u64[]) {
+    return x
+}
 ";
 
 /// A folder with `program.arig`, in which nothing of the user's or of this repository is read.
@@ -179,7 +183,8 @@ fn errors_say_what_is_wrong_and_what_to_do() {
     folder.fails(&run("--fn count --in step=1.7"), &["--in step: `1.7` does not fit into i64"]);
     folder.fails(&run("--fn count --in step=1 --repeat 0"), &["--repeat 0"]);
     folder.fails(&run("--fn softplus --in x=[0] --load-state s.safetensors"), &["s.safetensors", "no states"]);
-    folder.fails(&run("--fn softplus --in x=[0] --set fallback=cpuu"), &["`cpuu`", "did you mean `cpu`?"]);
+    folder.fails(&run("--fn softplus --in x=[0] --set fallback=cpuu"), &["`cpuu`", "expected one of reference, cpu"]);
+    folder.fails(&run("--fn tiny --in x=-1"), &["--in x: `-1` does not fit into u64"]);
     for device in ["auto", "reference"] {
         let threads = |value: &str| run(&format!("--fn softplus --in x=[0] --device {device} --set backend.cpu.{value}"));
         folder.fails(&threads("threads=many"), &["threads", "many"]);

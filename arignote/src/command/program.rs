@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use arignote::graph::FunctionGraph;
 use arignote::runtime::{Function, FunctionBuilder, Session, load_state, read_npy, save_state, write_npy, write_whole};
-use arignote::tensor::{DType, Tensor, Type};
+use arignote::tensor::{DType, Kind, Tensor, Type};
 use arignote::{Error, ErrorKind, Result, inspect, lang};
 use clap::Args;
 
@@ -166,9 +166,13 @@ fn argument(session: &Session, name: &str, text: &str, ty: Option<&Type>) -> Res
     let dtype = ty.map_or(DType::F64, |ty| ty.dtype);
     let cast = value.cast(dtype);
     let exact = match (dtype.is_float(), value.dtype().is_float()) {
-        (true, _) => true,
-        (false, true) => cast.to_f64_vec() == value.to_f64_vec(),
-        (false, false) => cast.cast(value.dtype()) == *value,
+        (true, _) => cast.to_f64_vec().iter().zip(value.to_f64_vec()).all(|(cast, x)| cast.is_finite() == x.is_finite()),
+        // Whole numbers from 2^63 on do not come as floats.
+        (false, true) => cast.to_f64_vec().iter().zip(value.to_f64_vec()).all(|(&cast, x)| cast == x && x.abs() < 9.2e18),
+        (false, false) => {
+            let negative = dtype.kind() == Kind::Unsigned && value.to_i64_vec().iter().any(|&x| x < 0);
+            cast.cast(value.dtype()) == *value && !negative
+        }
     };
     match exact {
         true => Ok(cast),

@@ -118,7 +118,8 @@ impl Pool {
     }
 
     fn key(&self) -> Var {
-        self.inputs[self.inputs.len() - 1].clone()
+        // A body has no inputs of its own.
+        self.inputs.last().cloned().unwrap_or_else(|| Var::constant(Tensor::vector(vec![7u64, 1])))
     }
 
     fn sizes(&self, random: &mut Rng) -> Var {
