@@ -276,7 +276,7 @@ impl Executable for Runner {
             format!("plan for {shapes:?}, donated {donated:?}:\n{body}")
         }).collect();
         texts.sort();
-        if texts.is_empty() { format!("{} nodes, not planned yet\n", self.code.nodes.len()) } else { texts.concat() }
+        if texts.is_empty() { format!("{} nodes; a plan is made for the shapes of the first call\n", self.code.nodes.len()) } else { texts.concat() }
     }
 
     fn profile(&self) -> Vec<ProfileEntry> {

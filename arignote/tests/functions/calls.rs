@@ -164,3 +164,19 @@ fn threads_may_call_one_function_at_once() {
         });
     }
 }
+
+#[test]
+fn writing_over_operands_lowers_the_peak_of_memory() {
+    let peak = |exclude: &[&str]| {
+        let config = arignote::config::Config::default().with("device", "cpu").unwrap();
+        let config = config.with("rewrite.exclude", exclude.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+        let session = arignote::session_with(config).unwrap();
+        let x = Var::input("x", Type::of_shape(DType::F64, &[300, 300]));
+        let f = FunctionBuilder::new("f").input(&x).output(&x.matmul(&x).exp().t()).build(&session).unwrap();
+        f.call(&[Tensor::zeros(DType::F64, &[300, 300])]).unwrap();
+        session.devices()[0].1.stats().peak_bytes
+    };
+    // The exponential stands where the product stood.
+    let (over, beside) = (peak(&[]), peak(&["inplace"]));
+    assert!(over + 300 * 300 * 8 <= beside, "{over} bytes in place, {beside} without");
+}
