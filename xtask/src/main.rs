@@ -2,6 +2,7 @@
 
 mod plugins;
 mod test_all;
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
