@@ -20,6 +20,8 @@ pub enum Elementwise {
     Float2(fn(f64, f64) -> f64),
     /// A function of three floats; integer operands are converted first.
     Float3(fn(f64, f64, f64) -> f64),
+    /// A function of four floats; integer operands are converted first.
+    Float4(fn(f64, f64, f64, f64) -> f64),
     /// A function in the result's own dtype: one for floats and one for integers.
     Own1(fn(f64) -> f64, fn(i128) -> i128),
     /// A function of two operands in the result's own dtype.
@@ -71,6 +73,15 @@ pub fn function(op: &str) -> Option<Elementwise> {
         "chi2sf" => Float2(special::chi2sf),
         "beta" => Float2(special::beta),
         "betaln" => Float2(special::betaln),
+        "owens_t" => Float2(special::owens_t),
+        "gammaincinv" => Float2(special::gammaincinv),
+        "gammainccinv" => Float2(special::gammainccinv),
+        "poch" => Float2(special::poch),
+        "kv" => Float2(special::kv),
+        "kn" => Float2(special::kv),
+        "kve" => Float2(special::kve),
+        "betaincinv" => Float3(special::betaincinv),
+        "hyp2f1" => Float4(special::hyp2f1),
         "betainc" => Float3(special::betainc),
         "gammainc_da" => Float3(special::gammainc_da),
         "iv" => Float2(special::iv),
@@ -102,6 +113,11 @@ pub fn function(op: &str) -> Option<Elementwise> {
         "erf" => Float1(special::erf),
         "erfc" => Float1(special::erfc),
         "erfcx" => Float1(special::erfcx),
+        "ierfcx" => Float1(special::ierfcx),
+        "log_ndtr" => Float1(special::log_ndtr),
+        "ndtri_exp" => Float1(special::ndtri_exp),
+        "sech_squared" => Float1(special::sech_squared),
+        "log1pmx" => Float1(special::log1pmx),
         "erfinv" => Float1(special::erfinv),
         "erfcinv" => Float1(special::erfcinv),
         "ndtr" => Float1(special::ndtr),
@@ -134,7 +150,7 @@ pub fn function(op: &str) -> Option<Elementwise> {
         "relu" => Own1(|x| if x > 0.0 || x.is_nan() { x } else { 0.0 }, |x| x.max(0)),
         "floor" => Own1(f64::floor, |x| x),
         "ceil" => Own1(f64::ceil, |x| x),
-        "round" => Own1(f64::round_ties_even, |x| x),
+        "rint" => Own1(f64::round_ties_even, |x| x),
         "trunc" => Own1(f64::trunc, |x| x),
 
         "clip" => Clip,
@@ -177,6 +193,7 @@ pub fn run(function: &Elementwise, call: &KernelCall<'_>) -> Result<Tensor> {
         Float1(f) => float_map(call, dtype, |x| Ok(f(take(x, 0)?))),
         Float2(f) => float_map(call, dtype, |x| Ok(f(take(x, 0)?, take(x, 1)?))),
         Float3(f) => float_map(call, dtype, |x| Ok(f(take(x, 0)?, take(x, 1)?, take(x, 2)?))),
+        Float4(f) => float_map(call, dtype, |x| Ok(f(take(x, 0)?, take(x, 1)?, take(x, 2)?, take(x, 3)?))),
         Own1(f, _) if dtype.is_float() => float_map(call, dtype, |x| Ok(f(take(x, 0)?))),
         Own1(_, f) => integer_map(call, dtype, dtype, |x| Ok(f(take(x, 0)?))),
         Own2(f, _) if dtype.is_float() => float_map(call, dtype, |x| Ok(f(take(x, 0)?, take(x, 1)?))),

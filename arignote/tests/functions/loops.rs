@@ -242,3 +242,35 @@ fn a_failing_step_points_to_its_line() {
         told(result, &["5", &format!("loops.rs:{line}:33")]);
     }
 }
+
+#[test]
+fn rows_before_and_after_the_step() {
+    let x = input("x", &["n"]);
+    let slopes = Scan::new().sequence_taps(&[("before", -1), ("now", 0), ("late", 2)], &x);
+    let slopes = slopes.run(|step| step.give(&(step.get("late") * 100.0 + step.get("now") * 10.0 + step.get("before"))));
+    let gradient = grad(&slopes.stacked(0).sum(None), &[&x]).swap_remove(0);
+    let arguments = [vector(&[1.0, 2.0, 3.0, 4.0, 5.0])];
+    check(&[&x], &[slopes.stacked(0), gradient], &arguments, &[&[421.0, 532.0], &[1.0, 11.0, 10.0, 100.0, 100.0]]);
+}
+
+#[test]
+fn values_of_several_steps_ago() {
+    let start = input("start", &["two"]);
+    let run = Scan::new().steps(&Var::scalar(4i64)).history("h", &start.specify_shape(&[2])).run(|step| {
+        let next = step.get("h").at(-1) + 2.0 * step.get("h").at(-2);
+        step.set("h", &next);
+        step.give(&next);
+    });
+    let gradient = grad(&run.stacked(0).at(-1), &[&start]).swap_remove(0);
+    let outputs = [run.stacked(0), run.last("h"), gradient];
+    check(&[&start], &outputs, &[vector(&[1.0, 10.0])], &[&[12.0, 32.0, 56.0, 120.0], &[56.0, 120.0], &[10.0, 11.0]]);
+}
+
+#[test]
+fn a_history_has_rows() {
+    let run = Scan::new().steps(&Var::scalar(4i64)).history("h", &Var::scalar(1.0)).run(|step| {
+        step.set("h", &step.get("h"));
+    });
+    let error = run.last("h").ty().unwrap_err().to_string();
+    assert!(error.contains("`h` holds the values of the last steps, one row for each; f64[] has no rows"), "{error}");
+}

@@ -22,9 +22,9 @@ use arignote::tensor::{DType, Tensor};
 const EXCUSED: &[(&str, &str)] = &[
     ("eq ne lt le gt ge isnan isinf isfinite isposinf isneginf isclose allclose logical_and logical_or logical_xor logical_not all any", "the result is bool"),
     ("bitwise_and bitwise_or bitwise_xor bitwise_not shift_left shift_right", "of bools and integers only"),
-    ("argmax argmin shape size tril_indices triu_indices argsort searchsorted", "the result is an integer"),
-    ("nonzero argwhere flatnonzero count_nonzero ravel_multi_index unravel_index", "the result is an integer"),
-    ("zeros ones eye arange zeros_like ones_like one_hot tri identity", "no operand's value, or only an integer's, is in the result"),
+    ("argmax argmin iround shape size tril_indices triu_indices argsort searchsorted", "the result is an integer"),
+    ("broadcast_shape inverse_permutation argtopk confusion_matrix pivot_to_permutation nonzero argwhere flatnonzero count_nonzero ravel_multi_index unravel_index", "the result is an integer"),
+    ("empty zeros ones eye arange zeros_like ones_like one_hot tri identity identity_like bartlett hanning hamming blackman fftfreq rfftfreq", "no operand's value, or only an integer's, is in the result"),
     ("uniform normal exponential gumbel laplace logistic cauchy halfnormal halfcauchy rayleigh fold_in split_key", "draws depend on a key of integers only"),
     ("randint poisson binomial multinomial hypergeometric geometric negative_binomial betabinom bernoulli categorical", "the result counts"),
     ("vonmises wald", "no reparameterisation: an error, which a filetest holds"),
@@ -79,7 +79,7 @@ fn elementwise() -> Vec<(&'static str, Vec<(f64, f64)>)> {
     let within = (-0.8, 0.8);
     let mut rows: Vec<(&str, Vec<(f64, f64)>)> = Vec::new();
     for op in ["neg", "square", "exp", "exp2", "expm1", "sin", "cos", "arctan", "sinh", "cosh", "tanh", "arcsinh", "erf",
-        "erfc", "erfcx", "ndtr", "i0", "i1", "j0", "j1", "softsign", "hard_sigmoid", "sigmoid", "log_sigmoid", "softplus", "silu", "grad_barrier"]
+        "erfc", "erfcx", "ierfcx", "ndtr", "log_ndtr", "sech_squared", "i0", "i1", "j0", "j1", "softsign", "hard_sigmoid", "sigmoid", "log_sigmoid", "softplus", "silu", "grad_barrier"]
     {
         rows.push((op, vec![any]));
     }
@@ -94,13 +94,20 @@ fn elementwise() -> Vec<(&'static str, Vec<(f64, f64)>)> {
     for op in ["arcsin", "arccos", "arctanh", "erfinv", "tan"] {
         rows.push((op, vec![within]));
     }
-    for op in ["sign", "floor", "ceil", "round", "trunc"] {
+    for op in ["sign", "floor", "ceil", "rint", "trunc"] {
         rows.push((op, vec![(1.1, 1.4)]));
     }
     rows.extend([
         ("arccosh", vec![(1.3, 3.0)]),
         ("erfcinv", vec![(0.3, 1.7)]),
         ("ndtri", vec![(0.15, 0.85)]),
+        ("ndtri_exp", vec![(-3.0, -0.3)]),
+        ("log1pmx", vec![(-0.6, 2.0)]),
+        ("owens_t", vec![any, any]),
+        ("owens_t", vec![any, (1.5, 3.0)]),
+        ("gammaincinv", vec![positive, (0.15, 0.85)]),
+        ("gammainccinv", vec![positive, (0.15, 0.85)]),
+        ("poch", vec![positive, positive]),
         ("logit", vec![(0.15, 0.85)]),
         ("xlog1py", vec![any, (-0.6, 2.0)]),
         ("copysign", vec![positive, any]),
@@ -201,6 +208,10 @@ fn other_cases() -> BTreeMap<&'static str, Vec<Case>> {
     control(&mut of);
     random_draws(&mut of);
     effects(&mut of);
+    signals(&mut of);
+    equations(&mut of);
+    forms(&mut of);
+    images(&mut of);
     of("full", &|c| {
         c.add(&[&[]], |x| Var::apply("full", &[Var::constant(integers(&[2, 3])), x[0].clone()], Attributes::new()));
         c.add(&[&[]], |x| Var::apply("full", &[Var::constant(integers(&[0, 3])), x[0].clone()], Attributes::new()));
@@ -356,6 +367,36 @@ fn elementwise_with_attributes(of: Of<'_>) {
             c.within((0.15, 0.85), &[&[2, 3]], move |x| Var::weak(a).betainc(&Var::weak(b), &x[0]));
         }
     });
+    of("betaincinv", &|c| {
+        c.within((0.15, 0.85), &[&[2, 3]], |x| apply("betaincinv", &[Var::weak(0.7), Var::weak(2.0), x[0].clone()]));
+    });
+    of("hyp2f1", &|c| {
+        let at = |b: f64, x: &Var| apply("hyp2f1", &[Var::weak(0.5), Var::weak(b), Var::weak(1.75), x.clone()]);
+        c.within((0.1, 0.9), &[&[2, 3]], move |x| at(1.25, &x[0]));
+        c.within((-2.5, -0.1), &[&[3]], move |x| at(-2.0, &x[0]));
+    });
+    for op in ["kv", "kve"] {
+        of(op, &|c| {
+            for order in [0.0, 0.5, 2.3] {
+                c.within((0.6, 3.5), &[&[2, 3]], move |x| apply(op, &[Var::weak(order), x[0].clone()]));
+            }
+        });
+    }
+    of("kn", &|c| c.within((0.6, 3.5), &[&[3]], |x| apply("kn", &[Var::weak(2i64), x[0].clone()])));
+    for op in ["xlogx", "factorial"] {
+        of(op, &|c| c.within((0.4, 2.5), &[&[3]], move |x| apply(op, x)));
+    }
+    of("ultra_fast_sigmoid", &|c| {
+        for (low, high) in [(0.3, 3.0), (-3.0, -0.3), (3.6, 5.8), (6.2, 7.0)] {
+            c.within((low, high), &[&[3]], |x| x[0].ultra_fast_sigmoid());
+        }
+    });
+    of("round", &|c| {
+        c.within((1.1, 1.4), &[&[3]], |x| x[0].round());
+        c.within((0.12, 0.14), &[&[3]], |x| Var::apply("round", x, with("decimals", 1i64)));
+    });
+    of("divmod", &|c| c.within((1.1, 1.4), &[&[3]], |x| Var::apply("divmod", &[x[0].clone(), Var::weak(1.0)], Attributes::new()).sibling(1)));
+    of("softmax_with_bias", &|c| c.add(&[&[2, 3], &[3]], |x| apply("softmax_with_bias", x)));
     of("trigamma", &|c| ONE.iter().for_each(|&shape| c.within((0.6, 2.5), &[shape], |x| x[0].trigamma())));
     of("elu", &|c| {
         c.within((0.2, 2.5), &[&[3]], |x| x[0].elu(0.7));
@@ -970,6 +1011,101 @@ fn transforms(of: Of<'_>) {
 
 /// Indices with the number of integer or bool operands that they refer to, and whether a place occurs
 /// twice.
+fn signals(of: Of<'_>) {
+    for op in ["convolve", "convolve1d", "correlate", "convolve2d"] {
+        of(op, &|c| {
+            for mode in ["full", "same", "valid"] {
+                let shapes: &[&[usize]] = if op == "convolve2d" { &[&[3, 4], &[2, 3]] } else { &[&[5], &[2]] };
+                c.add(shapes, move |x| Var::apply(op, x, with("mode", mode)));
+            }
+        });
+    }
+    for op in ["fftshift", "ifftshift"] {
+        of(op, &|c| c.add(&[&[5, 2]], move |x| apply(op, x)));
+    }
+}
+
+fn equations(of: Of<'_>) {
+    let regular = |x: &Var, n: usize| {
+        let diagonal = (0..n * n).map(|at| if at % (n + 1) == 0 { 3.0 } else { 0.0 }).collect();
+        x + Var::constant(Tensor::from_vec(diagonal, &[n, n]).unwrap())
+    };
+    of("tensorinv", &|c| c.add(&[&[2, 3, 6]], move |x| {
+        let a = regular(&x[0].reshape(&[6, 6]), 6).reshape(&[2, 3, 6]);
+        Var::apply("tensorinv", &[a], with("ind", 2i64))
+    }));
+    of("tensorsolve", &|c| c.add(&[&[2, 2, 4], &[2, 2]], move |x| {
+        let a = regular(&x[0].reshape(&[4, 4]), 4).reshape(&[2, 2, 4]);
+        apply("tensorsolve", &[a, x[1].clone()])
+    }));
+    of("solve_sylvester", &|c| c.add(&[&[2, 2], &[3, 3], &[2, 3]], move |x| {
+        apply("solve_sylvester", &[regular(&x[0], 2), regular(&x[1], 3), x[2].clone()])
+    }));
+    of("solve_continuous_lyapunov", &|c| c.add(&[&[2, 2], &[2, 2]], move |x| apply("solve_continuous_lyapunov", &[regular(&x[0], 2), x[1].clone()])));
+    of("solve_discrete_lyapunov", &|c| c.add(&[&[2, 2], &[2, 2]], |x| apply("solve_discrete_lyapunov", &[0.2 * &x[0], x[1].clone()])));
+    let factors = move |x: &Var| Var::apply("lu_factor", &[regular(x, 3)], Attributes::new()).siblings();
+    of("lu_factor", &|c| c.add(&[&[3, 3]], move |x| factors(&x[0]).swap_remove(0)));
+    of("lu_solve", &|c| {
+        for trans in [0i64, 1] {
+            c.add(&[&[3, 3], &[3, 2]], move |x| {
+                let factors = factors(&x[0]);
+                Var::apply("lu_solve", &[factors[0].clone(), factors[1].clone(), x[1].clone()], with("trans", trans))
+            });
+        }
+    });
+}
+
+fn forms(of: Of<'_>) {
+    for op in ["shape_padleft", "shape_padright", "join_dims", "nonzero_values"] {
+        of(op, &|c| c.add(&[&[2, 3]], move |x| apply(op, x)));
+    }
+    of("shape_padaxis", &|c| c.add(&[&[2, 3]], |x| Var::apply("shape_padaxis", x, with("axis", 1i64))));
+    of("atleast_Nd", &|c| c.add(&[&[2, 3]], |x| Var::apply("atleast_Nd", x, with("n", 4i64))));
+    of("split_dims", &|c| c.add(&[&[6, 3]], |x| apply("split_dims", &[x[0].clone(), Var::constant(Tensor::vector(vec![2i64, -1]))])));
+    of("mgrid", &|c| c.add(&[&[2], &[3]], |x| apply("mgrid", x)));
+    of("ogrid", &|c| c.add(&[&[2], &[3]], |x| {
+        let open = results("ogrid", x, Attributes::new());
+        open.sin()
+    }));
+    let order = || Var::constant(Tensor::from_vec(vec![2i64, 0, 1, 0, 2, 1], &[2, 3]).unwrap());
+    of("permute_row_elements", &|c| c.add(&[&[2, 3]], move |x| apply("permute_row_elements", &[x[0].clone(), order()])));
+    of("interpolate1d", &|c| {
+        let (at, places) = ([-1.5, 0.2, 0.7, 1.1, 3.5], [-1.0, 0.0, 0.5, 2.0]);
+        let (at, places) = (Tensor::vector(at.to_vec()), Tensor::vector(places.to_vec()));
+        let values = || spread(&[4], (-2.0, 2.0), 0);
+        c.at(vec![at.clone(), places.clone(), values()], |x| apply("interpolate1d", x));
+        for method in ["nearest", "first", "last", "mean"] {
+            // Between places the value is constant.
+            let fixed = [&at, &places].map(|tensor| Var::constant(tensor.clone()));
+            c.at(vec![values()], move |x| Var::apply("interpolate1d", &[&fixed, x].concat(), with("method", method)));
+        }
+    });
+    of("nanmedian", &|c| c.add(&[&[2, 5]], |x| Var::apply("nanmedian", x, with("axis", 1i64))));
+}
+
+fn images(of: Of<'_>) {
+    let pair = |sizes: [i64; 2]| with("neib_shape", sizes.to_vec());
+    of("separable_conv2d", &|c| c.add(&[&[1, 2, 3, 3], &[4, 1, 2, 2], &[2, 4, 1, 1]], |x| {
+        apply("separable_conv2d", &[x[0].specify_shape(&[-1, 2, -1, -1]), x[1].clone(), x[2].clone()])
+    }));
+    of("separable_conv3d", &|c| c.add(&[&[1, 2, 2, 2, 3], &[2, 1, 1, 2, 2], &[1, 2, 1, 1, 1]], |x| {
+        apply("separable_conv3d", &[x[0].specify_shape(&[-1, 2, -1, -1, -1]), x[1].clone(), x[2].clone()])
+    }));
+    of("causal_conv1d", &|c| c.add(&[&[2, 2, 4], &[1, 2, 2]], |x| Var::apply("causal_conv1d", x, with("dilation", 2i64))));
+    of("bilinear_upsampling", &|c| c.add(&[&[1, 2, 2, 3]], |x| Var::apply("bilinear_upsampling", x, with("ratio", 2i64))));
+    of("images2neibs", &|c| c.add(&[&[1, 2, 2, 4]], move |x| Var::apply("images2neibs", x, pair([2, 2]))));
+    of("neibs2images", &|c| {
+        let shape = || Var::constant(Tensor::vector(vec![1i64, 2, 2, 4]));
+        c.add(&[&[4, 4]], move |x| Var::apply("neibs2images", &[x[0].clone(), shape()], pair([2, 2])));
+    });
+    of("h_softmax", &|c| {
+        let shapes: &[&[usize]] = &[&[2, 3], &[3, 2], &[2], &[2, 3, 2], &[2, 2]];
+        c.add(shapes, |x| apply("h_softmax", x));
+        let target = || Var::constant(Tensor::vector(vec![3i64, 0]));
+        c.add(shapes, move |x| apply("h_softmax", &[x, &[target()]].concat()));
+    });
+}
+
 fn items() -> Vec<(Vec<IndexItem>, Vec<Tensor>)> {
     let slice = |start: Option<i64>, stop: Option<i64>, step| {
         let end = |end: Option<i64>| end.map_or(IndexBound::Open, IndexBound::At);

@@ -211,7 +211,7 @@ operations! {
     Unary(x) -> unary:
     Neg "neg" => x.neg(); Abs "abs" => x.abs(); Sign "sign" => x.sign(); Square "square" => x.mul(x);
     Relu "relu" => if x < T::default() { T::default() } else { x };
-    Floor "floor" => x.floor(); Ceil "ceil" => x.ceil(); Round "round" => x.round(); Trunc "trunc" => x.trunc();
+    Floor "floor" => x.floor(); Ceil "ceil" => x.ceil(); Rint "rint" => x.round(); Trunc "trunc" => x.trunc();
     BitwiseNot "bitwise_not" => x.not();
     Exp "exp" => x.exp(); Exp2 "exp2" => x.wide(f64::exp2); Expm1 "expm1" => x.wide(f64::exp_m1);
     Log "log" => x.ln(); Log2 "log2" => x.wide(f64::log2); Log10 "log10" => x.wide(f64::log10);
@@ -219,6 +219,8 @@ operations! {
     Sin "sin" => x.wide(f64::sin); Cos "cos" => x.wide(f64::cos); Tan "tan" => x.wide(f64::tan);
     Arcsin "arcsin" => x.wide(f64::asin); Arccos "arccos" => x.wide(f64::acos); Arctan "arctan" => x.wide(f64::atan);
     Sinh "sinh" => x.wide(f64::sinh); Cosh "cosh" => x.wide(f64::cosh); Tanh "tanh" => x.wide(f64::tanh);
+    SechSquared "sech_squared" => x.wide(special::sech_squared); Log1pmx "log1pmx" => x.wide(special::log1pmx);
+    Ierfcx "ierfcx" => x.wide(special::ierfcx); LogNdtr "log_ndtr" => x.wide(special::log_ndtr);
     Arcsinh "arcsinh" => x.wide(libm::asinh); Arccosh "arccosh" => x.wide(libm::acosh); Arctanh "arctanh" => x.wide(libm::atanh);
     Erf "erf" => x.wide(special::erf); Erfc "erfc" => x.wide(special::erfc); Erfinv "erfinv" => x.wide(special::erfinv);
     Erfcx "erfcx" => x.wide(special::erfcx); Erfcinv "erfcinv" => x.wide(special::erfcinv);

@@ -40,10 +40,12 @@ pub mod linalg;
 pub mod matmul;
 pub mod nn;
 pub mod order;
+mod places;
 pub mod random;
 pub mod reduce;
 mod registry;
 pub mod shape;
+mod signal;
 mod sizes;
 pub mod statistics;
 mod symbolic;
@@ -76,12 +78,14 @@ pub const FAMILIES: &[fn(&mut Registry)] = &[
     cumulative::register,
     statistics::register,
     order::register,
+    places::register,
     matmul::register,
     linalg::register,
     einsum::register,
     shape::register,
     nn::register,
     fft::register,
+    signal::register,
     index::register,
     create::register,
     random::register,

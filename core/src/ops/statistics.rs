@@ -52,6 +52,7 @@ pub fn register(registry: &mut Registry) {
         let dtype = sum.ty()?.dtype;
         Ok(vec![sum / numbers(a, x)?.cast(dtype)])
     });
+    add("nanmedian", float, plain(), "The middle of the elements that are not NaN; NaN where all are.\n\n    nanmedian(x, axis=0)", |a| Ok(vec![nan_median(a)?]));
     add("nanvar", float, vec![x(), axis(), ddof(), keep()], "The variance of the elements that are not NaN.\n\n    nanvar(x, ddof=1)", |a| Ok(vec![nan_variance(a)?]));
     add("nanstd", float, vec![x(), axis(), ddof(), keep()], "The standard deviation of the elements that are not NaN.", |a| Ok(vec![nan_variance(a)?.sqrt()]));
     let flag = |name, default: bool, doc| attribute(name, AttributeKind::Bool, Some(default.into()), doc);
@@ -197,6 +198,20 @@ fn median(a: &Arguments<'_>) -> Result<Var> {
     let odd = (&count % &two).eq(&Var::scalar(1i64));
     let middle = where_(&odd, &low, &((&low + &high) / 2.0));
     restored(a, where_(&nan, &Var::weak(f64::NAN), &middle), x.ty()?.rank(), 0)
+}
+
+fn nan_median(a: &Arguments<'_>) -> Result<Var> {
+    let x = as_float(a.operand(0)?)?;
+    let (together, axis) = merged(a, &x)?;
+    // NaN is sorted behind all numbers.
+    let (sorted, _) = ascending(&together, axis)?;
+    let numbers = sorted.isnan().logical_not().reduce_axes("sum", Some(&[-1]), true);
+    let (zero, one, two) = (Var::scalar(0i64), Var::scalar(1i64), Var::scalar(2i64));
+    let at = |place: Var| sorted.take_along_axis(&place.maximum(&zero), -1).squeeze(-1);
+    let (low, high) = (at((&numbers - &one).floor_div(&two)), at(numbers.floor_div(&two)));
+    let odd = (&numbers % &two).eq(&one).squeeze(-1);
+    let middle = where_(&odd, &low, &((&low + &high) / 2.0));
+    restored(a, middle, x.ty()?.rank(), 0)
 }
 
 fn quantile(a: &Arguments<'_>, whole: f64) -> Result<Var> {

@@ -68,3 +68,10 @@ pub fn hard_sigmoid(x: f64) -> f64 {
     let line = 0.2 * x + 0.5;
     if line.is_nan() { line } else { line.clamp(0.0, 1.0) }
 }
+
+/// `1 - tanh(x)**2`, exact where `tanh` is nearly 1.
+pub fn sech_squared(x: f64) -> f64 {
+    let small = libm::exp(-2.0 * x.abs());
+    let sum = 1.0 + small;
+    4.0 * small / sum / sum
+}

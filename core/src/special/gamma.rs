@@ -60,6 +60,28 @@ pub fn beta(a: f64, b: f64) -> f64 {
     }
 }
 
+/// The Pochhammer symbol `gamma(x + m) / gamma(x)` (DLMF 5.2.5), with twice the digits.
+pub fn poch(x: f64, m: f64) -> f64 {
+    if x.is_nan() || m.is_nan() {
+        return f64::NAN;
+    }
+    if m == 0.0 {
+        return 1.0;
+    }
+    let end = x + m;
+    match (is_pole(x), is_pole(end)) {
+        // Of whole steps between two poles a product is left: that of the reflected ends.
+        (true, true) if m == m.floor() => {
+            let sign = if m % 2.0 == 0.0 { 1.0 } else { -1.0 };
+            return sign * poch(1.0 - x - m, m);
+        }
+        (true, _) => return 0.0,
+        (false, true) => return f64::INFINITY,
+        (false, false) => {}
+    }
+    sign(x) * sign(end) * (double::lgamma(Double::sum(x, m)) - double::lgamma(x.into())).exp().round()
+}
+
 /// The logarithm of the absolute value of [`beta`].
 pub fn betaln(a: f64, b: f64) -> f64 {
     match beta_at_edge(a, b) {

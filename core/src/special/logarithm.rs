@@ -66,3 +66,24 @@ pub fn logit(x: f64) -> f64 {
         libm::log(x / (1.0 - x))
     }
 }
+
+/// `log(1 + x) - x` without cancellation: with `r = x / (2 + x)`, `log(1 + x) = 2 artanh(r)`.
+pub fn log1pmx(x: f64) -> f64 {
+    if !(-0.5..=1.0).contains(&x) {
+        return libm::log1p(x) - x;
+    }
+    let r = x / (2.0 + x);
+    let square = r * r;
+    // 2 r is x - x r.
+    let (mut sum, mut power, mut n) = (0.0, 1.0, 3.0);
+    loop {
+        let term = power / n;
+        sum += term;
+        if term <= sum * 1e-17 {
+            break;
+        }
+        power *= square;
+        n += 2.0;
+    }
+    r * (2.0 * square * sum - x)
+}

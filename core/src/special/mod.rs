@@ -13,21 +13,29 @@
 
 mod activation;
 mod bessel;
+mod bessel_k;
 mod double;
 mod error_function;
 mod gamma;
 mod gamma_shape;
+mod hypergeometric;
 mod incomplete_gamma;
+mod inverse;
 mod logarithm;
+mod owens_t;
 mod polygamma;
 mod temme;
 
-pub use activation::{SELU_ALPHA, SELU_SCALE, elu, gelu, gelu_tanh, hard_sigmoid, selu, silu, softsign};
+pub use activation::{SELU_ALPHA, SELU_SCALE, elu, gelu, gelu_tanh, hard_sigmoid, sech_squared, selu, silu, softsign};
 pub use bessel::{i0, i0e, i1, i1e, iv, ive, j0, j1, jv};
-pub use error_function::{erfcinv, erfcx, erfinv, ndtr, ndtri};
-pub use gamma::{beta, betainc, betaln, gamma, lgamma};
+pub use bessel_k::{kv, kve};
+pub use error_function::{erfcinv, erfcx, erfinv, ierfcx, ndtr, ndtri};
+pub use gamma::{beta, betainc, betaln, gamma, lgamma, poch};
 pub use gamma_shape::gammainc_da;
+pub use hypergeometric::hyp2f1;
 pub use incomplete_gamma::{chi2sf, gammainc, gammaincc};
+pub use inverse::{betaincinv, gammaincinv, gammainccinv, log_ndtr, ndtri_exp};
 pub use libm::{erf, erfc};
-pub use logarithm::{log_sigmoid, log1mexp, logaddexp, logit, sigmoid, softplus, xlog1py, xlogy};
+pub use logarithm::{log_sigmoid, log1mexp, log1pmx, logaddexp, logit, sigmoid, softplus, xlog1py, xlogy};
+pub use owens_t::owens_t;
 pub use polygamma::{digamma, polygamma, trigamma};

@@ -4,6 +4,7 @@ use super::chunks::chunked;
 use super::{ScanLayout, internal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Body, Location, Var};
+use crate::ops::shape::concatenate;
 use crate::ops::{Attributes, default_float, registry};
 use crate::tensor::{DType, Tensor, Type};
 
@@ -184,6 +185,8 @@ pub(crate) fn row(name: &str, sequence: &Var, location: &Location) -> Result<Var
 pub struct Scan {
     sequences: Vec<(String, Var)>,
     states: Vec<(String, Var)>,
+    /// The states that hold the values of several steps.
+    histories: Vec<usize>,
     steps: Option<Var>,
     options: ScanOptions,
 }
@@ -198,6 +201,51 @@ impl Scan {
     pub fn sequence(mut self, name: &str, values: &Var) -> Scan {
         self.sequences.push((name.to_owned(), values.clone()));
         self
+    }
+
+    /// Goes over the rows of a value at several distances from the step, a name for each (Theano's taps): -1 is the
+    /// row before that of the step, 2 the second one behind it. The loop takes only the steps at which all of them
+    /// are there.
+    ///
+    /// ```
+    /// use arignote_core::graph::Var;
+    /// use arignote_core::ops::control::Scan;
+    /// use arignote_core::tensor::{DType, Type};
+    /// let x = Var::input("x", Type::new(DType::F64, [10.into()]));
+    /// let slopes = Scan::new().sequence_taps(&[("before", -1), ("after", 1)], &x);
+    /// let slopes = slopes.run(|step| step.give(&((step.get("after") - step.get("before")) / 2.0)));
+    /// assert_eq!(slopes.stacked(0).ty().unwrap().to_string(), "f64[8]");
+    /// ```
+    #[track_caller]
+    pub fn sequence_taps(mut self, taps: &[(&str, i64)], values: &Var) -> Scan {
+        let first = taps.iter().map(|(_, tap)| *tap).min().unwrap_or(0).min(0);
+        let last = taps.iter().map(|(_, tap)| *tap).max().unwrap_or(0).max(0);
+        for (name, tap) in taps {
+            let rows = values.slice(0, Some(tap - first), (*tap < last).then(|| tap - last));
+            self.sequences.push(((*name).to_owned(), rows));
+        }
+        self
+    }
+
+    /// The values of the last steps, as many as the initial value has rows, which are those of the steps before the
+    /// first: in a step `get` gives them all, the newest last, so that `get("h").at(-2)` is the value two steps ago
+    /// (Theano's taps of an output), and `set` takes the new value alone. [`Scanned::last`] gives as many again.
+    ///
+    /// ```
+    /// use arignote_core::graph::Var;
+    /// use arignote_core::ops::control::Scan;
+    /// use arignote_core::tensor::Tensor;
+    /// let start = Var::constant(Tensor::vector(vec![0i64, 1]));
+    /// let fibonacci = Scan::new().steps(&Var::scalar(8i64)).history("f", &start).run(|step| {
+    ///     let next = step.get("f").at(-1) + step.get("f").at(-2);
+    ///     step.set("f", &next);
+    ///     step.give(&next);
+    /// });
+    /// assert_eq!(fibonacci.last("f").ty().unwrap().to_string(), "i64[2]");
+    /// ```
+    pub fn history(mut self, name: &str, init: &Var) -> Scan {
+        self.histories.push(self.states.len());
+        self.state(name, init)
     }
 
     /// A value that lives from step to step. A number without a dtype takes the config's `float`, or `i64`.
@@ -266,8 +314,12 @@ impl Scan {
             return Err(error);
         }
         let mut next = Vec::new();
-        for ((name, _), value) in self.states.iter().zip(step.next) {
-            next.push(value.ok_or_else(|| no_next(name))?);
+        for (at, ((name, _), value)) in self.states.iter().zip(step.next).enumerate() {
+            let value = value.ok_or_else(|| no_next(name))?;
+            next.push(match self.histories.contains(&at) {
+                true => newest(name, &params[count + at], &value)?,
+                false => value,
+            });
         }
         let operands = self.sequences.into_iter().map(|(_, values)| values).chain(inits).collect();
         let parts = ScanParts {
@@ -276,6 +328,17 @@ impl Scan {
         };
         build_scan(parts, location)
     }
+}
+
+/// The values of the last steps with a new one behind and the oldest dropped.
+fn newest(name: &str, history: &Var, value: &Var) -> Result<Var> {
+    let ty = history.ty()?;
+    if ty.rank() == 0 {
+        let message = format!("`{name}` holds the values of the last steps, one row for each; {ty} has no rows");
+        return Err(Error::new(ErrorKind::Type, message));
+    }
+    let value = adopted(value, ty.dtype)?;
+    Ok(concatenate(&[history.slice(0, Some(1), None), value.expand_dims(0)], 0))
 }
 
 /// The error of a state without a next value.

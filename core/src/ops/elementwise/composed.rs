@@ -5,8 +5,9 @@ use std::f64::consts::PI;
 use super::{Param, where_};
 use crate::error::Result;
 use crate::graph::Var;
-use crate::ops::composed::{Arguments, Composed, Settle};
+use crate::ops::composed::{Arguments, Composed, Settle, type_error};
 use crate::ops::{Attribute, AttributeKind, Attributes};
+use crate::tensor::DType;
 
 /// All of them.
 pub(super) fn ops() -> Vec<Composed> {
@@ -22,6 +23,54 @@ pub(super) fn ops() -> Vec<Composed> {
         Composed {
             name: "trigamma", settle: Settle::ToFloat(2), params: one(), doc: "The derivative of `digamma`: `polygamma(1, x)`.",
             build: |call| Ok(vec![Var::weak(1i64).polygamma(call.operand(0)?)]),
+        },
+        Composed {
+            name: "round", settle: Settle::Nothing,
+            params: vec![operand("x"), Param::attribute("decimals", AttributeKind::Int, Some(Attribute::Int(0)), "how many digits behind the point stay; in front of it if negative"),
+                Param::attribute("mode", AttributeKind::Str, Some(Attribute::Str("half_to_even".into())), "where halves go: \"half_to_even\" or \"half_away_from_zero\"")],
+            doc: "x to the nearest whole number, or the nearest with so many decimals: `rint(x * 10**decimals) / 10**decimals`, as \
+                  NumPy. Its gradient is 0.\n\n    round(2.345, decimals=2)",
+            build: |call| Ok(vec![rounded(call)?]),
+        },
+        Composed {
+            name: "iround", settle: Settle::Nothing, params: one(), doc: "x to the nearest whole number, halves to even, as i64.",
+            build: |call| Ok(vec![call.operand(0)?.rint().cast(DType::I64)]),
+        },
+        Composed {
+            name: "divmod", settle: Settle::Promote(2), params: vec![operand("x"), operand("y")],
+            doc: "The quotient rounded down and the remainder, `x // y` and `x % y`.\n\n    quotient, remainder = divmod(x, 7)",
+            build: |call| Ok(vec![call.operand(0)?.floor_div(call.operand(1)?), call.operand(0)? % call.operand(1)?]),
+        },
+        Composed {
+            name: "xlogx", settle: Settle::ToFloat(1), params: one(), doc: "`x * log(x)`, and 0 where x is 0.",
+            build: |call| Ok(vec![call.operand(0)?.xlogy(call.operand(0)?)]),
+        },
+        Composed {
+            name: "factorial", settle: Settle::ToFloat(1), params: one(),
+            doc: "`gamma(x + 1)`, as a float; 0 for negative x, as SciPy.",
+            build: |call| {
+                let x = call.operand(0)?;
+                Ok(vec![where_(&x.lt(&Var::weak(0.0)), &Var::weak(0.0), &(x + 1.0).gamma())])
+            },
+        },
+        Composed {
+            name: "softmax_with_bias", settle: Settle::ToFloat(2), params: vec![operand("x"), operand("b")],
+            doc: "`softmax(x + b)` along the last axis.",
+            build: |call| Ok(vec![(call.operand(0)? + call.operand(1)?).softmax(-1)]),
+        },
+        Composed {
+            name: "ultra_fast_sigmoid", settle: Settle::ToFloat(1), params: one(),
+            doc: "Theano's approximation of `sigmoid` by pieces, off by up to 0.008: with `z = abs(x) / 2` half of 1 plus or minus \
+                  `1.5 z / (1 + z)` up to 1.7, a line up to 3, and a constant.",
+            build: |call| {
+                let x = call.operand(0)?;
+                let z = 0.5 * x.abs();
+                let line = 0.935409070603099 + 0.0458812946797165 * (&z - 1.7);
+                let far = where_(&z.lt(&Var::weak(3.0)), &line, &Var::weak(0.99505475368673));
+                let size = where_(&z.lt(&Var::weak(1.7)), &(1.5 * &z / (1.0 + &z)), &far);
+                let side = where_(&x.lt(&Var::weak(0.0)), &-&size, &size);
+                Ok(vec![0.5 * (side + 1.0)])
+            },
         },
         Composed {
             name: "elu", settle: Settle::ToFloat(2), params: vec![operand("x"), number("alpha", 1.0, "the limit at minus infinity, with the sign changed")],
@@ -68,6 +117,30 @@ pub(super) fn ops() -> Vec<Composed> {
             build: |call| Ok(vec![Var::apply("all", &[isclose(call)?], Attributes::new())]),
         },
     ]
+}
+
+fn rounded(call: &Arguments<'_>) -> Result<Var> {
+    let x = call.operand(0)?;
+    let even = match call.attributes.str("mode")? {
+        "half_to_even" => true,
+        "half_away_from_zero" => false,
+        other => return type_error(format!("`mode` is \"half_to_even\" or \"half_away_from_zero\", not {other:?}")),
+    };
+    // The largest number below one half: of it and one half less than that, the sum is no whole number.
+    let half = 0.499_999_999_999_999_94;
+    let nearest = |x: &Var| if even { x.rint() } else { (x + x.sign() * half).trunc() };
+    let (decimals, ty) = (call.attributes.int("decimals")?, x.ty()?);
+    if !(-300..=300).contains(&decimals) {
+        return type_error(format!("`decimals` is from -300 to 300, but this is {decimals}"));
+    }
+    let scale = 10f64.powi(decimals.unsigned_abs() as i32);
+    Ok(match (decimals, ty.dtype.is_float()) {
+        (0, true) => nearest(x),
+        (0.., false) => x.rint(),
+        (1.., true) => nearest(&(x * scale)) / scale,
+        (_, true) => nearest(&(x / scale)) * scale,
+        (_, false) => (nearest(&(x.cast(DType::F64) / scale)) * scale).cast(ty.dtype),
+    })
 }
 
 fn isclose(call: &Arguments<'_>) -> Result<Var> {

@@ -139,6 +139,9 @@ pub(super) fn tanh(p: &P<'_>, _: usize, g: &Var) -> Out {
     Some(g * (4.0 * (twice.sigmoid() * (-&twice).sigmoid())))
 }
 pub(super) fn arcsinh(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g / p.x[0].hypot(&Var::weak(1.0))) }
+pub(super) fn sech_squared(p: &P<'_>, _: usize, g: &Var) -> Out { Some(-2.0 * (g * (p.y * p.x[0].tanh()))) }
+/// `1 / (1 + x) - 1`.
+pub(super) fn log1pmx(p: &P<'_>, _: usize, g: &Var) -> Out { Some(-(g * (&p.x[0] / (1.0 + &p.x[0])))) }
 pub(super) fn arccosh(p: &P<'_>, _: usize, g: &Var) -> Out {
     Some(g / ((&p.x[0] - 1.0).sqrt() * (&p.x[0] + 1.0).sqrt()))
 }

@@ -192,7 +192,7 @@ impl Op for Elementwise {
     }
 
     fn may_overwrite(&self) -> &[(usize, usize)] {
-        &[(0, 0), (1, 0), (2, 0)][..self.params.iter().filter(|p| p.kind == ParamKind::Operand).count()]
+        &[(0, 0), (1, 0), (2, 0), (3, 0)][..self.params.iter().filter(|p| p.kind == ParamKind::Operand).count()]
     }
 
     fn is_elementwise(&self) -> bool {

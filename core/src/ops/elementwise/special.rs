@@ -5,6 +5,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
 use super::{Partials, where_};
 use crate::error::{Error, ErrorKind};
 use crate::graph::{Location, NodeKind, Var};
+use crate::ops::Attributes;
 use crate::special::{SELU_ALPHA, SELU_SCALE};
 use crate::tensor::DType;
 
@@ -25,8 +26,9 @@ pub(super) fn erfc(p: &P<'_>, _: usize, g: &Var) -> Out { Some(-(g * erf_slope(&
 pub(super) fn erfinv(p: &P<'_>, _: usize, g: &Var) -> Out {
     Some(g * (p.y.square().exp() * (1.0 / FRAC_2_SQRT_PI)))
 }
-/// `2 x y - 2 / sqrt(pi)`, DLMF 7.10.
-pub(super) fn erfcx(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * (2.0 * &p.x[0] * p.y - FRAC_2_SQRT_PI)) }
+/// `2 x y - 2 / sqrt(pi)` (DLMF 7.10) without cancellation.
+pub(super) fn erfcx(p: &P<'_>, _: usize, g: &Var) -> Out { Some(-2.0 * (g * p.x[0].ierfcx())) }
+pub(super) fn ierfcx(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * (2.0 * &p.x[0] * p.y - p.x[0].erfcx())) }
 pub(super) fn erfcinv(p: &P<'_>, _: usize, g: &Var) -> Out {
     Some(-(g * (p.y.square().exp() * (1.0 / FRAC_2_SQRT_PI))))
 }
@@ -34,6 +36,24 @@ pub(super) fn erfcinv(p: &P<'_>, _: usize, g: &Var) -> Out {
 const NORMAL: f64 = FRAC_2_SQRT_PI * FRAC_1_SQRT_2 / 2.0;
 pub(super) fn ndtr(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * (NORMAL * (-0.5 * p.x[0].square()).exp())) }
 pub(super) fn ndtri(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * ((0.5 * p.y.square()).exp() * (1.0 / NORMAL))) }
+/// The density over the distribution function: `sqrt(2 / pi) / erfcx(-x / sqrt(2))`.
+pub(super) fn log_ndtr(p: &P<'_>, _: usize, g: &Var) -> Out {
+    Some(g * (2.0 * NORMAL) / (-&p.x[0] * FRAC_1_SQRT_2).erfcx())
+}
+pub(super) fn ndtri_exp(p: &P<'_>, _: usize, g: &Var) -> Out {
+    Some(g * ((-p.y * FRAC_1_SQRT_2).erfcx() * (0.5 / NORMAL)))
+}
+/// The integrand at `a`, and what its derivative in `h` integrates to.
+pub(super) fn owens_t(p: &P<'_>, i: usize, g: &Var) -> Out {
+    let [h, a] = p.x else { return None };
+    Some(g * match i {
+        0 => -0.5 * NORMAL * ((-0.5 * h.square()).exp() * (a * h * FRAC_1_SQRT_2).erf()),
+        _ => {
+            let wide = 1.0 + a.square();
+            (0.5 / PI) * (-0.5 * h.square() * &wide).exp() / wide
+        }
+    })
+}
 /// `x**(a-1) exp(-x) / gamma(a)`, the derivative of the lower incomplete gamma function in x.
 fn gamma_density(a: &Var, x: &Var) -> Var { ((a - 1.0).xlogy(x) - x - a.lgamma()).exp() }
 pub(super) fn gammainc(p: &P<'_>, i: usize, g: &Var) -> Out {
@@ -90,6 +110,57 @@ pub(super) fn betainc(p: &P<'_>, i: usize, g: &Var) -> Out {
         1 => none_in("betainc", "b"),
         _ => Some(g * ((a - 1.0).xlogy(x) + (b - 1.0).xlog1py(&-x) - a.betaln(b)).exp()),
     }
+}
+// Derivatives of inverse functions, by the theorem of implicit functions.
+pub(super) fn gammaincinv(p: &P<'_>, i: usize, g: &Var) -> Out {
+    let a = &p.x[0];
+    let slope = gamma_density(a, p.y);
+    Some(if i == 0 { -(g * Var::weak(1i64).gammainc_da(a, p.y) / slope) } else { g / slope })
+}
+pub(super) fn gammainccinv(p: &P<'_>, i: usize, g: &Var) -> Out {
+    gammaincinv(p, i, &if i == 0 { g.clone() } else { -g })
+}
+pub(super) fn betaincinv(p: &P<'_>, i: usize, g: &Var) -> Out {
+    let [a, b, _] = p.x else { return None };
+    match i {
+        0 => none_in("betaincinv", "a"),
+        1 => none_in("betaincinv", "b"),
+        _ => Some(g / ((a - 1.0).xlogy(p.y) + (b - 1.0).xlog1py(&-p.y) - a.betaln(b)).exp()),
+    }
+}
+pub(super) fn poch(p: &P<'_>, i: usize, g: &Var) -> Out {
+    let [x, m] = p.x else { return None };
+    let end = (x + m).digamma();
+    Some(g * (p.y * if i == 0 { end - x.digamma() } else { end }))
+}
+/// DLMF 15.5.1.
+pub(super) fn hyp2f1(p: &P<'_>, i: usize, g: &Var) -> Out {
+    let [a, b, c, x] = p.x else { return None };
+    if i < 3 {
+        return none_in("hyp2f1", ["a", "b", "c"][i]);
+    }
+    let next = Var::apply("hyp2f1", &[a + 1.0, b + 1.0, c + 1.0, x.clone()], Attributes::new());
+    Some(g * (a * b / c * next))
+}
+/// DLMF 10.29.1.
+pub(super) fn kv(p: &P<'_>, i: usize, g: &Var) -> Out {
+    let [v, x] = p.x else { return None };
+    if i == 0 {
+        return none_in("kv", "v");
+    }
+    Some(g * (-0.5 * ((v - 1.0).kv(x) + (v + 1.0).kv(x))))
+}
+pub(super) fn kn(p: &P<'_>, i: usize, g: &Var) -> Out {
+    let (below, above) = beside(p);
+    let of = |order: Var| Var::apply("kn", &[order, p.x[1].clone()], Attributes::new());
+    (i == 1).then(|| g * (-0.5 * (of(below) + of(above))))
+}
+pub(super) fn kve(p: &P<'_>, i: usize, g: &Var) -> Out {
+    let [v, x] = p.x else { return None };
+    if i == 0 {
+        return none_in("kve", "v");
+    }
+    Some(g * (p.y - 0.5 * ((v - 1.0).kve(x) + (v + 1.0).kve(x))))
 }
 // Derivatives of Bessel functions by those of the orders beside (DLMF 10.6.1, 10.29.1), which unlike
 // the formulas with `1/x` hold at 0.

@@ -18,7 +18,7 @@ pub(super) fn ops() -> Vec<Elementwise> {
         let params = operands.iter().map(|name| operand(name)).collect();
         ops.push(Elementwise { name, params, typing, doc, partial, commutative });
     };
-    let (one, two) = (&["x"][..], &["x", "y"][..]);
+    let (one, two, two_orders) = (&["x"][..], &["x", "y"][..], &["v", "x"][..]);
     use Typing::*;
 
     add("add", two, Same, Some(d::add), "The sum `x + y`. Bools: logical or.");
@@ -45,7 +45,7 @@ pub(super) fn ops() -> Vec<Elementwise> {
     add("relu", one, Number, Some(d::relu), "`maximum(x, 0)`, with gradient 0 at 0.");
     add("floor", one, Number, Some(d::steps), "Rounded toward minus infinity. The gradient is 0, as of all that is constant in steps.");
     add("ceil", one, Number, Some(d::steps), "Rounded toward infinity. Its gradient is 0.");
-    add("round", one, Number, Some(d::steps), "Rounded to the nearest whole number, halves to even. Its gradient is 0.");
+    add("rint", one, Number, Some(d::steps), "Rounded to the nearest whole number, halves to even. Its gradient is 0.");
     add("trunc", one, Number, Some(d::steps), "Rounded toward zero. Its gradient is 0.");
     add("cbrt", one, Float, Some(d::cbrt), "The cube root, of negative numbers too.");
     add("reciprocal", one, Float, Some(d::reciprocal), "`1 / x`.");
@@ -57,6 +57,7 @@ pub(super) fn ops() -> Vec<Elementwise> {
     add("log2", one, Float, Some(d::log2), "The logarithm to base 2.");
     add("log10", one, Float, Some(d::log10), "The logarithm to base 10.");
     add("log1p", one, Float, Some(d::log1p), "`log(1 + x)`, exact near 0.");
+    add("log1pmx", one, Float, Some(d::log1pmx), "`log(1 + x) - x`, exact near 0.");
     add("sin", one, Float, Some(d::sin), "The sine; x in radians.");
     add("cos", one, Float, Some(d::cos), "The cosine; x in radians.");
     add("tan", one, Float, Some(d::tan), "The tangent; x in radians.");
@@ -66,6 +67,7 @@ pub(super) fn ops() -> Vec<Elementwise> {
     add("sinh", one, Float, Some(d::sinh), "The hyperbolic sine.");
     add("cosh", one, Float, Some(d::cosh), "The hyperbolic cosine.");
     add("tanh", one, Float, Some(d::tanh), "The hyperbolic tangent.");
+    add("sech_squared", one, Float, Some(d::sech_squared), "`1 - tanh(x)**2`, the derivative of `tanh`, exact where that is nearly 1.");
     add("arcsinh", one, Float, Some(d::arcsinh), "The inverse hyperbolic sine.");
     add("arccosh", one, Float, Some(d::arccosh), "The inverse hyperbolic cosine.");
     add("arctanh", one, Float, Some(d::arctanh), "The inverse hyperbolic tangent.");
@@ -73,10 +75,14 @@ pub(super) fn ops() -> Vec<Elementwise> {
     add("erf", one, Float, Some(s::erf), "The error function (DLMF 7.2.1).");
     add("erfc", one, Float, Some(s::erfc), "`1 - erf(x)`, exact where that is small (DLMF 7.2.2).");
     add("erfcx", one, Float, Some(s::erfcx), "`exp(x**2) * erfc(x)`, which does not underflow (DLMF 7.12.1).");
+    add("ierfcx", one, Float, Some(s::ierfcx), "`exp(x**2)` times the integral of `erfc` from x on (DLMF 7.18.2): `1 / sqrt(pi) - x * erfcx(x)` without cancellation.");
     add("erfinv", one, Float, Some(s::erfinv), "The inverse of `erf`.");
     add("erfcinv", one, Float, Some(s::erfcinv), "The inverse of `erfc`.");
     add("ndtr", one, Float, Some(s::ndtr), "The distribution function of the standard normal distribution, `erfc(-x / sqrt(2)) / 2`.");
     add("ndtri", one, Float, Some(s::ndtri), "The inverse of `ndtr`; NaN outside of 0 to 1.");
+    add("log_ndtr", one, Float, Some(s::log_ndtr), "`log(ndtr(x))`, also where `ndtr` underflows.");
+    add("ndtri_exp", one, Float, Some(s::ndtri_exp), "The inverse of `log_ndtr`: `ndtri(exp(x))`, also where that underflows.");
+    add("owens_t", &["h", "a"], Float, Some(s::owens_t), "Owen's T function: the probability of `X > h` and `0 < Y < a * X` for independent standard normal numbers (Owen 1956).");
     add("gamma", one, Float, Some(s::gamma), "The gamma function (DLMF 5.2.1).");
     add("lgamma", one, Float, Some(s::lgamma), "The logarithm of the absolute value of the gamma function.");
     add("digamma", one, Float, Some(s::digamma), "The derivative of `lgamma` (DLMF 5.2.2).");
@@ -94,6 +100,16 @@ pub(super) fn ops() -> Vec<Elementwise> {
     add("betaln", &["a", "b"], Float, Some(s::betaln), "The logarithm of the absolute value of `beta`.");
     add("betainc", &["a", "b", "x"], Float, Some(s::betainc),
         "The regularized incomplete beta function `I_x(a, b)` (DLMF 8.17.2), for positive a and b, finite ones up to 1e8, and x in 0 to 1. It has no gradient in `a` and `b`.");
+    add("gammaincinv", &["a", "p"], Float, Some(s::gammaincinv), "The x with `gammainc(a, x) = p`; NaN unless a is above 0 and p within 0 to 1.");
+    add("gammainccinv", &["a", "q"], Float, Some(s::gammainccinv), "The x with `gammaincc(a, x) = q`; NaN unless a is above 0 and q within 0 to 1.");
+    add("betaincinv", &["a", "b", "p"], Float, Some(s::betaincinv),
+        "The x with `betainc(a, b, x) = p`; NaN unless a and b are above 0, up to 1e8, and p within 0 to 1. It has no gradient in `a` and `b`.");
+    add("poch", &["x", "m"], Float, Some(s::poch), "The Pochhammer symbol `gamma(x + m) / gamma(x)` (DLMF 5.2.5).");
+    add("hyp2f1", &["a", "b", "c", "x"], Float, Some(s::hyp2f1),
+        "Gauss' hypergeometric function (DLMF 15.2.1) for x up to 1; beyond only where it is a polynomial, else NaN. It has a gradient in `x` alone.");
+    add("kv", two_orders, Float, Some(s::kv), "The modified Bessel function of the second kind of real order `v` (DLMF 10.25.3); NaN below 0. It has no gradient in `v`.");
+    add("kn", &["n", "x"], Order, Some(s::kn), "The modified Bessel function of the second kind of order `n`, a whole number.");
+    add("kve", two_orders, Float, Some(s::kve), "`exp(x) * kv(v, x)`, which does not underflow. It has no gradient in `v`.");
     add("i0", one, Float, Some(s::i0), "The modified Bessel function of order 0, as `np.i0` (DLMF 10.25.2).");
     add("i1", one, Float, Some(s::i1), "The modified Bessel function of order 1.");
     add("iv", &["v", "x"], Order, Some(s::iv), "The modified Bessel function of order `v`, a whole number of at most 100 in magnitude; else NaN.");

@@ -4,6 +4,7 @@
 //! Ops with a kernel are `Linalg`; those that others give are `Composed`, in `composed`.
 
 mod composed;
+mod equations;
 mod factors;
 mod norm;
 mod parts;
@@ -112,6 +113,7 @@ pub fn register(registry: &mut Registry) {
         "The matrix exponential, by scaling and squaring (Higham 2005); its gradient as Al-Mohy and Higham (2009).\n\n    expm(a)");
     composed::register(registry);
     norm::register(registry);
+    equations::register(registry);
 }
 
 /// `transpose(x) @ y`.

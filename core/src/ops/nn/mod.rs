@@ -1,6 +1,7 @@
 //! Neural networks: the softmax family, stable by construction, and what is given by other ops.
 
 mod conv;
+mod images;
 mod losses;
 mod normalize;
 mod pool;
@@ -55,6 +56,7 @@ pub fn register(registry: &mut Registry) {
     conv::register(registry);
     pool::register(registry);
     normalize::register(registry);
+    images::register(registry);
 }
 
 impl Op for Nn {

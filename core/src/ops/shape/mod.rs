@@ -3,6 +3,7 @@
 mod batch;
 mod builders;
 mod diagonal;
+mod forms;
 mod pad;
 mod parts;
 mod ranges;
@@ -77,6 +78,7 @@ pub fn register(registry: &mut Registry) {
     pad::register(registry);
     diagonal::register(registry);
     ranges::register(registry);
+    forms::register(registry);
 }
 
 fn type_error(message: String) -> Error {

@@ -417,7 +417,7 @@ fn element(bits: Bits, op: &str, dtype: DType, x: &[&Interval]) -> Result<Interv
         "cast" if dtype.is_float() => a.clone(),
         "cast" => bits.round(a, "trunc"),
         "stop_gradient" => a.clone(),
-        "floor" | "ceil" | "trunc" | "round" => bits.round(a, op),
+        "floor" | "ceil" | "trunc" | "rint" => bits.round(a, op),
         "erf" => bits.erf(a),
         "erfc" => bits.erfc(a),
         _ => return Err(unknown(op)),

@@ -15,7 +15,7 @@ import pathlib
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-MODULES = ["elementwise", "special", "reduce", "order", "products", "linalg", "shape", "index", "nn", "fft"]
+MODULES = ["elementwise", "special", "reduce", "order", "products", "linalg", "shape", "index", "nn", "fft", "forms"]
 
 
 def main(wanted):

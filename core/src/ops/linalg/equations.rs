@@ -1,0 +1,219 @@
+//! Equations between tensors and matrices, and the packed form of a factorization, given by other ops.
+
+use super::super::composed::{Arguments, Composed, Settle, add, length, lengths, positions, type_error, vector, whole};
+use super::{matrix, square};
+use crate::error::Result;
+use crate::graph::Var;
+use crate::ops::control::Scan;
+use crate::ops::{Attribute, AttributeKind, Attributes, Param, Registry, normalize_axis, where_};
+use crate::tensor::DType;
+
+pub(super) fn register(registry: &mut Registry) {
+    let operand = Param::operand;
+    let flag = |name, doc| Param::attribute(name, AttributeKind::Bool, Some(false.into()), doc);
+    let pivots = || operand("pivots", "for each row the row that it changed places with, from the first on, as `lu_factor` gives");
+    let mut floats = |count, name, params, doc, build| registry.add(Composed { name, params, doc, settle: Settle::ToFloat(count), build });
+    floats(1, "tensorinv", vec![operand("a", "a tensor whose first axes have as many places as the others"),
+            Param::attribute("ind", AttributeKind::Int, Some(Attribute::Int(2)), "how many axes are the first")],
+        "The inverse of `a` as a map from its last axes to its first `ind` ones: `tensordot(tensorinv(a, ind), a, axes=ind)` \
+         is the identity.\n\n    tensorinv(a, ind=2)", tensorinv);
+    floats(2, "tensorsolve", vec![operand("a", "a tensor: the axes of b, then those of the result"), operand("b", "the right side"),
+            Param::attribute("axes", AttributeKind::Axes, Some(Attribute::None), "axes of a that go to its end first; none of them if none")],
+        "The x with `tensordot(a, x, axes=x's rank) = b`, as NumPy.\n\n    tensorsolve(a, b)", tensorsolve);
+    floats(3, "solve_sylvester", vec![operand("a", "square matrices"), operand("b", "square matrices"), operand("q", "the right sides")],
+        "The x with `a @ x + x @ b = q`, by the equations for the elements of x (Golub and Van Loan, Matrix Computations, \
+         7.6.3): the work grows with the third power of their number. The matrices of a stack need equally many axes. Singular \
+         where eigenvalues of a and -b meet.\n\n    solve_sylvester(a, b, q)", |a| {
+            Ok(vec![sylvester(a.operand(0)?, a.operand(1)?, a.operand(2)?)?])
+        });
+    floats(2, "solve_continuous_lyapunov", vec![operand("a", "square matrices"), operand("q", "the right sides")],
+        "The x with `a @ x + x @ transpose(a) = q`, as `solve_sylvester`.\n\n    solve_continuous_lyapunov(a, q)", |a| {
+            let x = a.operand(0)?;
+            Ok(vec![sylvester(x, &x.swap_last(), a.operand(1)?)?])
+        });
+    floats(2, "solve_discrete_lyapunov", vec![operand("a", "square matrices"), operand("q", "the right sides")],
+        "The x with `a @ x @ transpose(a) - x + q = 0`, by the equations for its elements: the work grows with the sixth power \
+         of the length of a.\n\n    solve_discrete_lyapunov(a, q)", |a| Ok(vec![discrete_lyapunov(a.operand(0)?, a.operand(1)?)?]));
+    floats(1, "lu_factor", vec![operand("a", "square matrices")],
+        "The factors of `lu` in one matrix, the upper one and below its diagonal the lower one, and the pivots, as SciPy. \
+         The pivots count from 0.\n\n    packed, pivots = lu_factor(a)\n    x = lu_solve(packed, pivots, b)", lu_factor);
+    floats(1, "lu_solve", vec![operand("lu", "factors in one matrix, as `lu_factor` gives"), pivots(), operand("b", "the right sides: columns of matrices, or one vector"),
+            Param::attribute("trans", AttributeKind::Int, Some(Attribute::Int(0)), "0: `a @ x = b`; 1 or 2: `transpose(a) @ x = b`")],
+        "The solution of equations by the factors of their matrix.\n\n    lu_solve(packed, pivots, b)", lu_solve);
+    add(registry, "pivot_to_permutation", vec![pivots(), flag("inverse", "the places of the rows after the exchanges, else which row comes to each place")],
+        "The permutation that the exchanges of pivots make, along the last axis.\n\n    pivot_to_permutation(pivots)", |a| {
+            let pivots = a.operand(0)?;
+            whole(pivots)?;
+            let places = exchanged(pivots)?;
+            let order = || Var::apply("argsort", std::slice::from_ref(&places), Attributes::new());
+            Ok(vec![if a.attributes.bool("inverse")? { places.clone() } else { order() }])
+        });
+}
+
+fn product(lengths: &[Var]) -> Var {
+    lengths.iter().cloned().reduce(|product, length| product * length).unwrap_or_else(|| Var::scalar(1i64))
+}
+
+fn tensorinv(a: &Arguments<'_>) -> Result<Vec<Var>> {
+    let (x, rank) = (a.operand(0)?, a.rank()?);
+    let first = usize::try_from(a.attributes.int("ind")?).ok().filter(|&first| first >= 1 && first < rank);
+    let Some(first) = first else {
+        return type_error(format!("`ind` is from 1 to {}, less than the number of axes of {}", rank.saturating_sub(1), x.ty()?));
+    };
+    let shape = lengths(x)?;
+    let flat = x.reshape_to(&vector(&[product(&shape[..first]), product(&shape[first..])]));
+    Ok(vec![flat.inv().reshape_to(&vector(&[&shape[first..], &shape[..first]].concat()))])
+}
+
+fn tensorsolve(a: &Arguments<'_>) -> Result<Vec<Var>> {
+    let (x, b) = (a.operand(0)?, a.operand(1)?);
+    let (rank, outer) = (a.rank()?, b.ty()?.rank());
+    if outer > rank {
+        return type_error(format!("`a` has at least the axes of `b`, but they are {} and {}", x.ty()?, b.ty()?));
+    }
+    let moved: Vec<usize> = match a.attributes.ints("axes")? {
+        None => Vec::new(),
+        Some(axes) => axes.into_iter().map(|axis| normalize_axis(axis, rank)).collect::<Result<_>>()?,
+    };
+    let order: Vec<i64> = (0..rank).filter(|axis| !moved.contains(axis)).chain(moved.iter().copied()).map(|axis| axis as i64).collect();
+    let x = if moved.is_empty() { x.clone() } else { x.transpose(&order) };
+    let shape = lengths(&x)?;
+    let flat = x.reshape_to(&vector(&[product(&shape[..outer]), product(&shape[outer..])]));
+    Ok(vec![flat.solve(&b.flatten()).reshape_to(&vector(&shape[outer..]))])
+}
+
+/// `kron` of matrices that may be stacked: the places of `x` outside, those of `y` inside.
+fn kron(x: &Var, y: &Var) -> Result<Var> {
+    let product = x.expand_dims(-1).expand_dims(-3) * y.expand_dims(-2).expand_dims(-4);
+    joined(&product)
+}
+
+/// `[..., i, k, j, l]` as `[..., i k, j l]`.
+fn joined(x: &Var) -> Result<Var> {
+    let mut shape = lengths(x)?;
+    let [rows, inner_rows, columns, inner_columns] = [4, 3, 2, 1].map(|back| shape[shape.len() - back].clone());
+    shape.truncate(shape.len() - 4);
+    shape.extend([rows * inner_rows, columns * inner_columns]);
+    Ok(x.reshape_to(&vector(&shape)))
+}
+
+fn eye_like(x: &Var) -> Result<Var> {
+    let on = positions(&length(x, x.ty()?.rank() - 1));
+    Ok(on.expand_dims(1).eq(&on).cast(x.ty()?.dtype))
+}
+
+/// The matrices with the elements of solutions, row by row, for equations over them.
+fn solved(equations: &Var, q: &Var) -> Result<Var> {
+    let mut flat = lengths(q)?;
+    let columns = flat.pop().unwrap_or_else(|| Var::scalar(1i64));
+    let rows = flat.pop().unwrap_or_else(|| Var::scalar(1i64));
+    flat.extend([rows * columns, Var::scalar(1i64)]);
+    Ok(equations.solve(&q.reshape_to(&vector(&flat))).reshape_to(&vector(&lengths(q)?)))
+}
+
+fn sylvester(a: &Var, b: &Var, q: &Var) -> Result<Var> {
+    let (_, m) = square("`a`", &a.ty()?.dims)?;
+    let (_, n) = square("`b`", &b.ty()?.dims)?;
+    let (_, rows, columns) = matrix("`q`", &q.ty()?.dims)?;
+    if !rows.compatible(&m) || !columns.compatible(&n) {
+        return type_error(format!("`q` has {m} rows and {n} columns, as many as `a` and `b` have rows, not {rows} and {columns}"));
+    }
+    // Row by row: (a ⊗ 1 + 1 ⊗ b') x = q.
+    let equations = kron(a, &eye_like(b)?)? + kron(&eye_like(a)?, &b.swap_last())?;
+    solved(&equations, q)
+}
+
+fn discrete_lyapunov(a: &Var, q: &Var) -> Result<Var> {
+    let (_, n) = square("`a`", &a.ty()?.dims)?;
+    let (_, rows, columns) = matrix("`q`", &q.ty()?.dims)?;
+    if !rows.compatible(&n) || !columns.compatible(&n) {
+        return type_error(format!("`q` is {n} by {n}, as `a`, not {rows} by {columns}"));
+    }
+    let twice = kron(a, a)?;
+    solved(&(eye_like(&twice)? - twice), q)
+}
+
+fn lu_factor(a: &Arguments<'_>) -> Result<Vec<Var>> {
+    let x = a.operand(0)?;
+    square("`a`", &x.ty()?.dims)?;
+    let factors = Var::apply("lu", std::slice::from_ref(x), Attributes::new()).siblings();
+    let [p, l, u] = factors.as_slice() else { return type_error("three factors are needed") };
+    // Which row of a stands at each place: that of the 1 in each column of p.
+    let rows = Var::apply("argmax", std::slice::from_ref(p), Attributes::new().with("axis", -2i64));
+    Ok(vec![l.tril(-1) + u, pivots_of(&rows)?])
+}
+
+/// What stands at a place along the last axis; the place has the axes before it.
+fn picked(x: &Var, place: &Var) -> Var {
+    x.take_along_axis(&place.expand_dims(-1), -1).squeeze(-1)
+}
+
+/// `x` with what stands at two places exchanged.
+fn exchange(x: &Var, first: &Var, second: &Var, all: &Var) -> Var {
+    let at = |place: &Var| all.eq(&place.expand_dims(-1));
+    let (one, other) = (picked(x, first).expand_dims(-1), picked(x, second).expand_dims(-1));
+    where_(&at(first), &other, &where_(&at(second), &one, x))
+}
+
+/// The whole numbers from 0 on along the last axis, in the shape of `x`.
+fn counted(x: &Var) -> Result<(Var, Var)> {
+    let all = positions(&length(x, x.ty()?.rank() - 1));
+    Ok((all.broadcast_to_var(&x.shape()), all))
+}
+
+/// The exchanges, from the first row on, that give an order of rows.
+fn pivots_of(rows: &Var) -> Result<Var> {
+    let (start, all) = counted(rows)?;
+    let loops = Scan::new().sequence("wanted", &rows.moveaxis(-1, 0)).sequence("at", &all).state("order", &start);
+    let pivots = loops.run(|step| {
+        let (wanted, order) = (step.get("wanted"), step.get("order"));
+        let found = order.eq(&wanted.expand_dims(-1)).cast(DType::I64);
+        let found = Var::apply("argmax", &[found], Attributes::new().with("axis", -1i64));
+        let place = step.get("at").broadcast_to_var(&found.shape());
+        step.set("order", &exchange(&order, &place, &found, &all));
+        step.give(&found);
+    });
+    Ok(pivots.stacked(0).moveaxis(0, -1))
+}
+
+/// The order of rows that exchanges make.
+fn exchanged(pivots: &Var) -> Result<Var> {
+    if pivots.ty()?.rank() == 0 {
+        return type_error("pivots are a vector, or stand along the last axis, but this is a scalar");
+    }
+    let pivots = pivots.cast(DType::I64);
+    let (start, all) = counted(&pivots)?;
+    let loops = Scan::new().sequence("pivot", &pivots.moveaxis(-1, 0)).sequence("at", &all).state("order", &start);
+    let order = loops.run(|step| {
+        let pivot = step.get("pivot");
+        let place = step.get("at").broadcast_to_var(&pivot.shape());
+        step.set("order", &exchange(&step.get("order"), &place, &pivot, &all));
+    });
+    Ok(order.last("order"))
+}
+
+fn lu_solve(a: &Arguments<'_>) -> Result<Vec<Var>> {
+    let (lu, pivots, b) = (a.operand(0)?, a.operand(1)?, a.operand(2)?);
+    square("`lu`", &lu.ty()?.dims)?;
+    whole(pivots)?;
+    if pivots.ty()?.rank() + 1 != lu.ty()?.rank() {
+        return type_error(format!("pivots have one axis less than `lu`, but these are {} and {}", pivots.ty()?, lu.ty()?));
+    }
+    let triangle = |b: &Var, lower: bool, transposed: bool| {
+        let attributes = Attributes::new().with("lower", lower).with("unit_diagonal", lower).with("trans", i64::from(transposed));
+        Var::apply("solve_triangular", &[lu.clone(), b.clone()], attributes)
+    };
+    let is_vector = b.ty()?.rank() == 1;
+    let b = if is_vector { b.expand_dims(-1) } else { b.clone() };
+    let order = exchanged(pivots)?;
+    let rows = |x: &Var, order: &Var| x.take_along_axis(&order.expand_dims(-1), -2);
+    let x = match a.attributes.int("trans")? {
+        0 => triangle(&triangle(&rows(&b, &order), true, false), false, false),
+        1 | 2 => {
+            let y = triangle(&triangle(&b, false, true), true, true);
+            rows(&y, &Var::apply("argsort", &[order], Attributes::new()))
+        }
+        other => return type_error(format!("`trans` is 0, 1 or 2, not {other}")),
+    };
+    Ok(vec![if is_vector { x.squeeze(-1) } else { x }])
+}

@@ -1,0 +1,191 @@
+//! What is done with images beside convolutions and pooling, given by other ops.
+
+use super::windows::{padded, size, span};
+use crate::error::Result;
+use crate::graph::Var;
+use crate::ops::composed::{Arguments, Composed, Settle, add, length, lengths, positions, type_error, vector, zero_of};
+use crate::ops::{Attribute, AttributeKind, Attributes, Param, ParamKind, Registry};
+use crate::tensor::DType;
+
+pub(super) fn register(registry: &mut Registry) {
+    let operand = Param::operand;
+    let whole = |name, default, doc| Param::attribute(name, AttributeKind::Ints, Some(Attribute::Int(default)), doc);
+    let x = || operand("x", "batch, channels, rows, columns");
+    for (name, rank) in [("separable_conv2d", 2usize), ("separable_conv3d", 3)] {
+        registry.add(Composed {
+            name, settle: Settle::Promote(3),
+            params: vec![operand("x", "batch, channels, then the axes of a place"),
+                operand("depthwise", "of each channel in turn its kernels: channels times kernels of each, 1, then the axes of a window"),
+                operand("pointwise", "results' channels, channels times kernels of each, then axes of length 1"),
+                whole("stride", 1, "of the first convolution"),
+                Param::attribute("padding", AttributeKind::IntsOrStr, Some(Attribute::Int(0)), "of the first convolution, as of `conv2d`"),
+                whole("dilation", 1, "of the first convolution")],
+            doc: "A convolution of each channel alone, and then one over channels alone (Chollet, arXiv 1610.02357).\n\n    \
+                  separable_conv2d(x, depthwise, pointwise, padding=\"same\")",
+            build: if rank == 2 { |a| separable(a, 2) } else { |a| separable(a, 3) },
+        });
+    }
+    registry.add(Composed {
+        name: "causal_conv1d", settle: Settle::Promote(2),
+        params: vec![operand("x", "batch, channels, times"), operand("w", "results' channels, channels, times of a window"), whole("dilation", 1, "from one time of a window to the next")],
+        doc: "`conv1d` that sees only what came before: zeros stand in front of x, and the result has as many times \
+              (van den Oord et al., arXiv 1609.03499).\n\n    causal_conv1d(x, w, dilation=2)",
+        build: |a| {
+            let (x, w) = (a.operand(0)?, a.operand(1)?);
+            if x.ty()?.rank() != 3 || w.ty()?.rank() != 3 {
+                return type_error(format!("`x` and `w` have three axes, not {} and {}", x.ty()?, w.ty()?));
+            }
+            let dilation = match a.attributes.ints("dilation")?.as_deref() {
+                Some(&[dilation]) if dilation >= 1 => dilation,
+                other => return type_error(format!("`dilation` is a number of at least 1, not {other:?}")),
+            };
+            let before = size("sub", &span(&length(w, 2), dilation)?, &Var::scalar(1i64))?;
+            let x = padded(x, 2, &[before, Var::scalar(0i64)], &zero_of(x)?)?;
+            Ok(vec![Var::apply("conv1d", &[x, w.clone()], Attributes::new().with("dilation", dilation))])
+        },
+    });
+    registry.add(Composed {
+        name: "bilinear_upsampling", settle: Settle::ToFloat(1),
+        params: vec![x(), Param::attribute("ratio", AttributeKind::Int, None, "how many times as many rows and columns")],
+        doc: "Images with `ratio` times as many rows and columns, on straight lines between the old ones, as Theano: the new place \
+              `i` is the old `(i - (ratio - 1) // 2) / ratio`, within the image.\n\n    bilinear_upsampling(x, 2)",
+        build: upsampling,
+    });
+    let shape = |name, doc| Param { name, kind: ParamKind::Sizes, doc };
+    let pair = |name, default, doc| Param::attribute(name, AttributeKind::Ints, default, doc);
+    let mode = || Param::attribute("mode", AttributeKind::Str, Some(Attribute::Str("valid".into())), "\"valid\": windows fill the image, else it is an error; \"ignore_borders\": what is left over is dropped");
+    add(registry, "images2neibs",
+        vec![x(), pair("neib_shape", None, "rows and columns of a window"), pair("neib_step", Some(Attribute::None), "from one window to the next; the window's shape if none"), mode()],
+        "The windows of all images, one row of the result for each.\n\n    images2neibs(x, [2, 2])", images2neibs);
+    add(registry, "neibs2images",
+        vec![operand("neibs", "windows, as `images2neibs` gives without overlap"), pair("neib_shape", None, "rows and columns of a window"), shape("original_shape", "batch, channels, rows, columns")],
+        "The images of windows: the inverse of `images2neibs`.\n\n    neibs2images(neibs, [2, 2], shape(x))", neibs2images);
+    registry.add(Composed {
+        name: "h_softmax", settle: Settle::ToFloat(5),
+        params: vec![operand("x", "batch, features"), operand("w1", "features, classes"), operand("b1", "classes"),
+            operand("w2", "classes, features, results of a class"), operand("b2", "classes, results of a class"),
+            Param { name: "target", kind: ParamKind::OptionalOperand, doc: "the number of a result for each row; all of them if left out" }],
+        doc: "Probabilities of results that stand in classes: that of the class times that within it (Morin and Bengio, AISTATS 2005). \
+              With targets only their own are computed.\n\n    h_softmax(x, w1, b1, w2, b2, target)",
+        build: h_softmax,
+    });
+}
+
+fn separable(a: &Arguments<'_>, rank: usize) -> Result<Vec<Var>> {
+    let (x, depthwise, pointwise) = (a.operand(0)?, a.operand(1)?, a.operand(2)?);
+    let Some(channels) = x.ty()?.dims.get(1).and_then(crate::tensor::Dim::known) else {
+        return type_error(format!("the number of channels of x must be known, but this is {}", x.ty()?));
+    };
+    let name = if rank == 2 { "conv2d" } else { "conv3d" };
+    let mut attributes = Attributes::new().with("groups", channels as i64);
+    for name in ["stride", "padding", "dilation"] {
+        if let Some(value) = a.attributes.get(name) {
+            attributes.set(name, value.clone());
+        }
+    }
+    let each = Var::apply(name, &[x.clone(), depthwise.clone()], attributes);
+    Ok(vec![Var::apply(name, &[each, pointwise.clone()], Attributes::new())])
+}
+
+fn upsampling(a: &Arguments<'_>) -> Result<Vec<Var>> {
+    let (x, ratio) = (a.operand(0)?, a.attributes.int("ratio")?);
+    if x.ty()?.rank() != 4 {
+        return type_error(format!("images have four axes, batch, channels, rows, columns, not {}", x.ty()?));
+    }
+    if !(1..=1 << 20).contains(&ratio) {
+        return type_error(format!("`ratio` is at least 1, but this is {ratio}"));
+    }
+    let dtype = x.ty()?.dtype;
+    let mut result = x.clone();
+    for axis in [2usize, 3] {
+        let n = length(x, axis);
+        let last = size("sub", &n, &Var::scalar(1i64))?;
+        let places = positions(&size("mul", &n, &Var::scalar(ratio))?).cast(DType::F64);
+        let at = ((places - ((ratio - 1) / 2) as f64) / ratio as f64).maximum(&Var::weak(0.0)).minimum(&last.cast(DType::F64));
+        let low = at.floor();
+        let share = (at - &low).cast(dtype);
+        let low = low.cast(DType::I64);
+        let high = (&low + 1i64).minimum(&last);
+        let share = if axis == 2 { share.expand_dims(1) } else { share };
+        let (below, above) = (result.take(&low, axis as i64), result.take(&high, axis as i64));
+        result = &below + (above - &below) * share;
+    }
+    Ok(vec![result])
+}
+
+/// Two numbers of an attribute that are at least 1.
+fn two(a: &Arguments<'_>, name: &str) -> Result<Option<[i64; 2]>> {
+    match a.attributes.ints(name)?.as_deref() {
+        None => Ok(None),
+        Some(&[rows, columns]) if rows >= 1 && columns >= 1 => Ok(Some([rows, columns])),
+        Some(other) => type_error(format!("`{name}` is two numbers of at least 1, not {other:?}")),
+    }
+}
+
+fn images2neibs(a: &Arguments<'_>) -> Result<Vec<Var>> {
+    let x = a.operand(0)?;
+    if x.ty()?.rank() != 4 {
+        return type_error(format!("images have four axes, batch, channels, rows, columns, not {}", x.ty()?));
+    }
+    let Some(shape) = two(a, "neib_shape")? else { return type_error("`neib_shape` is two numbers") };
+    let step = two(a, "neib_step")?.unwrap_or(shape);
+    let exact = match a.attributes.str("mode")? {
+        "valid" => true,
+        "ignore_borders" => false,
+        other => return type_error(format!("`mode` is \"valid\" or \"ignore_borders\", not {other:?}")),
+    };
+    let mut windows = x.clone();
+    for (number, axis) in [(1usize, 3usize), (0, 2)] {
+        let (n, window, step) = (length(x, axis), Var::scalar(shape[number]), Var::scalar(step[number]));
+        let rest = size("sub", &n, &window)?;
+        let count = size("add", &size("floor_div", &rest, &step)?, &Var::scalar(1i64))?;
+        let count = size("maximum", &count, &Var::scalar(0i64))?;
+        let starts = positions(&count).expand_dims(1) * step.clone();
+        let mut source = windows;
+        if exact {
+            let fits = (&rest % &step).eq(&Var::scalar(0i64)).logical_and(&rest.ge(&Var::scalar(0i64)));
+            source = source.assert(&fits, "`images2neibs`: the windows do not fill the images; `mode=\"ignore_borders\"` drops the rest");
+        }
+        windows = source.take(&(starts + positions(&window)), axis as i64);
+    }
+    // [batch, channels, windows down, rows, windows across, columns].
+    let windows = windows.transpose(&[0, 1, 2, 4, 3, 5]);
+    let sizes = lengths(&windows)?;
+    let rows = sizes[..4].iter().cloned().reduce(|product, length| product * length).unwrap_or_else(|| Var::scalar(1i64));
+    Ok(vec![windows.reshape_to(&vector(&[rows, Var::scalar(shape[0] * shape[1])]))])
+}
+
+fn neibs2images(a: &Arguments<'_>) -> Result<Vec<Var>> {
+    let Some([rows, columns]) = two(a, "neib_shape")? else { return type_error("`neib_shape` is two numbers") };
+    let whole = a.sizes(1)?;
+    let [batch, channels, height, width] = whole.as_slice() else {
+        return type_error(format!("`original_shape` has four lengths, not {}", whole.len()));
+    };
+    let (rows, columns) = (Var::scalar(rows), Var::scalar(columns));
+    let (down, across) = (size("floor_div", height, &rows)?, size("floor_div", width, &columns)?);
+    let apart = a.operand(0)?.reshape_to(&vector(&[batch.clone(), channels.clone(), down, across, rows, columns]));
+    Ok(vec![apart.transpose(&[0, 1, 2, 4, 3, 5]).reshape_to(&vector(&whole))])
+}
+
+fn h_softmax(a: &Arguments<'_>) -> Result<Vec<Var>> {
+    let (x, w1, b1, w2, b2) = (a.operand(0)?, a.operand(1)?, a.operand(2)?, a.operand(3)?, a.operand(4)?);
+    for (name, v, rank) in [("x", x, 2), ("w1", w1, 2), ("b1", b1, 1), ("w2", w2, 3), ("b2", b2, 2)] {
+        if v.ty()?.rank() != rank {
+            return type_error(format!("`{name}` has {rank} axes, not {}", v.ty()?));
+        }
+    }
+    let classes = (x.matmul(w1) + b1).softmax(-1);
+    let of_class = length(w2, 2);
+    let Some(target) = a.operands.get(5) else {
+        let scores = crate::ops::einsum::einsum_of("bf,cfo->bco", &[x, w2]) + b2;
+        let all = classes.expand_dims(-1) * scores.softmax(-1);
+        let count = size("mul", &length(w2, 0), &of_class)?;
+        return Ok(vec![all.reshape_to(&vector(&[length(x, 0), count]))]);
+    };
+    crate::ops::composed::whole(target)?;
+    let target = target.cast(DType::I64);
+    let (class, place) = (target.floor_div(&of_class), &target % &of_class);
+    let scores = crate::ops::einsum::einsum_of("bf,bfo->bo", &[x, &w2.take(&class, 0)]) + b2.take(&class, 0);
+    let pick = |x: &Var, at: &Var| x.take_along_axis(&at.expand_dims(-1), -1).squeeze(-1);
+    Ok(vec![pick(&classes, &class) * pick(&scores.softmax(-1), &place)])
+}

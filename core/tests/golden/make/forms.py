@@ -1,0 +1,230 @@
+"""Signals, equations, grids and places: what PyTensor and SciPy name beside NumPy's core."""
+
+import numpy as np
+import scipy.linalg
+import scipy.signal
+import scipy.special
+
+from case import Family, Jax, spread
+
+
+def signal(family):
+    for n, k in [(5, 3), (3, 5), (4, 4), (6, 2), (2, 5), (1, 1), (4, 1)]:
+        for mode in ["full", "same", "valid"]:
+            inputs = {"a": spread(f"convolve a {n}", (n,)), "v": spread(f"convolve v {k}", (k,))}
+            family.case(f'convolve(a, v, mode="{mode}")', inputs, lambda m, a, v: m.convolve(a, v, mode=mode), grad=True)
+            family.case(f'correlate(a, v, mode="{mode}")', inputs, lambda m, a, v: m.correlate(a, v, mode=mode), grad=True)
+    family.case("convolve(a, v)", {"a": np.array([1, 2, 3]), "v": np.array([0, 1, 2])}, lambda m, a, v: m.convolve(a, v))
+    stack = {"a": spread("stack a", (2, 3, 6)), "v": spread("stack v", (3, 4))}
+    rows = lambda m, a, v: m.stack([m.stack([m.convolve(a[i, j], v[j], mode="same") for j in range(3)]) for i in range(2)])
+    family.case('convolve1d(a, v, mode="same")', stack, rows, grad=True)
+    for shape, window in [((5, 6), (3, 2)), ((4, 4), (2, 3)), ((3, 3), (1, 1))]:
+        inputs = {"x": spread(f"2d {shape}", shape), "v": spread(f"2d v {window}", window)}
+        for mode in ["full", "same", "valid"]:
+            convolve2d = lambda m, x, v: (
+                scipy.signal.convolve2d(x, v, mode=mode) if not isinstance(m, Jax) else __import__("jax").scipy.signal.convolve2d(x, v, mode=mode)
+            )
+            family.case(f'convolve2d(x, v, mode="{mode}")', inputs, convolve2d, grad=True)
+            for boundary in ["wrap", "symm"]:
+                family.case(
+                    f'convolve2d(x, v, mode="{mode}", boundary="{boundary}")', inputs,
+                    lambda m, x, v: scipy.signal.convolve2d(x, v, mode=mode, boundary=boundary),
+                )
+    family.case(
+        'convolve2d(x, v, fillvalue=1.5)', {"x": spread("fill", (3, 4)), "v": spread("fill v", (2, 2))},
+        lambda m, x, v: scipy.signal.convolve2d(x, v, fillvalue=1.5),
+    )
+    for count in [0, 1, 2, 5, 8]:
+        for name in ["bartlett", "hanning", "hamming", "blackman"]:
+            family.case(f"{name}(n)", {"n": np.array(count)}, lambda m, n: getattr(np, name)(int(n)), tolerance="4 of the largest")
+    for count in [1, 4, 5, 9]:
+        for name in ["fftfreq", "rfftfreq"]:
+            family.case(f"{name}(n, d=0.25)", {"n": np.array(count)}, lambda m, n: getattr(np.fft, name)(int(n), d=0.25))
+    for name in ["fftshift", "ifftshift"]:
+        for shape in [(5,), (4, 3), (0,)]:
+            x = {"x": spread(f"shift {shape}", shape)}
+            family.case(f"{name}(x)", x, lambda m, x: getattr(m.fft, name)(x), grad=True if shape[0] else None)
+        family.case(f"{name}(x, axes=-1)", {"x": spread("shift", (2, 5))}, lambda m, x: getattr(m.fft, name)(x, axes=-1), grad=True)
+
+
+def equations(family):
+    a = spread("tensorinv", (4, 6, 8, 3))
+    family.case("tensorinv(a)", {"a": a}, lambda m, a: m.linalg.tensorinv(a), grad=True)
+    family.case("tensorinv(a, ind=1)", {"a": a.reshape(24, 8, 3)}, lambda m, a: m.linalg.tensorinv(a, ind=1), grad=True)
+    b = spread("tensorsolve b", (4, 6))
+    family.case("tensorsolve(a, b)", {"a": a, "b": b}, lambda m, a, b: m.linalg.tensorsolve(a, b), grad=True)
+    moved = np.moveaxis(a, 2, 0).copy()
+    family.case(
+        "tensorsolve(a, b, axes=0)", {"a": moved, "b": b},
+        lambda m, a, b: m.linalg.tensorsolve(m.moveaxis(a, 0, -1), b), grad=True,
+    )
+    for n, k in [(3, 2), (1, 4), (4, 4)]:
+        x, y, q = spread(f"syl a {n}", (n, n)) + 3 * np.eye(n), spread(f"syl b {k}", (k, k)) + 3 * np.eye(k), spread(f"syl q {n}{k}", (n, k))
+        family.case("solve_sylvester(a, b, q)", {"a": x, "b": y, "q": q}, lambda m, a, b, q: scipy.linalg.solve_sylvester(a, b, q))
+    for n in [1, 2, 4]:
+        x, q = spread(f"lya {n}", (n, n), -0.5, 0.5) - np.eye(n), spread(f"lya q {n}", (n, n))
+        family.case("solve_continuous_lyapunov(a, q)", {"a": x, "q": q}, lambda m, a, q: scipy.linalg.solve_continuous_lyapunov(a, q))
+        x = spread(f"lyad {n}", (n, n), -0.4, 0.4)
+        family.case("solve_discrete_lyapunov(a, q)", {"a": x, "q": q}, lambda m, a, q: scipy.linalg.solve_discrete_lyapunov(a, q))
+    for n in [1, 3, 5]:
+        x, c, v = spread(f"lu {n}", (n, n)), spread(f"lu b {n}", (n, 2)), spread(f"lu v {n}", (n,))
+        factor = lambda m, a: (scipy.linalg.lu_factor(a)[0], scipy.linalg.lu_factor(a)[1].astype(np.int64))
+        family.case("f, p = lu_factor(a); f, p", {"a": x}, factor)
+        for trans in [0, 1]:
+            solve = lambda m, a, b: scipy.linalg.lu_solve(scipy.linalg.lu_factor(a), b, trans=trans) if not isinstance(m, Jax) else m.linalg.solve(a.T if trans else a, b)
+            for right in [c, v]:
+                family.case(f"f, p = lu_factor(a); lu_solve(f, p, b, trans={trans})", {"a": x, "b": right}, solve, grad=True)
+    pivots = np.array([2, 3, 2, 3])
+    order = np.arange(4)
+    for i, p in enumerate(pivots):
+        order[[i, p]] = order[[p, i]]
+    family.case("pivot_to_permutation(p, inverse=true)", {"p": pivots}, lambda m, p: order)
+    family.case("pivot_to_permutation(p)", {"p": pivots}, lambda m, p: np.argsort(order))
+
+
+def places(family):
+    x = spread("forms", (2, 3, 4))
+    family.case("shape_padleft(x, 2)", {"x": x}, lambda m, x: x[None, None], grad=True)
+    family.case("shape_padright(x)", {"x": x}, lambda m, x: x[..., None], grad=True)
+    family.case("shape_padaxis(x, 1)", {"x": x}, lambda m, x: x[:, None], grad=True)
+    family.case("atleast_Nd(x, 5)", {"x": x}, lambda m, x: x[None, None], grad=True)
+    family.case("atleast_Nd(x, 4, left=false)", {"x": x}, lambda m, x: x[..., None])
+    family.case("join_dims(x, 1, 2)", {"x": x}, lambda m, x: x.reshape(2, 12), grad=True)
+    family.case("join_dims(x)", {"x": x}, lambda m, x: x.reshape(-1))
+    family.case("join_dims(x, 1, 0)", {"x": x}, lambda m, x: x.reshape(2, 1, 3, 4))
+    family.case("split_dims(x, [2, -1], axis=2)", {"x": x}, lambda m, x: x.reshape(2, 3, 2, 2), grad=True)
+    family.case("broadcast_shape(x, y)", {"x": x, "y": spread("y", (3, 1))}, lambda m, x, y: np.array([2, 3, 4]))
+    family.case("identity_like(x)", {"x": spread("id", (2, 3), dtype="f32")}, lambda m, x: np.eye(2, 3, dtype=np.float32))
+    family.case("mgrid(a, b)", {"a": np.arange(3), "b": np.arange(1, 5)}, lambda m, a, b: np.mgrid[0:3, 1:5])
+    family.case("r, c = ogrid(a, b); r, c", {"a": np.arange(3), "b": np.arange(1, 5)}, lambda m, a, b: np.ogrid[0:3, 1:5])
+    family.case("inverse_permutation(p)", {"p": np.array([[2, 0, 1], [0, 2, 1]])}, lambda m, p: np.argsort(p, axis=-1))
+    rows, p = spread("rows", (2, 3)), np.array([[2, 0, 1], [0, 2, 1]])
+    family.case("permute_row_elements(x, p)", {"x": rows, "p": p}, lambda m, x, p: m.take_along_axis(x, p, axis=-1), grad=True)
+    family.case("permute_row_elements(x, p)", {"x": rows, "p": p[0]}, lambda m, x, p: x[:, p], grad=True)
+    family.case("permute_row_elements(x, p, inverse=true)", {"x": rows, "p": p}, lambda m, x, p: m.take_along_axis(x, np.argsort(p, axis=-1), axis=-1), grad=True)
+    family.case("nonzero_values(x)", {"x": np.array([[0.0, 2.0], [-1.0, 0.0]])}, lambda m, x: x[np.nonzero(x)])
+    family.case("argtopk(x, 2)", {"x": np.array([3.0, 1.0, 5.0])}, lambda m, x: np.array([2, 0]))
+    actual, predicted = np.array([2, 0, 2, 2, 0, 1]), np.array([0, 0, 2, 2, 0, 2])
+    family.case("m, c = confusion_matrix(a, p); m, c", {"a": actual, "p": predicted}, lambda m, a, p: (np.array([[2, 0, 0], [0, 0, 1], [1, 0, 2]]), np.arange(3)))
+    xp, fp = np.array([-1.0, 0.5, 2.0, 3.0]), spread("fp", (4,))
+    at = np.array([[-0.9, 0.4, 0.6], [1.5, 2.9, 2.4]])
+    segment = lambda x: np.clip(np.searchsorted(xp, x, side="right") - 1, 0, 2)
+    family.case("interpolate1d(x, xp, fp)", {"x": at, "xp": xp, "fp": fp}, lambda m, x, xp, fp: m.interp(x, xp, fp), grad=True, wrt=["x", "fp"])
+    family.case("interpolate1d(x, xp, fp, extrapolate=false)", {"x": np.array([-9.0, 9.0, 2.0]), "xp": xp, "fp": fp}, lambda m, x, xp, fp: np.interp(x, xp, fp))
+    line = lambda x, xp, fp: fp[segment(x)] + (x - xp[segment(x)]) * (fp[segment(x) + 1] - fp[segment(x)]) / (xp[segment(x) + 1] - xp[segment(x)])
+    family.case("interpolate1d(x, xp, fp)", {"x": np.array([-2.0, 4.5]), "xp": xp, "fp": fp}, lambda m, x, xp, fp: line(x, xp, fp))
+    for method, f in [
+        ("first", lambda x, fp: fp[segment(x)]), ("last", lambda x, fp: fp[segment(x) + 1]),
+        ("mean", lambda x, fp: (fp[segment(x)] + fp[segment(x) + 1]) / 2),
+        ("nearest", lambda x, fp: np.where(x - xp[segment(x)] <= xp[segment(x) + 1] - x, fp[segment(x)], fp[segment(x) + 1])),
+    ]:
+        family.case(f'interpolate1d(x, xp, fp, method="{method}")', {"x": at, "xp": xp, "fp": fp}, lambda m, x, xp, fp: f(x, fp))
+    nans = np.array([[1.0, np.nan, 3.0, -2.0], [np.nan, np.nan, 5.0, 4.0], [np.nan] * 4])
+    family.case("nanmedian(x, axis=1)", {"x": nans}, lambda m, x: np.nanmedian(x, axis=1))
+    family.case("nanmedian(x, axis=0, keepdims=true)", {"x": nans}, lambda m, x: np.nanmedian(x, axis=0, keepdims=True))
+    family.case("nanmedian(x)", {"x": nans[:2]}, lambda m, x: m.nanmedian(x), grad=True)
+
+
+def images(family):
+    x = spread("images", (2, 1, 4, 6))
+    blocks = lambda m, x: x.reshape(2, 1, 2, 2, 3, 2).transpose(0, 1, 2, 4, 3, 5).reshape(-1, 4)
+    family.case("images2neibs(x, [2, 2])", {"x": x}, blocks, grad=True)
+    family.case("neibs2images(images2neibs(x, [2, 2]), [2, 2], shape(x))", {"x": x}, lambda m, x: x * 1.0, grad=True)
+    sliding = lambda m, x: m.stack([x[i, 0, r : r + 3, c : c + 2].reshape(-1) for i in range(2) for r in [0, 1] for c in [0, 2, 4]])
+    family.case("images2neibs(x, [3, 2], neib_step=[1, 2])", {"x": x}, sliding, grad=True)
+    family.case('images2neibs(x, [3, 4], mode="ignore_borders")', {"x": x}, lambda m, x: np.stack([x[i, 0, :3, :4].reshape(-1) for i in range(2)]))
+
+    def upsampled(m, x, ratio):
+        for axis in [2, 3]:
+            n = x.shape[axis]
+            at = np.clip((np.arange(n * ratio) - (ratio - 1) // 2) / ratio, 0, n - 1)
+            low = np.floor(at).astype(int)
+            high = np.minimum(low + 1, n - 1)
+            share = (at - low).reshape((-1, 1) if axis == 2 else (-1,))
+            x = m.take(x, low, axis=axis) * (1 - share) + m.take(x, high, axis=axis) * share
+        return x
+
+    for ratio in [1, 2, 3, 4]:
+        family.case(f"bilinear_upsampling(x, {ratio})", {"x": x[:, :, :3, :2]}, lambda m, x: upsampled(m, x, ratio), grad=True)
+    import jax
+
+    def conv(x, w, **options):
+        return np.asarray(jax.lax.conv_general_dilated(x, w, **options))
+
+    signal, kernel = spread("causal", (2, 3, 7)), spread("causal w", (4, 3, 3))
+    causal = lambda m, x, w: conv(x, w, window_strides=(1,), padding=[(4, 0)], rhs_dilation=(2,))
+    family.case("causal_conv1d(x, w, dilation=2)", {"x": signal, "w": kernel}, causal)
+    image, depth, point = spread("sep", (2, 3, 5, 5)), spread("sep d", (6, 1, 3, 3)), spread("sep p", (4, 6, 1, 1))
+    separable = lambda m, x, d, p: conv(
+        conv(x, d, window_strides=(2, 2), padding=[(1, 1)] * 2, feature_group_count=3), p, window_strides=(1, 1), padding="VALID"
+    )
+    family.case("separable_conv2d(x, d, p, stride=2, padding=1)", {"x": image, "d": depth, "p": point}, separable, known=True)
+
+    def hierarchical(m, x, w1, b1, w2, b2):
+        soft = lambda s: m.exp(s) / m.sum(m.exp(s), axis=-1, keepdims=True)
+        return soft(x @ w1 + b1)[:, :, None] * soft(m.einsum("bf,cfo->bco", x, w2) + b2)
+
+    weights = {"x": spread("h x", (3, 4)), "w1": spread("h w1", (4, 2)), "b1": spread("h b1", (2,)), "w2": spread("h w2", (2, 4, 3)), "b2": spread("h b2", (2, 3))}
+    family.case("h_softmax(x, w1, b1, w2, b2)", weights, lambda m, *v: hierarchical(m, *v).reshape(3, 6), grad=True)
+    targets = np.array([5, 0, 3])
+    family.case(
+        "h_softmax(x, w1, b1, w2, b2, t)", {**weights, "t": targets},
+        lambda m, x, w1, b1, w2, b2, t: hierarchical(m, x, w1, b1, w2, b2).reshape(3, 6)[np.arange(3), t], grad=True,
+    )
+
+
+def rounding(family):
+    x = np.array([-2.5, -0.5, 0.5, 1.5, 2.345, 123.456, 0.49999999999999994, np.inf, np.nan])
+    for decimals in [0, 1, 2, -1]:
+        family.case(f"round(x, decimals={decimals})", {"x": x}, lambda m, x: np.round(x, decimals))
+    family.case('round(x, mode="half_away_from_zero")', {"x": x}, lambda m, x: np.array([-3.0, -1.0, 1.0, 2.0, 2.0, 123.0, 0.0, np.inf, np.nan]))
+    family.case("round(x, decimals=-1)", {"x": np.array([14, 15, 25, -15])}, lambda m, x: np.round(x, -1))
+    family.case("iround(x)", {"x": np.array([-1.5, 0.5, 2.6])}, lambda m, x: np.array([-2, 0, 3]))
+    family.case("q, r = divmod(x, y); q, r", {"x": np.array([7, -7, 7, -7]), "y": np.array([2, 2, -2, -2])}, lambda m, x, y: np.divmod(x, y))
+    family.case("q, r = divmod(x, y); q, r", {"x": np.array([7.5, -7.5]), "y": np.array([2.0, 2.0])}, lambda m, x, y: np.divmod(x, y))
+
+
+def normal_quantile(log_probability):
+    """The number below which a standard normal one lies with that probability."""
+    mpmath = __import__("mpmath")
+    with mpmath.workdps(50):
+        near = mpmath.mpf(float(scipy.special.ndtri_exp(log_probability)))
+        return float(mpmath.findroot(lambda x: mpmath.log(mpmath.erfc(-x / mpmath.sqrt(2)) / 2) - mpmath.mpf(log_probability), near))
+
+
+def special(family):
+    k, s = scipy.special, np.array
+    x = s([1e-3, 0.1, 0.7, 1.9, 2.0, 3.5, 20.0, 300.0])
+    for order in [0.0, 0.3, 0.5, 1.0, 2.0, 2.7, 10.0, -1.5]:
+        family.case(f"kv({order}, x)", {"x": x}, lambda m, x: k.kv(order, x))
+        family.case(f"kve({order}, x)", {"x": x}, lambda m, x: k.kve(order, x))
+    family.case("kn(2, x)", {"x": x}, lambda m, x: k.kn(2, x))
+    for a, b, c in [(0.5, 1.25, 1.75), (1.0, 2.0, 3.5), (-2.0, 3.0, 1.5), (2.0, 2.5, 4.0), (0.3, 0.4, 2.2), (1.5, -0.7, 0.9)]:
+        z = s([-20.0, -3.0, -0.9, -0.2, 0.1, 0.5, 0.8, 0.97, 0.9999])
+        family.case(f"hyp2f1({a}, {b}, {c}, z)", {"z": z}, lambda m, z: s([float(__import__("mpmath").hyp2f1(a, b, c, v)) for v in z]))
+    a, p = s([0.1, 0.7, 2.0, 30.0, 500.0]), s([[0.01], [0.3], [0.5], [0.9], [0.999]])
+    family.case("gammaincinv(a, p)", {"a": a, "p": p}, lambda m, a, p: k.gammaincinv(a, p))
+    family.case("gammainccinv(a, p)", {"a": a, "p": p}, lambda m, a, p: k.gammainccinv(a, p))
+    family.case("betaincinv(a, 2.5, p)", {"a": a[:4], "p": p}, lambda m, a, p: k.betaincinv(a, 2.5, p))
+    family.case("owens_t(h, a)", {"h": s([[-1.0], [0.0], [0.3], [2.0], [6.0]]), "a": s([-2.0, 0.0, 0.5, 1.0, 3.0, np.inf])}, lambda m, h, a: k.owens_t(h, a))
+    family.case("poch(x, m)", {"x": s([0.5, 1.0, 3.2, -1.5, 10.0]), "m": s([2.0, 3.0, 0.7, 2.0, -2.5])}, lambda m, x, n: k.poch(x, n))
+    family.case("factorial(x)", {"x": s([0.0, 1.0, 4.5, 10.0, -1.0])}, lambda m, x: k.factorial(x))
+    family.case("xlogx(x)", {"x": s([0.0, 1e-300, 0.5, 3.0])}, lambda m, x: k.xlogy(x, x))
+    family.case("log_ndtr(x)", {"x": s([-1e3, -38.0, -5.0, -1.0, 0.0, 3.0, 9.0])}, lambda m, x: k.log_ndtr(x))
+    family.case("ndtri_exp(y)", {"y": s([-1e5, -800.0, -50.0, -2.0, -0.5, -1e-3, -1e-10])}, lambda m, y: s([normal_quantile(v) for v in y]))
+
+
+def families():
+    made = []
+    for name, tolerance, gradients, parts, about in [
+        ("signal", "16 of the largest", "32 of the largest", [signal], "NumPy, SciPy and JAX say of signals."),
+        ("equations", "2000 of the largest", "20000 of the largest", [equations], "NumPy, SciPy and JAX say of equations."),
+        ("forms", "2 of each", "8 of the largest", [places, rounding], "NumPy and JAX say of forms and places."),
+        ("images", "32 of the largest", "64 of the largest", [images], "NumPy and JAX say of images."),
+        ("inverses", "400 of each", "400 of each", [special], "SciPy and mpmath say of more special functions."),
+    ]:
+        family = Family(name, tolerance, gradients, "What " + about)
+        for part in parts:
+            part(family)
+        made.append(family)
+    return made
