@@ -127,6 +127,9 @@ impl fmt::Display for Error {
         f.write_str(&self.inner.message)?;
         if let Some(location) = &self.inner.location {
             write!(f, "\n  at {location}")?;
+            if let Some(op) = &location.part_of {
+                write!(f, ", in `{op}`")?;
+            }
         }
         for note in &self.inner.notes {
             write!(f, "\n  {}", note.replace('\n', "\n  "))?;

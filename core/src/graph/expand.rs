@@ -41,7 +41,7 @@ pub fn expand_nodes(
                 let operands: Vec<Var> =
                     view.operands.iter().map(|&value| find(&map, value)).collect::<Result<_>>()?;
                 if chosen[id.0 as usize] {
-                    let values = location.stand_in(|| expand(op, &operands, attributes)).map_err(|error| error.at(&location))?;
+                    let values = location.inside(op.name()).stand_in(|| expand(op, &operands, attributes)).map_err(|error| error.at(&location))?;
                     check(op.name(), &values, &view)?;
                     values
                 } else {

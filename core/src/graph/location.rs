@@ -13,6 +13,8 @@ pub struct Location {
     pub line: u32,
     /// Column, from 1; 0 where it is not known.
     pub column: u32,
+    /// The op that stood there, where the node is a part of what it was replaced by.
+    pub part_of: Option<Arc<str>>,
 }
 
 thread_local! {
@@ -20,9 +22,20 @@ thread_local! {
 }
 
 impl Location {
+    /// A place in a file.
+    pub fn new(file: Arc<str>, line: u32, column: u32) -> Location {
+        Location { file, line, column, part_of: None }
+    }
+
+    /// The same place for the parts of an op that stands there. Of an op that is itself a part, the whole stays.
+    pub(crate) fn inside(&self, op: &str) -> Location {
+        let part_of = self.part_of.clone().or_else(|| Some(op.into()));
+        Location { part_of, ..self.clone() }
+    }
+
     /// No place.
     pub fn unknown() -> Location {
-        Location { file: "".into(), line: 0, column: 0 }
+        Location::new("".into(), 0, 0)
     }
 
     /// The place that called the function whose `#[track_caller]` chain ends here; inside
@@ -42,7 +55,7 @@ impl Location {
             }
             last.1.clone()
         });
-        Location { file, line: caller.line(), column: caller.column() }
+        Location::new(file, caller.line(), caller.column())
     }
 
     /// Runs `build`, in which every [`Location::caller`] is this place: what the compiler builds for a

@@ -162,7 +162,7 @@ impl From<Box<Diagnostic>> for Error {
     /// The excerpt and the help become notes.
     fn from(diagnostic: Box<Diagnostic>) -> Error {
         let location =
-            Location { file: diagnostic.file.as_str().into(), line: diagnostic.line, column: diagnostic.column };
+            Location::new(diagnostic.file.as_str().into(), diagnostic.line, diagnostic.column);
         let error = Error::new(ErrorKind::Syntax, &diagnostic.message).at(&location).note(diagnostic.pointer());
         match diagnostic.help {
             Some(help) => error.note(help),

@@ -40,7 +40,7 @@ pub(super) fn error_in(error: abi::Error) -> Error {
     };
     let mut out = Error::new(kind, error.message.as_str());
     if !error.file.is_empty() {
-        out = out.at(&Location { file: error.file.as_str().into(), line: error.line, column: error.column });
+        out = out.at(&Location::new(error.file.as_str().into(), error.line, error.column));
     }
     if let ROption::RSome(node) = error.node {
         out = out.in_node(node as usize);

@@ -145,7 +145,7 @@ fn compile(file: &File, rule: &lang::Rule) -> Result<Rule> {
         name: file.name(rule.name).to_owned(),
         tags: rule.tags.iter().map(|&tag| file.name(tag).to_owned()).collect(),
         text,
-        location: Location { file: file.source.name().into(), line, column },
+        location: Location::new(file.source.name().into(), line, column),
         variables: compiler.variables,
         attribute_variables: compiler.attribute_variables,
         patterns: compiler.patterns,

@@ -190,7 +190,7 @@ impl<'a> Lowerer<'a> {
 
     fn location(&self, span: Span) -> Location {
         let (line, column) = self.file.source.position(span.start);
-        Location { file: self.name.clone(), line, column }
+        Location::new(self.name.clone(), line, column)
     }
 
     // ---- functions ----
