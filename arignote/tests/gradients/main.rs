@@ -1085,24 +1085,14 @@ fn forms(of: Of<'_>) {
 
 fn images(of: Of<'_>) {
     let pair = |sizes: [i64; 2]| with("neib_shape", sizes.to_vec());
-    of("separable_conv2d", &|c| c.add(&[&[1, 2, 3, 3], &[4, 1, 2, 2], &[2, 4, 1, 1]], |x| {
-        apply("separable_conv2d", &[x[0].specify_shape(&[-1, 2, -1, -1]), x[1].clone(), x[2].clone()])
-    }));
-    of("separable_conv3d", &|c| c.add(&[&[1, 2, 2, 2, 3], &[2, 1, 1, 2, 2], &[1, 2, 1, 1, 1]], |x| {
-        apply("separable_conv3d", &[x[0].specify_shape(&[-1, 2, -1, -1, -1]), x[1].clone(), x[2].clone()])
-    }));
+    of("separable_conv2d", &|c| c.add(&[&[1, 2, 3, 3], &[4, 1, 2, 2], &[2, 4, 1, 1]], |x| apply("separable_conv2d", x)));
+    of("separable_conv3d", &|c| c.add(&[&[1, 2, 2, 2, 3], &[2, 1, 1, 2, 2], &[1, 2, 1, 1, 1]], |x| apply("separable_conv3d", x)));
     of("causal_conv1d", &|c| c.add(&[&[2, 2, 4], &[1, 2, 2]], |x| Var::apply("causal_conv1d", x, with("dilation", 2i64))));
     of("bilinear_upsampling", &|c| c.add(&[&[1, 2, 2, 3]], |x| Var::apply("bilinear_upsampling", x, with("ratio", 2i64))));
     of("images2neibs", &|c| c.add(&[&[1, 2, 2, 4]], move |x| Var::apply("images2neibs", x, pair([2, 2]))));
     of("neibs2images", &|c| {
         let shape = || Var::constant(Tensor::vector(vec![1i64, 2, 2, 4]));
         c.add(&[&[4, 4]], move |x| Var::apply("neibs2images", &[x[0].clone(), shape()], pair([2, 2])));
-    });
-    of("h_softmax", &|c| {
-        let shapes: &[&[usize]] = &[&[2, 3], &[3, 2], &[2], &[2, 3, 2], &[2, 2]];
-        c.add(shapes, |x| apply("h_softmax", x));
-        let target = || Var::constant(Tensor::vector(vec![3i64, 0]));
-        c.add(shapes, move |x| apply("h_softmax", &[x, &[target()]].concat()));
     });
 }
 

@@ -265,6 +265,11 @@ fn irfft(a: &Arguments<'_>) -> Result<Vec<Var>> {
     if n.is_none() && constant_int(&length(&y, last)).is_some_and(|half| half < 2) {
         return type_error("a spectrum of one element stands for no elements, or for one: `n=1` says so");
     }
+    let half = length(&y, last);
+    let y = match (n, constant_int(&half)) {
+        (None, None) => y.assert(&half.ge(&Var::scalar(2i64)), "`irfft`: a spectrum of one element stands for no elements, or for one: `n=1` says so"),
+        _ => y,
+    };
     // The conjugates of all but the first element, and of an even number the middle one.
     let mirrored = match n {
         Some(n) => y.slice(last, Some(1), Some((n + 1) / 2)),

@@ -29,8 +29,9 @@ pub fn register(registry: &mut Registry) {
             }
             let p = if a.attributes.bool("inverse")? { Var::apply("argsort", std::slice::from_ref(p), Attributes::new()) } else { p.clone() };
             // Both to one shape, without arithmetic on values that may be infinite.
-            let both = Var::apply("broadcast_arrays", &[x.clone(), p], Attributes::new()).siblings();
-            Ok(vec![both[0].take_along_axis(&both[1], -1)])
+            let both = Var::apply("broadcast_arrays", &[x.clone(), p], Attributes::new());
+            both.ty()?;
+            Ok(vec![both.take_along_axis(&both.sibling(1), -1)])
         });
     add(registry, "nonzero_values", vec![operand("x", "the operand")],
         "All elements but 0, as a vector.\n\n    nonzero_values(x)", |a| {

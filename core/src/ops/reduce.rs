@@ -194,10 +194,13 @@ impl Op for Reduce {
                 where_(&mask, &(g / ties), &Var::weak(0.0))
             }
             LogSumExp => {
-                // exp(x - y), 0 where both are -inf.
-                let y = restored(y)?;
+                // The parts that sum to 1: `exp(x - y)`, less what rounding has taken from `y`; 0 where both are
+                // -inf. The parts do not depend on the `y` that they are computed from.
+                let y = restored(y)?.stop_gradient();
                 let finite = where_(&y.eq(&Var::weak(f64::NEG_INFINITY)), &Var::weak(0.0), &y);
-                g * (x - finite).exp()
+                let parts = (x - finite).exp();
+                let sum = parts.reduce("sum", attributes, true);
+                g * (parts / where_(&sum.eq(&Var::weak(0.0)), &Var::weak(1.0), &sum))
             }
             Prod => {
                 // The product of the other factors, by the number of zeros among all. `others` is the

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::engine::{Engine, Limits, Report, Stopped};
-use super::passes::{ConstantFold, DeadCode, LogOfMoved, Merge, Pass, PassContext, PruneBodies};
+use super::passes::{ConstantFold, DeadCode, LogDet, LogOfMoved, Merge, Pass, PassContext, PruneBodies};
 use super::pattern::{Rule, compile_each, compile_rules};
 use crate::error::{Error, ErrorKind, Result, nearest};
 use crate::graph::Graph;
@@ -162,8 +162,8 @@ impl Rewrites {
     /// The core's rules and passes.
     pub fn core() -> Rewrites {
         let mut rewrites = Rewrites::empty();
-        let core: [Arc<dyn Pass>; 5] = [
-            Arc::new(Merge), Arc::new(ConstantFold), Arc::new(DeadCode), Arc::new(PruneBodies), Arc::new(LogOfMoved),
+        let core: [Arc<dyn Pass>; 6] = [
+            Arc::new(Merge), Arc::new(ConstantFold), Arc::new(DeadCode), Arc::new(PruneBodies), Arc::new(LogOfMoved), Arc::new(LogDet),
         ];
         rewrites.passes.extend(core.map(|pass| (pass, Origin::Core)));
         for (file, text) in CORE_RULES {

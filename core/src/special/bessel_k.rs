@@ -2,8 +2,8 @@
 
 use std::f64::consts::PI;
 
-/// The modified Bessel function of the second kind `K_v(x)` (DLMF 10.25.3) for x above 0; infinity at 0,
-/// NaN below.
+/// The modified Bessel function of the second kind `K_v(x)` (DLMF 10.25.3) for x above 0; infinity at 0, NaN
+/// below and for orders above 1e5 in magnitude.
 pub fn kv(v: f64, x: f64) -> f64 {
     match at_edge(v, x) {
         Some(value) => value,
@@ -20,9 +20,10 @@ pub fn kve(v: f64, x: f64) -> f64 {
 }
 
 fn at_edge(v: f64, x: f64) -> Option<f64> {
-    if v.is_nan() || x.is_nan() || x < 0.0 {
+    // The recurrence takes a step for each unit of the order.
+    if v.is_nan() || x.is_nan() || x < 0.0 || v.abs() > 1e5 {
         Some(f64::NAN)
-    } else if x == 0.0 || v.is_infinite() {
+    } else if x == 0.0 {
         Some(f64::INFINITY)
     } else {
         x.is_infinite().then_some(0.0)

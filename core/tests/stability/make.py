@@ -51,7 +51,7 @@ NAMES = {
         "logit": lambda x: mp.log(x / (1 - x)), "tanh": mp.tanh, "sinh": mp.sinh, "cosh": mp.cosh, "sin": mp.sin,
         "cos": mp.cos, "erf": mp.erf, "erfc": mp.erfc, "erfcx": lambda x: mp.exp(x * x) * mp.erfc(x),
         "sign": mp.sign, "digamma": mp.digamma, "polygamma": lambda n, x: mp.psi(int(n), x),
-        "iv": mp.besseli, "kv": mp.besselk, "logaddexp": lambda x, y: mp.log(mp.exp(x) + mp.exp(y)),
+        "iv": lambda v, x: mp.besseli(v, x), "kv": lambda v, x: mp.besselk(v, x), "logaddexp": lambda x, y: mp.log(mp.exp(x) + mp.exp(y)),
         "maximum": max, "minimum": min, "xlogy": lambda x, y: x * mp.log(y),
         "where": lambda c, x, y: x if c else y,
     }.items()
@@ -121,9 +121,11 @@ def tensor(x, dtype):
     return f"{dtype}[{shape}] {elements}".rstrip()
 
 
-def case(name, text, inputs, dtype, given):
+def case(name, text, inputs, dtype, given, most):
     """One block of the file."""
     lines = [f"case {name} {text}"]
+    if most:
+        lines.append(f"most {most}")
     operands = {}
     for key, points in inputs.items():
         points = np.asarray(points)
@@ -153,7 +155,7 @@ def main():
             inputs = row.get(dtype, row.get("both"))
             if inputs is not None:
                 try:
-                    blocks.append(case(row["row"], row["text"], inputs, dtype, row.get("given")))
+                    blocks.append(case(row["row"], row["text"], inputs, dtype, row.get("given"), row.get("most")))
                 except Exception as error:
                     print(row["row"], row["text"], dtype, repr(error))
     (HERE / "table.txt").write_text("\n\n".join(blocks) + "\n")

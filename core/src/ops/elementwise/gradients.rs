@@ -133,11 +133,7 @@ pub(super) fn arccos(p: &P<'_>, _: usize, g: &Var) -> Out { Some(-(g / one_minus
 pub(super) fn arctan(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g / (p.x[0].square() + 1.0)) }
 pub(super) fn sinh(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * p.x[0].cosh()) }
 pub(super) fn cosh(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * p.x[0].sinh()) }
-/// `1 - tanh(x)**2 = 4 sigmoid(2x) sigmoid(-2x)`, which does not cancel where tanh is near 1.
-pub(super) fn tanh(p: &P<'_>, _: usize, g: &Var) -> Out {
-    let twice = 2.0 * &p.x[0];
-    Some(g * (4.0 * (twice.sigmoid() * (-&twice).sigmoid())))
-}
+pub(super) fn tanh(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * p.x[0].sech_squared()) }
 pub(super) fn arcsinh(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g / p.x[0].hypot(&Var::weak(1.0))) }
 pub(super) fn sech_squared(p: &P<'_>, _: usize, g: &Var) -> Out { Some(-2.0 * (g * (p.y * p.x[0].tanh()))) }
 /// `1 / (1 + x) - 1`.

@@ -107,7 +107,7 @@ pub(super) fn ops() -> Vec<Elementwise> {
     add("poch", &["x", "m"], Float, Some(s::poch), "The Pochhammer symbol `gamma(x + m) / gamma(x)` (DLMF 5.2.5).");
     add("hyp2f1", &["a", "b", "c", "x"], Float, Some(s::hyp2f1),
         "Gauss' hypergeometric function (DLMF 15.2.1) for x up to 1; beyond only where it is a polynomial, else NaN. It has a gradient in `x` alone.");
-    add("kv", two_orders, Float, Some(s::kv), "The modified Bessel function of the second kind of real order `v` (DLMF 10.25.3); NaN below 0. It has no gradient in `v`.");
+    add("kv", two_orders, Float, Some(s::kv), "The modified Bessel function of the second kind of real order `v` (DLMF 10.25.3); NaN below 0 and for orders above 1e5. It has no gradient in `v`.");
     add("kn", &["n", "x"], Order, Some(s::kn), "The modified Bessel function of the second kind of order `n`, a whole number.");
     add("kve", two_orders, Float, Some(s::kve), "`exp(x) * kv(v, x)`, which does not underflow. It has no gradient in `v`.");
     add("i0", one, Float, Some(s::i0), "The modified Bessel function of order 0, as `np.i0` (DLMF 10.25.2).");

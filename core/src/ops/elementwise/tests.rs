@@ -86,7 +86,7 @@ fn derivatives_are_typed_as_their_operands() {
     for name in names {
         let op = registry().get(name).unwrap();
         let count = op.may_overwrite().len();
-        for dtypes in [[DType::F32, DType::F64, DType::F32], [DType::F16, DType::F32, DType::I32]] {
+        for dtypes in [[DType::F32, DType::F64, DType::F32, DType::F64], [DType::F16, DType::F32, DType::I32, DType::F16]] {
             let mut operands: Vec<Var> = (0..count)
                 .map(|i| input(&format!("x{i}"), dtypes[i], if i == 1 { &["n", "1"] } else { &["?"] }))
                 .collect();

@@ -68,7 +68,7 @@ fn groups(a: &Arguments<'_>, channels: &[&Dim]) -> Result<i64> {
 }
 
 /// That there are `rank` axes of places behind two others.
-fn check_ranks(a: &Arguments<'_>, rank: usize) -> Result<()> {
+pub(super) fn check_ranks(a: &Arguments<'_>, rank: usize) -> Result<()> {
     for (number, name, axes) in [(0, "x", "batch and channels"), (1, "w", "two of channels")] {
         let ty = a.operand(number)?.ty()?;
         if ty.rank() != rank + 2 {
@@ -82,17 +82,16 @@ fn check_ranks(a: &Arguments<'_>, rank: usize) -> Result<()> {
 }
 
 /// An axis of channels as two: the groups, and the channels of each.
-fn grouped(x: &Var, axis: usize, groups: i64) -> Result<Var> {
+fn grouped(x: &Var, axis: usize, groups: &Var) -> Result<Var> {
     let mut shape = lengths(x)?;
-    let count = Var::scalar(groups);
-    let each = size("floor_div", &shape[axis], &count)?;
-    shape.splice(axis..=axis, [count, each]);
+    let each = size("floor_div", &shape[axis], groups)?;
+    shape.splice(axis..=axis, [groups.clone(), each]);
     Ok(x.reshape_to(&vector(&shape)))
 }
 
 /// The sums of products of windows (batch, channels, then windows and their elements for each axis) with a
 /// kernel (groups, results' channels of each, channels of each, elements of a window).
-fn summed(windows: &Var, kernel: &Var, rank: usize, groups: i64) -> Result<Var> {
+fn summed(windows: &Var, kernel: &Var, rank: usize, groups: &Var) -> Result<Var> {
     let (places, elements) = (&["o", "p", "q"][..rank], &["a", "b", "d"][..rank]);
     let pairs: String = places.iter().zip(elements).flat_map(|(place, element)| [*place, *element]).collect();
     let subscripts = format!("ngc{pairs},ghc{}->ngh{}", elements.concat(), places.concat());
@@ -113,6 +112,12 @@ fn conv(a: &Arguments<'_>, rank: usize) -> Result<Vec<Var>> {
     {
         return type_error(format!("a kernel of {each} channels in {groups} groups does not fit {all} channels of x"));
     }
+    Ok(vec![convolved(a, x, w, &Var::scalar(groups), rank)?])
+}
+
+/// The convolution with the attributes `stride`, `padding` and `dilation`, in a number of groups that may be known
+/// only in a call.
+pub(super) fn convolved(a: &Arguments<'_>, x: &Var, w: &Var, groups: &Var, rank: usize) -> Result<Var> {
     let (strides, dilations) = (per_axis(a, "stride", rank, 1)?, per_axis(a, "dilation", rank, 1)?);
     let padding = Padding::of(a, rank)?;
     let fill = zero_of(x)?;
@@ -124,14 +129,14 @@ fn conv(a: &Arguments<'_>, rank: usize) -> Result<Vec<Var>> {
         let padding = padding.widths(number, &length(x, axis), &window, stride, dilation)?;
         windows = Axis { axis, window, stride, dilation, padding }.windows(&windows, &fill)?;
     }
-    Ok(vec![summed(&windows, &grouped(w, 0, groups)?, rank, groups)?])
+    summed(&windows, &grouped(w, 0, groups)?, rank, groups)
 }
 
 fn transposed(a: &Arguments<'_>, rank: usize) -> Result<Vec<Var>> {
     check_ranks(a, rank)?;
     let (x, w) = (a.operand(0)?, a.operand(1)?);
     let channels = [&x.ty()?.dims[1], &w.ty()?.dims[0]];
-    let groups = groups(a, &channels)?;
+    let groups = Var::scalar(groups(a, &channels)?);
     if !channels[0].compatible(channels[1]) {
         return type_error(format!("a kernel for {} channels does not fit {} channels of x", channels[1], channels[0]));
     }
@@ -139,7 +144,7 @@ fn transposed(a: &Arguments<'_>, rank: usize) -> Result<Vec<Var>> {
     let longer = per_axis(a, "output_padding", rank, 0)?;
     let padding = Padding::of(a, rank)?;
     let fill = zero_of(x)?;
-    let (mut windows, mut kernel) = (x.clone(), grouped(w, 0, groups)?.swapaxes(1, 2));
+    let (mut windows, mut kernel) = (x.clone(), grouped(w, 0, &groups)?.swapaxes(1, 2));
     let mut cuts = Vec::new();
     for number in (0..rank).rev() {
         let (axis, stride, dilation) = (number + 2, strides[number], dilations[number]);
@@ -152,7 +157,7 @@ fn transposed(a: &Arguments<'_>, rank: usize) -> Result<Vec<Var>> {
         let spread = spread(&windows, axis, stride, &fill)?;
         windows = Axis { axis, window, stride: 1, dilation, padding: [full.clone(), full] }.windows(&spread, &fill)?;
     }
-    let mut result = summed(&windows, &kernel, rank, groups)?;
+    let mut result = summed(&windows, &kernel, rank, &groups)?;
     for (axis, before, after) in cuts {
         let ends = [Var::scalar(0i64), Var::scalar(after.min(0).saturating_neg())];
         result = padded(&result, axis, &ends, &zero_of(&result)?)?;

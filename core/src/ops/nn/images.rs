@@ -1,5 +1,6 @@
 //! What is done with images beside convolutions and pooling, given by other ops.
 
+use super::conv::{check_ranks, convolved};
 use super::windows::{padded, size, span};
 use crate::error::Result;
 use crate::graph::Var;
@@ -60,30 +61,21 @@ pub(super) fn register(registry: &mut Registry) {
     add(registry, "neibs2images",
         vec![operand("neibs", "windows, as `images2neibs` gives without overlap"), pair("neib_shape", None, "rows and columns of a window"), shape("original_shape", "batch, channels, rows, columns")],
         "The images of windows: the inverse of `images2neibs`.\n\n    neibs2images(neibs, [2, 2], shape(x))", neibs2images);
-    registry.add(Composed {
-        name: "h_softmax", settle: Settle::ToFloat(5),
-        params: vec![operand("x", "batch, features"), operand("w1", "features, classes"), operand("b1", "classes"),
-            operand("w2", "classes, features, results of a class"), operand("b2", "classes, results of a class"),
-            Param { name: "target", kind: ParamKind::OptionalOperand, doc: "the number of a result for each row; all of them if left out" }],
-        doc: "Probabilities of results that stand in classes: that of the class times that within it (Morin and Bengio, AISTATS 2005). \
-              With targets only their own are computed.\n\n    h_softmax(x, w1, b1, w2, b2, target)",
-        build: h_softmax,
-    });
 }
 
 fn separable(a: &Arguments<'_>, rank: usize) -> Result<Vec<Var>> {
+    check_ranks(a, rank)?;
     let (x, depthwise, pointwise) = (a.operand(0)?, a.operand(1)?, a.operand(2)?);
-    let Some(channels) = x.ty()?.dims.get(1).and_then(crate::tensor::Dim::known) else {
-        return type_error(format!("the number of channels of x must be known, but this is {}", x.ty()?));
-    };
-    let name = if rank == 2 { "conv2d" } else { "conv3d" };
-    let mut attributes = Attributes::new().with("groups", channels as i64);
-    for name in ["stride", "padding", "dilation"] {
-        if let Some(value) = a.attributes.get(name) {
-            attributes.set(name, value.clone());
-        }
+    if let (Some(channels), Some(kernels)) = (x.ty()?.dims[1].known(), depthwise.ty()?.dims[0].known())
+        && (channels == 0 || kernels % channels != 0)
+    {
+        return type_error(format!("{kernels} kernels are not equally many for each of {channels} channels"));
     }
-    let each = Var::apply(name, &[x.clone(), depthwise.clone()], attributes);
+    if depthwise.ty()?.dims[1].known().is_some_and(|channels| channels != 1) {
+        return type_error(format!("each depthwise kernel sees one channel, but they are {}", depthwise.ty()?));
+    }
+    let each = convolved(a, x, depthwise, &length(x, 1), rank)?;
+    let name = if rank == 2 { "conv2d" } else { "conv3d" };
     Ok(vec![Var::apply(name, &[each, pointwise.clone()], Attributes::new())])
 }
 
@@ -165,27 +157,4 @@ fn neibs2images(a: &Arguments<'_>) -> Result<Vec<Var>> {
     let (down, across) = (size("floor_div", height, &rows)?, size("floor_div", width, &columns)?);
     let apart = a.operand(0)?.reshape_to(&vector(&[batch.clone(), channels.clone(), down, across, rows, columns]));
     Ok(vec![apart.transpose(&[0, 1, 2, 4, 3, 5]).reshape_to(&vector(&whole))])
-}
-
-fn h_softmax(a: &Arguments<'_>) -> Result<Vec<Var>> {
-    let (x, w1, b1, w2, b2) = (a.operand(0)?, a.operand(1)?, a.operand(2)?, a.operand(3)?, a.operand(4)?);
-    for (name, v, rank) in [("x", x, 2), ("w1", w1, 2), ("b1", b1, 1), ("w2", w2, 3), ("b2", b2, 2)] {
-        if v.ty()?.rank() != rank {
-            return type_error(format!("`{name}` has {rank} axes, not {}", v.ty()?));
-        }
-    }
-    let classes = (x.matmul(w1) + b1).softmax(-1);
-    let of_class = length(w2, 2);
-    let Some(target) = a.operands.get(5) else {
-        let scores = crate::ops::einsum::einsum_of("bf,cfo->bco", &[x, w2]) + b2;
-        let all = classes.expand_dims(-1) * scores.softmax(-1);
-        let count = size("mul", &length(w2, 0), &of_class)?;
-        return Ok(vec![all.reshape_to(&vector(&[length(x, 0), count]))]);
-    };
-    crate::ops::composed::whole(target)?;
-    let target = target.cast(DType::I64);
-    let (class, place) = (target.floor_div(&of_class), &target % &of_class);
-    let scores = crate::ops::einsum::einsum_of("bf,bfo->bo", &[x, &w2.take(&class, 0)]) + b2.take(&class, 0);
-    let pick = |x: &Var, at: &Var| x.take_along_axis(&at.expand_dims(-1), -1).squeeze(-1);
-    Ok(vec![pick(&classes, &class) * pick(&scores.softmax(-1), &place)])
 }

@@ -47,7 +47,12 @@ pub(super) fn register(registry: &mut Registry) {
         "`binary_crossentropy(sigmoid(logits), target)`, computed as `target * softplus(-logits) + (1 - target) * \
          softplus(logits)`: it neither overflows nor cancels.\n\n    sigmoid_binary_crossentropy(logits, t)", |a| {
             let (x, t) = (a.operand(0)?, a.operand(1)?);
-            Ok(vec![t * (-(x * 1.0)).softplus() + (1.0 - t) * x.softplus()])
+            // What has no weight counts nothing, be it infinite.
+            let weighted = |weight: &Var, loss: Var| {
+                let nothing = weight.eq(&Var::weak(0.0)).logical_and(&loss.isinf());
+                where_(&nothing, &Var::weak(0.0), &(weight * &loss))
+            };
+            Ok(vec![weighted(&(t * 1.0), (-(x * 1.0)).softplus()) + weighted(&(1.0 - t), x.softplus())])
         });
     add("huber_loss", vec![operand("x", "predictions"), operand("y", "targets"), Param::attribute("delta", AttributeKind::Float, Some(Attribute::Float(1.0)), "up to which distance the loss is a parabola")],
         "Half the square of `d = abs(x - y)` up to `delta`, and `delta * (d - delta / 2)` beyond (Huber, 1964), element by \

@@ -169,11 +169,11 @@ pub fn left_side(rule: &Rule, setup: &Setup) -> Result<Graph> {
                 wanted.contains(&condition.predicate.name) && condition.arguments.contains(&Argument::Value(number))
             })
         };
-        let constants =
-            ["is_constant", "is_positive_constant", "is_nonzero_constant", "is_finite_constant", "is_power_of_two_constant"];
+        let constants = ["is_constant", "is_positive_constant", "is_nonzero_constant", "is_finite_constant",
+            "is_power_of_two_constant", "is_odd_constant", "is_even_constant"];
         let input = graph.add_input(name, ty, Location::unknown());
         let value = if required(&constants) {
-            let value = Tensor::scalar(4.0f64).cast(setup.dtypes[number]);
+            let value = Tensor::scalar(if required(&["is_odd_constant"]) { 3.0f64 } else { 4.0 }).cast(setup.dtypes[number]);
             graph.add_constant(Constant { value, weak: false }, Location::unknown())
         } else if required(&["is_nonnegative"]) {
             let op = crate::ops::registry().get("abs")?;

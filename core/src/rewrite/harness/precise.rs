@@ -384,6 +384,7 @@ fn element(bits: Bits, op: &str, dtype: DType, x: &[&Interval]) -> Result<Interv
         "cosh" => bits.cosh(a),
         "tanh" => bits.tanh(a),
         "sigmoid" => bits.sigmoid(a),
+        "logit" => bits.log(&bits.div(a, &bits.sub(&one, a))),
         "silu" => bits.mul(a, &bits.sigmoid(a)),
         "softplus" => bits.softplus(a),
         "log_sigmoid" => bits.neg(&bits.softplus(&bits.neg(a))),

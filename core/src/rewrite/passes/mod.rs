@@ -5,12 +5,14 @@ mod constant_fold;
 mod dead_code;
 pub mod inplace;
 mod lift;
+mod logdet;
 mod merge;
 
 pub use bodies::{PruneBodies, normalize_bodies};
 pub use constant_fold::ConstantFold;
 pub use dead_code::DeadCode;
 pub use lift::LogOfMoved;
+pub use logdet::LogDet;
 pub use merge::Merge;
 
 use super::Phase;

@@ -158,19 +158,7 @@ def images(family):
     separable = lambda m, x, d, p: conv(
         conv(x, d, window_strides=(2, 2), padding=[(1, 1)] * 2, feature_group_count=3), p, window_strides=(1, 1), padding="VALID"
     )
-    family.case("separable_conv2d(x, d, p, stride=2, padding=1)", {"x": image, "d": depth, "p": point}, separable, known=True)
-
-    def hierarchical(m, x, w1, b1, w2, b2):
-        soft = lambda s: m.exp(s) / m.sum(m.exp(s), axis=-1, keepdims=True)
-        return soft(x @ w1 + b1)[:, :, None] * soft(m.einsum("bf,cfo->bco", x, w2) + b2)
-
-    weights = {"x": spread("h x", (3, 4)), "w1": spread("h w1", (4, 2)), "b1": spread("h b1", (2,)), "w2": spread("h w2", (2, 4, 3)), "b2": spread("h b2", (2, 3))}
-    family.case("h_softmax(x, w1, b1, w2, b2)", weights, lambda m, *v: hierarchical(m, *v).reshape(3, 6), grad=True)
-    targets = np.array([5, 0, 3])
-    family.case(
-        "h_softmax(x, w1, b1, w2, b2, t)", {**weights, "t": targets},
-        lambda m, x, w1, b1, w2, b2, t: hierarchical(m, x, w1, b1, w2, b2).reshape(3, 6)[np.arange(3), t], grad=True,
-    )
+    family.case("separable_conv2d(x, d, p, stride=2, padding=1)", {"x": image, "d": depth, "p": point}, separable)
 
 
 def rounding(family):
