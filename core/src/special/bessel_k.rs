@@ -36,14 +36,15 @@ fn scaled(v: f64, x: f64, power: f64) -> f64 {
     let steps = (v + 0.5).floor();
     let order = v - steps;
     let (mut low, mut high) = if x < 2.0 { series(order, x) } else { fraction(order, x) };
-    // The series gives K itself, the fraction exp(x) K.
-    let factor = libm::exp(if x < 2.0 { x + power } else { power });
+    // The series gives K itself, the fraction exp(x) K. By halves, as what the recurrence gives may be large where
+    // the exponential is less than any number.
+    let half = libm::exp(0.5 * if x < 2.0 { x + power } else { power });
     let mut step = 1.0;
     while step <= steps && low.is_finite() {
         (low, high) = (high, 2.0 * (order + step) / x * high + low);
         step += 1.0;
     }
-    low * factor
+    low * half * half
 }
 
 /// Coefficients of `1 / gamma(1 + z)` (Abramowitz and Stegun 6.1.34).

@@ -38,6 +38,10 @@ fn integral(height: f64, slope: f64) -> f64 {
         0.189_450_610_455_068_5, 0.182_603_415_044_923_6, 0.169_156_519_395_002_54, 0.149_595_988_816_576_73,
         0.124_628_971_255_533_88, 0.095_158_511_682_492_78, 0.062_253_523_938_647_89, 0.027_152_459_411_754_095,
     ];
+    // Further out the whole is less than any number.
+    if height > 40.0 {
+        return 0.0;
+    }
     let end = if height > 0.0 { slope.min(9.0 / height) } else { slope };
     let pieces = (end * height.max(2.0) / 1.5).ceil().max(1.0);
     let half = 0.5 * end / pieces;
