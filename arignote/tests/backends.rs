@@ -111,7 +111,7 @@ fn cases() -> Vec<Case> {
     }
     let matrices: &[&[&[usize]]] = &[&[&[7, 5]], &[&[1, 1]], &[&[3, 1]], &[&[40, 51]]];
     let empties: &[&[&[usize]]] = &[&[&[0, 5]], &[&[5, 0]]];
-    for op in ["sum", "prod", "mean", "max", "min", "all", "any", "logsumexp", "argmax", "argmin"] {
+    for op in ["sum", "prod", "mean", "max", "min", "all", "any", "logsumexp", "vector_norm", "argmax", "argmin"] {
         for rest in ["", ", axis=0", ", axis=-1", ", axis=0, keepdims=true"] {
             cases.push(case(op, &format!("{op}(x{rest})"), matrices));
             cases.push(case(op, &format!("{op}(transpose(x){rest})"), matrices));
@@ -259,7 +259,7 @@ fn cpu_agrees_with_the_reference() {
                             } else if found.to_bytes() != again.to_bytes() {
                                 failures.push(format!("{}: the number of threads matters", what()));
                             } else {
-                                let summed = ["sum", "prod", "mean", "logsumexp", "softmax", "log_softmax", "matmul", "dot", "trace", "matrix_power", "multi_dot", "vecdot", "matvec", "vecmat", "inner", "batched_dot", "norm", "einsum", "tensordot", "conv1d", "conv_transpose1d", "sum_pool1d", "sum_to", "add_at", "tanh", "logaddexp", "region"];
+                                let summed = ["sum", "prod", "mean", "logsumexp", "vector_norm", "softmax", "log_softmax", "matmul", "dot", "trace", "matrix_power", "multi_dot", "vecdot", "matvec", "vecmat", "inner", "batched_dot", "norm", "einsum", "tensordot", "conv1d", "conv_transpose1d", "sum_pool1d", "sum_to", "add_at", "tanh", "logaddexp", "region"];
                                 let summed = summed.contains(&case.op.as_str());
                                 let exact = EXACT.contains(&case.op.as_str()) || !expected.dtype().is_float();
                                 let most = if exact { 0.0 } else if summed { SUM_ULPS } else { ULPS };

@@ -242,6 +242,7 @@ fn cotangents_fit_their_operands() {
         ("prod", vec![input(f, &[2, 3])], Attributes::new().with("keepdims", true)),
         ("max", vec![input(f, &[2, 3])], int(-1)),
         ("logsumexp", vec![input(f, &[2, 3])], Attributes::new()),
+        ("vector_norm", vec![input(h, &[2, 3])], int(1)),
         ("matmul", vec![input(f, &[3]), input(f, &[3])], Attributes::new()),
         ("matmul", vec![input(f, &[3]), input(f, &[5, 3, 4])], Attributes::new()),
         ("matmul", vec![input(f, &[5, 2, 3]), input(f, &[3])], Attributes::new()),

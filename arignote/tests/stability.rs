@@ -32,8 +32,6 @@ const OPEN: &[&str] = &[
     "log(x / 3)",
     "(a / x + b / y) * x * y",
     "logaddexp(log(sum(exp(x), axis=1, keepdims=true)), y)",
-    "sqrt(sum(square(x), axis=1))",
-    "sqrt(sum(x**2))",
     "x * log(x)",
 ];
 
@@ -143,8 +141,8 @@ fn error(found: &Tensor, expected: &Tensor) -> (u64, String) {
     errors.max_by_key(|(error, _)| *error).unwrap_or_default()
 }
 
-/// The largest errors of an expression's value and gradient: ours over all modes and backends, and those of plain
-/// evaluation.
+/// The largest errors of an expression's value and gradient on the reference backend: ours over all modes, and those
+/// of plain evaluation.
 #[derive(Default)]
 struct Measured {
     ours: [Option<u64>; 2],
@@ -218,8 +216,11 @@ fn values_and_gradients_are_exact_in_every_mode_on_every_backend() {
             };
             for (at, (found, expected)) in results.iter().zip(&case.expected).enumerate() {
                 let (error, told) = error(found, expected);
-                let worst = &mut entry.ours[at.min(1)];
-                *worst = Some(worst.unwrap_or(0).max(error));
+                // The cpu's functions are the system's, whose last digits are not everywhere the same.
+                if name.starts_with("reference") {
+                    let worst = &mut entry.ours[at.min(1)];
+                    *worst = Some(worst.unwrap_or(0).max(error));
+                }
                 if error > case.most && OPEN.contains(&&*case.text) {
                     open.insert(case.text.as_str());
                 } else if error > case.most {

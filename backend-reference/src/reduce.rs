@@ -23,6 +23,7 @@ pub fn kernel(op: &str) -> Option<Function> {
         "all" => |call| truth(call, |x| x.iter().all(|&x| x != 0)),
         "any" => |call| truth(call, |x| x.iter().any(|&x| x != 0)),
         "logsumexp" => logsumexp,
+        "vector_norm" => vector_norm,
         "sum_to" => sum_to,
         _ => return None,
     })
@@ -129,6 +130,19 @@ fn truth(call: &KernelCall<'_>, f: fn(&[i128]) -> bool) -> Result<Vec<Tensor>> {
     let groups = attribute_groups(call)?;
     let list = integers(&call.operand(0)?.cast(DType::Bool));
     Ok(vec![from_integers(call.dtype()?, each(&groups, &list, |list| i128::from(f(list))), &groups.shape)?])
+}
+
+/// The root of the sum of squares, of numbers scaled by the power of two that brings the largest near 1.
+fn vector_norm(call: &KernelCall<'_>) -> Result<Vec<Tensor>> {
+    let groups = attribute_groups(call)?;
+    let norm = |list: &[f64]| {
+        let largest = list.iter().fold(0.0f64, |most, x| most.max(x.abs()));
+        let exponent = if largest > 0.0 && largest.is_finite() { largest.log2().floor().clamp(-1000.0, 1000.0) } else { 0.0 };
+        let scale = (-exponent).exp2();
+        sum(list.iter().map(|x| (x * scale) * (x * scale))).sqrt() / scale
+    };
+    let values = each(&groups, &floats(&call.as_result(0)?), norm);
+    Ok(vec![from_floats(call.dtype()?, values, &groups.shape)?])
 }
 
 /// `max + log(sum(exp(x - max)))`; the logarithm of no elements' sum is -inf.

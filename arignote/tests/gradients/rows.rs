@@ -8,7 +8,8 @@ use arignote::graph::Var;
 use arignote::ops::vectorize;
 use arignote::tensor::{Dim, DType, Tensor, Type};
 
-use super::{Case, Evaluator, elementwise_cases, gradient_of, other_cases, session};
+use super::elementwise::elementwise_cases;
+use super::{Case, Evaluator, gradient_of, other_cases, session};
 
 /// Ops of which a loop computes one row after the other where certain operands differ from row to row.
 const ROW_BY_ROW: &[(&str, &str)] = &[

@@ -113,7 +113,7 @@ pub type Kernel = fn(&mut Call<'_, '_>) -> Result<()>;
 pub fn lookup(name: &str) -> Option<(Kernel, &'static [(usize, usize)])> {
     const FIRST: &[(usize, usize)] = &[(0, 0)];
     Some(match name {
-        "sum" | "prod" | "mean" | "max" | "min" | "argmax" | "argmin" | "all" | "any" | "logsumexp" => match name {
+        "sum" | "prod" | "mean" | "max" | "min" | "argmax" | "argmin" | "all" | "any" | "logsumexp" | "vector_norm" => match name {
             "sum" => (reduce::sum, &[]),
             "prod" => (reduce::prod, &[]),
             "mean" => (reduce::mean, &[]),
@@ -123,6 +123,7 @@ pub fn lookup(name: &str) -> Option<(Kernel, &'static [(usize, usize)])> {
             "argmin" => (reduce::argmin, &[]),
             "all" => (reduce::all, &[]),
             "any" => (reduce::any, &[]),
+            "vector_norm" => (reduce::vector_norm, &[]),
             _ => (reduce::logsumexp, &[]),
         },
         "sum_to" => (reduce::sum_to, &[]),

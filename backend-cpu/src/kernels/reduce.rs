@@ -293,6 +293,43 @@ pub fn logsumexp(call: &mut Call<'_, '_>) -> Result<()> {
     Ok(())
 }
 
+/// `vector_norm`: the root of the sum of squares; where any of these sums may have lost digits to overflow or
+/// underflow, all again from numbers scaled by the power of two that brings the largest near 1.
+pub fn vector_norm(call: &mut Call<'_, '_>) -> Result<()> {
+    let (x, axes) = operand_and_axes(call)?;
+    // Squares of what is that small, or their sums, are no longer exact in the dtype.
+    let narrow = accumulator(call.results[0].dtype) == DType::F32;
+    let (safe, most) = if narrow { (1e-25..1e35, 120.0) } else { (1e-280..1e300, 1000.0) };
+    reduce!(call, x, axes, |T, context, x, layout, out| {
+        let row = layout.length * layout.inner;
+        let group = |at: usize| at / row.max(1) * layout.inner + at % layout.inner.max(1);
+        with_scratch(x.len(), |squares: &mut [T]| {
+            for (square, &value) in squares.iter_mut().zip(&*x) { *square = value.mul(value); }
+            combine_axes(context, squares, &layout, T::default(), |a, b| a.add(b), out);
+            if out.iter().all(|sum| safe.contains(&sum.to_f64())) {
+                for out in out.iter_mut() { *out = out.sqrt(); }
+                return;
+            }
+            for (square, value) in squares.iter_mut().zip(&*x) { *square = value.abs(); }
+            with_scratch(out.len(), |scales: &mut [T]| {
+                combine_axes(context, squares, &layout, T::default(), Number::maximum, scales);
+                for scale in scales.iter_mut() {
+                    let largest = scale.to_f64();
+                    let exponent = if largest > 0.0 && largest.is_finite() { largest.log2().floor() } else { 0.0 };
+                    *scale = T::from_f64((-exponent).clamp(-most, most).exp2());
+                }
+                for (at, (square, &value)) in squares.iter_mut().zip(&*x).enumerate() {
+                    let scaled = value.mul(scales[group(at)]);
+                    *square = scaled.mul(scaled);
+                }
+                combine_axes(context, squares, &layout, T::default(), |a, b| a.add(b), out);
+                for (out, scale) in out.iter_mut().zip(&*scales) { *out = out.sqrt().div(*scale); }
+            });
+        });
+    });
+    Ok(())
+}
+
 /// `sum_to`: the inverse of broadcasting.
 pub fn sum_to(call: &mut Call<'_, '_>) -> Result<()> {
     let x = call.operand(0)?;

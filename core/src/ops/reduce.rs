@@ -22,6 +22,7 @@ enum Reduction {
     All,
     Any,
     LogSumExp,
+    VectorNorm,
 }
 use Reduction::*;
 
@@ -52,6 +53,7 @@ pub fn register(registry: &mut Registry) {
         (All, "all", "Whether all elements are non-zero."),
         (Any, "any", "Whether any element is non-zero."),
         (LogSumExp, "logsumexp", "`log(sum(exp(x)))` without overflow; -inf of nothing."),
+        (VectorNorm, "vector_norm", "`sqrt(sum(square(x)))`, the length of a vector, without overflow or underflow. Where it is 0 its gradient is 0."),
     ];
     for (what, name, doc) in rows {
         let attribute = |name, kind, default, doc| Param::attribute(name, kind, Some(default), doc);
@@ -95,8 +97,8 @@ impl Reduce {
                 Kind::Unsigned => (DType::U64, weak),
                 Kind::Float => (dtype, weak),
             },
-            Mean | LogSumExp if dtype.is_float() => (dtype, weak),
-            Mean | LogSumExp => (if weak { DType::F64 } else { default_float() }, weak),
+            Mean | LogSumExp | VectorNorm if dtype.is_float() => (dtype, weak),
+            Mean | LogSumExp | VectorNorm => (if weak { DType::F64 } else { default_float() }, weak),
         })
     }
 
@@ -139,7 +141,7 @@ impl Op for Reduce {
     described!();
 
     fn settle(&self, operands: &[&Type], attributes: &mut Attributes) -> Vec<Option<DType>> {
-        let to_float = matches!(self.what, Mean | LogSumExp) && attributes.dtype("dtype").is_ok_and(|given| given.is_none());
+        let to_float = matches!(self.what, Mean | LogSumExp | VectorNorm) && attributes.dtype("dtype").is_ok_and(|given| given.is_none());
         if to_float { settle_float(operands, true) } else { Vec::new() }
     }
 
@@ -202,6 +204,10 @@ impl Op for Reduce {
                 let sum = parts.reduce("sum", attributes, true);
                 g * (parts / where_(&sum.eq(&Var::weak(0.0)), &Var::weak(1.0), &sum))
             }
+            VectorNorm => {
+                let y = restored(y)?;
+                g * (x / where_(&y.eq(&Var::weak(0.0)), &Var::weak(1.0), &y))
+            }
             Prod => {
                 // The product of the other factors, by the number of zeros among all. `others` is the
                 // product of the non-zero factors, `sum` the sum of the zeros: 0, but not constant, so
@@ -240,7 +246,7 @@ impl Op for Reduce {
                 let ties = mask.cast(x.ty()?.dtype).reduce("sum", attributes, keep);
                 where_(&mask, t, &Var::weak(0.0)).reduce("sum", attributes, keep) / ties
             }
-            LogSumExp | Prod => {
+            LogSumExp | VectorNorm | Prod => {
                 let one = y.ones_like();
                 let vjp = Vjp {
                     operands: context.operands, results: context.results, cotangents: &[Some(one)], attributes,
@@ -376,4 +382,4 @@ macro_rules! builders {
         )*}
     };
 }
-builders!(sum prod mean max min argmax argmin all any logsumexp);
+builders!(sum prod mean max min argmax argmin all any logsumexp vector_norm);

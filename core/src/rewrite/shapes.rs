@@ -30,7 +30,7 @@ pub fn same_shape(graph: &Graph, left: ValueId, right: ValueId) -> bool {
             })
 }
 
-const REDUCTIONS: &[&str] = &["sum", "prod", "mean", "max", "min", "all", "any", "logsumexp"];
+const REDUCTIONS: &[&str] = &["sum", "prod", "mean", "max", "min", "all", "any", "logsumexp", "vector_norm"];
 const SHAPE_KEEPING: &[&str] = &["softmax", "log_softmax", "flip", "cumsum", "cumprod", "zeros_like", "ones_like"];
 
 fn atoms(graph: &Graph, value: ValueId, axis: usize, budget: &mut usize) -> BTreeSet<Atom> {

@@ -29,8 +29,8 @@ pub(super) fn register(registry: &mut Registry) {
               is no `axis`. With it, of vectors: `inf` and `-inf` the largest and smallest magnitude, 0 the number of elements \
               other than 0, p the p-th root of the sum of p-th powers. Of matrices: \"fro\" as without; \"nuc\" the sum of the \
               singular values, 2 and -2 the largest and smallest of them; 1 and -1 the largest and smallest sum of magnitudes \
-              of a column, `inf` and `-inf` of a row. Where all elements are 0 the root has no derivative: it is NaN \
-              there.\n\n    norm(x, ord=1, axis=-1)",
+              of a column, `inf` and `-inf` of a row. Where all elements are 0 the gradient \
+              of the root is 0.\n\n    norm(x, ord=1, axis=-1)",
     });
 }
 
@@ -47,7 +47,7 @@ fn sum(x: &Var, axes: Option<&[i64]>) -> Var {
 fn of_vectors(x: &Var, order: Option<f64>) -> Result<Var> {
     let last = [-1];
     Ok(match order {
-        None | Some(2.0) => sum(&x.square(), Some(&last)).sqrt(),
+        None | Some(2.0) => x.reduce_axes("vector_norm", Some(&last), false),
         Some(order) if order.is_infinite() => extreme(&x.abs(), order > 0.0, &last),
         Some(0.0) => sum(&x.ne(&Var::weak(0.0)).cast(x.ty()?.dtype), Some(&last)),
         Some(1.0) => sum(&x.abs(), Some(&last)),
@@ -59,7 +59,7 @@ fn of_vectors(x: &Var, order: Option<f64>) -> Result<Var> {
 fn of_matrices(x: &Var, order: Option<f64>, word: Option<&str>) -> Result<Var> {
     let singular = || Var::apply("svd", std::slice::from_ref(x), Attributes::new().with("compute_uv", false));
     Ok(match (order, word) {
-        (None, None | Some("fro")) => sum(&x.square(), Some(&[-2, -1])).sqrt(),
+        (None, None | Some("fro")) => x.reduce_axes("vector_norm", Some(&[-2, -1]), false),
         (None, Some("nuc")) => sum(&singular(), Some(&[-1])),
         (Some(order), None) if order.abs() == 2.0 => extreme(&singular(), order > 0.0, &[-1]),
         (Some(order), None) if order.abs() == 1.0 => extreme(&sum(&x.abs(), Some(&[-2])), order > 0.0, &[-1]),
@@ -83,7 +83,7 @@ impl Norm {
         let axes: Vec<usize> = match attributes.ints("axis")? {
             Some(axes) => axes.iter().map(|&axis| normalize_axis(axis, rank)).collect::<Result<_>>()?,
             None if order.is_none() && word.is_none() => {
-                return Ok(x.square().reduce_axes("sum", None, keep).sqrt());
+                return Ok(x.reduce_axes("vector_norm", None, keep));
             }
             None => (0..rank).collect(),
         };

@@ -201,7 +201,7 @@ def norms(family):
             grad=True,
         )
     family.case("norm(x)", {"x": spread("n3", (2, 2, 2))}, lambda m, x: m.linalg.norm(x), grad=True)
-    family.case("norm(x)", {"x": np.array([1e200, 1e200])}, lambda m, x: np.linalg.norm(x))
+    family.case("norm(x)", {"x": np.array([1e200, 1e200])}, lambda m, x: np.hypot(*x))
 
 
 def families():
