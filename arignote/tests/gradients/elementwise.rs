@@ -2,11 +2,6 @@
 
 use super::*;
 
-const TWO: &[[&[usize]; 2]] =
-    &[[&[], &[]], [&[], &[3]], [&[3], &[1]], [&[2, 3], &[3]], [&[2, 1], &[1, 3]], [&[0], &[1]], [&[5, 1, 2], &[3, 1]]];
-const THREE: &[[&[usize]; 3]] =
-    &[[&[], &[], &[]], [&[3], &[], &[1]], [&[2, 1], &[3], &[]], [&[1], &[0], &[1]], [&[2, 3], &[2, 1], &[2, 3]]];
-
 /// Elementwise ops with an interval for each operand; an op may have several rows.
 fn elementwise() -> Vec<(&'static str, Vec<(f64, f64)>)> {
     let any = (-2.0, 2.0);
