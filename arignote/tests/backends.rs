@@ -39,7 +39,7 @@ const BY_FALLBACK: &[(&str, &str)] = &[
     ("assert print after", "what the reference backend does on the host"),
     ("ravel_multi_index unravel_index", "of short lists of places"),
     ("scan if recompute", "their bodies run on one device, the reference backend"),
-    ("cholesky solve solve_triangular inv det adjugate slogdet lu qr svd eigh pinv expm", "factorizations of the reference backend"),
+    ("cholesky solve solve_triangular inv det adjugate slogdet lu qr svd eigh eig schur qz pinv expm", "factorizations of the reference backend"),
 ];
 
 /// Ops that both backends compute by the same function of the core, in microseconds: on few elements.

@@ -58,6 +58,30 @@ fn factorizations(of: Of<'_>) {
             c.within(near, &[shape], move |x| result("eigh", &symmetric(&x[0]), with("UPLO", "U"), 1).square());
         }
     });
+    of("eig", &|c| {
+        for shape in [&[3, 3][..], &[1, 1], &[2, 2, 2]] {
+            // Real eigenvalues, and with what is skew complex ones; the squared elements do not depend on phases.
+            let turned = move |x: &Var| shifted(x) + 2.0 * (x - x.swapaxes(-1, -2));
+            c.within(near, &[shape], move |x| result("eig", &shifted(&x[0]), Attributes::new(), 0).square());
+            c.within(near, &[shape], move |x| result("eig", &shifted(&x[0]), Attributes::new(), 1).square());
+            c.within(near, &[shape], move |x| result("eig", &turned(&x[0]), Attributes::new(), 1).square().sum(Some(-1)));
+        }
+    });
+    of("eigvals", &|c| c.within(near, &[&[3, 3]], move |x| apply("eigvals", &[shifted(&x[0])])));
+    of("solve_discrete_are", &|c| {
+        c.within(near, &[&[3, 3], &[3, 2]], move |x| {
+            apply("solve_discrete_are", &[shifted(&x[0]) * 0.5, x[1].clone(), apply("eye", &[x[0].shape().at(-1)]), positive(&x[1].t())])
+        });
+    });
+    of("solve_continuous_are", &|c| {
+        c.within(near, &[&[2, 2], &[2, 1]], move |x| {
+            apply("solve_continuous_are", &[x[0].clone(), x[1].clone() + 1.0, positive(&x[0]), positive(&x[1].t())])
+        });
+    });
+    of("solve_tridiagonal", &|c| {
+        c.within(near, &[&[3], &[4], &[3], &[4]], move |x| apply("solve_tridiagonal", &[x[0].clone(), &x[1] + 2.0, x[2].clone(), x[3].clone()]));
+        c.within(near, &[&[2, 1], &[2], &[1], &[2]], move |x| apply("solve_tridiagonal", &[x[0].clone(), &x[1] + 2.0, x[2].clone(), x[3].clone()]));
+    });
     of("eigvalsh", &|c| c.within(near, &[&[3, 3]], move |x| apply("eigvalsh", &[shifted(&(&x[0] + x[0].t()))])));
     of("pinv", &|c| shapes.iter().for_each(|&shape| c.within(near, &[shape], move |x| apply("pinv", &[shifted(&x[0])]))));
     of("lstsq", &|c| {

@@ -3,6 +3,7 @@
 //! Everything is computed in `f64` and rounded once.
 
 mod direct;
+mod general;
 mod matrices;
 mod spectral;
 
@@ -81,6 +82,34 @@ pub fn kernel(op: &str) -> Option<Function> {
                 let (values, vectors) = spectral::symmetric(&if lower { a.clone() } else { a.transposed() })?;
                 Ok(vec![values, vectors.values])
             })
+        },
+        "eig" => |call| {
+            need_square(call)?;
+            any(call, |n, _| vec![vec![n, 2], vec![n, n, 2]], |a| {
+                let (values, vectors) = general::eigen(a)?;
+                Ok(vec![values, vectors])
+            })
+        },
+        "schur" => |call| {
+            mapped(call, |a| {
+                let (t, z) = general::schur(a)?;
+                Ok(vec![t.values, z.values])
+            })
+        },
+        "qz" => |call| {
+            let [a, b] = [Stack::of(&call.as_result(0)?)?, Stack::of(&call.as_result(1)?)?];
+            if [a.columns, b.rows, b.columns] != [a.rows; 3] {
+                let shape = |of: &Stack| format!("{} by {}", of.rows, of.columns);
+                return Err(fail(format!("the matrices must be square and as large, not {} and {}", shape(&a), shape(&b))));
+            }
+            let (batch, pairs) = pairs(&a, &b)?;
+            let mut lists: [Vec<f64>; 4] = Default::default();
+            for (number, (left, right)) in pairs.into_iter().enumerate() {
+                let parts = general::qz(&a.matrix(left), &b.matrix(right)).map_err(|error| named(&error, &batch, number))?;
+                lists.iter_mut().zip(parts).for_each(|(list, part)| list.extend(part.values));
+            }
+            let shape = [batch.as_slice(), &[a.rows, a.rows]].concat();
+            lists.into_iter().map(|list| from_floats(call.dtype()?, list, &shape)).collect()
         },
         "pinv" => |call| {
             let given = if call.attributes.get("rcond") == Some(&Attribute::None) { None } else { Some(call.attributes.float("rcond")?) };

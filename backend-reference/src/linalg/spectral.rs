@@ -10,11 +10,11 @@ use super::direct::{Triangle, lu, substitute};
 use super::matrices::Matrix;
 use crate::values::fail;
 
-fn to_faer(a: &Matrix) -> Mat<f64> {
+pub(super) fn to_faer(a: &Matrix) -> Mat<f64> {
     Mat::from_fn(a.rows, a.columns, |i, j| a.at(i, j))
 }
 
-fn from_faer(a: &Mat<f64>) -> Matrix {
+pub(super) fn from_faer(a: &Mat<f64>) -> Matrix {
     let mut matrix = Matrix::zeros(a.nrows(), a.ncols());
     for i in 0..a.nrows() {
         for j in 0..a.ncols() {
@@ -24,7 +24,7 @@ fn from_faer(a: &Mat<f64>) -> Matrix {
     matrix
 }
 
-fn finite(a: &Matrix) -> Result<()> {
+pub(super) fn finite(a: &Matrix) -> Result<()> {
     match a.values.iter().find(|value| !value.is_finite()) {
         Some(value) => Err(fail(format!("has the element {value}; its spectrum is not defined"))),
         None => Ok(()),

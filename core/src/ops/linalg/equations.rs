@@ -2,11 +2,12 @@
 
 use super::super::composed::{Arguments, Composed, Settle, add, length, lengths, positions, type_error, vector, whole};
 use super::{matrix, square};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::Var;
 use crate::ops::control::Scan;
 use crate::ops::{Attribute, AttributeKind, Attributes, Param, Registry, normalize_axis, where_};
-use crate::tensor::DType;
+use crate::ops::shape::concatenate;
+use crate::tensor::{DType, Dim};
 
 pub(super) fn register(registry: &mut Registry) {
     let operand = Param::operand;
@@ -34,6 +35,30 @@ pub(super) fn register(registry: &mut Registry) {
     floats(2, "solve_discrete_lyapunov", vec![operand("a", "square matrices"), operand("q", "the right sides")],
         "The x with `a @ x @ transpose(a) - x + q = 0`, by the equations for its elements: the work grows with the sixth power \
          of the length of a.\n\n    solve_discrete_lyapunov(a, q)", |a| Ok(vec![discrete_lyapunov(a.operand(0)?, a.operand(1)?)?]));
+    floats(4, "solve_discrete_are", are_params(),
+        "The symmetric x with `x = a' x a - (a' x b) inv(r + b' x b) (b' x a) + q` that stabilizes, of matrices: SciPy's. By doubling \
+         (Chu, Fan, Lin and Wang, Structure-preserving algorithms for periodic discrete-time algebraic Riccati equations, 2004), \
+         which converges quadratically; NaN where there is no such x.\n\n    solve_discrete_are(a, b, q, r)", |a| {
+            Ok(vec![discrete_riccati(a.operand(0)?, &weighted(a)?, a.operand(2)?)?])
+        });
+    floats(4, "solve_continuous_are", are_params(),
+        "The symmetric x with `a' x + x a - x b inv(r) b' x + q = 0` that stabilizes, of matrices: SciPy's. By doubling (Chu, Fan \
+         and Lin, A structure-preserving doubling algorithm for continuous-time algebraic Riccati equations, 2005); NaN where \
+         there is no such x.\n\n    solve_continuous_are(a, b, q, r)", |a| {
+            Ok(vec![continuous_riccati(a.operand(0)?, &weighted(a)?, a.operand(2)?)?])
+        });
+    floats(4, "solve_tridiagonal", vec![operand("lower", "the elements left of the diagonal, one less than rows"),
+            operand("diagonal", "the elements of the diagonal"), operand("upper", "the elements right of the diagonal, one less than rows"),
+            operand("b", "the right sides: a vector along the last axis")],
+        "The x with `a @ x = b` of matrices with three diagonals, along the last axis of all operands, by elimination with \
+         exchanges of rows (LAPACK's `gtsv`) in linear work. A singular matrix gives elements that are not finite.\
+         \n\n    solve_tridiagonal(lower, diagonal, upper, b)", |a| {
+            Ok(vec![tridiagonal(a.operand(0)?, a.operand(1)?, a.operand(2)?, a.operand(3)?)?])
+        });
+    floats(1, "eigvals", vec![operand("a", "square matrices")],
+        "The eigenvalues of `eig`: pairs of real and imaginary part.\n\n    eigvals(a)", |a| {
+            Ok(vec![Var::apply("eig", a.operands, Attributes::new())])
+        });
     floats(1, "lu_factor", vec![operand("a", "square matrices")],
         "The factors of `lu` in one matrix, the upper one and below its diagonal the lower one, and the pivots, as SciPy. \
          The pivots count from 0.\n\n    packed, pivots = lu_factor(a)\n    x = lu_solve(packed, pivots, b)", lu_factor);
@@ -131,6 +156,117 @@ fn discrete_lyapunov(a: &Var, q: &Var) -> Result<Var> {
     }
     let twice = kron(a, a)?;
     solved(&(eye_like(&twice)? - twice), q)
+}
+
+/// `a`, `b`, `q` and `r` of a Riccati equation.
+fn are_params() -> Vec<Param> {
+    vec![Param::operand("a", "a square matrix, or a stack of them"), Param::operand("b", "matrices with as many rows"),
+        Param::operand("q", "symmetric matrices as large as a"), Param::operand("r", "symmetric regular matrices, as many rows as b has columns")]
+}
+
+/// `b inv(r) b'`, of operands whose lengths fit.
+fn weighted(arguments: &Arguments<'_>) -> Result<Var> {
+    let [a, b, q, r] = [0, 1, 2, 3].map(|at| arguments.operand(at));
+    let (a, b, q, r) = (a?, b?, q?, r?);
+    let (_, n) = square("`a`", &a.ty()?.dims)?;
+    let (_, rows, columns) = matrix("`b`", &b.ty()?.dims)?;
+    let (_, of_q) = square("`q`", &q.ty()?.dims)?;
+    let (_, of_r) = square("`r`", &r.ty()?.dims)?;
+    if !rows.compatible(&n) || !of_q.compatible(&n) || !of_r.compatible(columns) {
+        return type_error(format!("`a` and `q` are square with as many rows as `b`, `r` with as many as `b` has columns; they have \
+            {n} and {of_q} rows, `b` {rows} and {columns}, `r` {of_r}"));
+    }
+    Ok(b.matmul(&r.solve(&b.swap_last())))
+}
+
+/// The stabilizing x with `x = a' x inv(1 + g x) a + q`. Each step of the doubling takes the equation to that of twice as
+/// many steps of the system.
+fn discrete_riccati(a: &Var, g: &Var, q: &Var) -> Result<Var> {
+    let all = (a + g + q).zeros_like();
+    let [a, g, q] = [a, g, q].map(|x| x + &all);
+    let eye = eye_like(&q)?;
+    let loops = Scan::new().steps(&Var::scalar(64i64)).state("a", &a).state("g", &g).state("h", &q).state("settled", &Var::scalar(false));
+    let found = loops.run(|step| {
+        let [a, g, h] = ["a", "g", "h"].map(|name| step.get(name));
+        let inner = &eye + g.matmul(&h);
+        let over_a = inner.solve(&a);
+        let next = &h + a.swap_last().matmul(&h).matmul(&over_a);
+        step.set("g", &(&g + a.matmul(&inner.solve(&g)).matmul(&a.swap_last())));
+        step.set("a", &a.matmul(&over_a));
+        step.set("h", &((&next + next.swap_last()) * 0.5));
+        let [moved, size] = [&next - &h, next].map(|x| x.abs().sum(None));
+        // What is a little off here is exact to rounding at the next step.
+        step.set("settled", &moved.le(&(size * 1e-3)));
+        step.until(&moved.gt(&Var::weak(0.0)).logical_not());
+    });
+    Ok(where_(&found.last("settled"), &found.last("h"), &Var::weak(f64::NAN)))
+}
+
+/// By the Cayley transform, which takes the stable half plane to the unit disc. Its parameter lies beyond all eigenvalues of
+/// the equation's Hamiltonian matrix, so that every inverse exists.
+fn continuous_riccati(a: &Var, g: &Var, q: &Var) -> Result<Var> {
+    let size = |x: &Var| x.square().reduce_axes("sum", Some(&[-2, -1]), true).sqrt();
+    let bound = 1.5 * (size(a) + (size(g) * size(q)).sqrt());
+    let bound = where_(&bound.gt(&Var::weak(0.0)), &bound, &Var::weak(1.0));
+    let bound = Var::apply("stop_gradient", &[bound], Attributes::new());
+    let eye = eye_like(a)?;
+    let shifted = a - &bound * &eye;
+    let twice = 2.0 * &bound;
+    let inner = &shifted + g.matmul(&shifted.swap_last().solve(q));
+    let transposed = shifted.swap_last() + q.matmul(&shifted.solve(g));
+    let start = &eye + &twice * inner.inv();
+    let weight = &twice * shifted.solve(&(g.matmul(&transposed.inv())));
+    let cost = &twice * transposed.solve(&q.matmul(&shifted.inv()));
+    discrete_riccati(&start, &weight, &cost)
+}
+
+/// Elimination row by row, the larger of two possible pivots first, and substitution from the last row on.
+fn tridiagonal(lower: &Var, diagonal: &Var, upper: &Var, b: &Var) -> Result<Var> {
+    let known = |x: &Var| Ok::<_, Error>(x.ty()?.dims.last().cloned());
+    let [of_lower, n, of_upper, rows] = [known(lower)?, known(diagonal)?, known(upper)?, known(b)?];
+    let (Some(of_lower), Some(n), Some(of_upper), Some(rows)) = (of_lower, n, of_upper, rows) else {
+        return type_error("diagonals and right sides stand along the last axis, but one of the operands is a scalar");
+    };
+    let less = n.known().map(|n| n.saturating_sub(1));
+    let fits = |dim: &Dim| less.is_none_or(|less| dim.known().is_none_or(|length| length == less));
+    if !fits(&of_lower) || !fits(&of_upper) || !rows.compatible(&n) || n.known() == Some(0) {
+        return type_error(format!("of {n} rows, which are 1 or more, the diagonals beside the main one have one element less and `b` \
+            as many; they have {of_lower} and {of_upper}, `b` {rows}"));
+    }
+    let all = (diagonal + b).zeros_like();
+    let edge = all.slice(all.ty()?.rank() - 1, Some(1), None);
+    let first = |x: Var| x.moveaxis(-1, 0);
+    let [d, r] = [diagonal, b].map(|x| first(x + &all));
+    let [l, u] = [lower, upper].map(|x| first(x + &edge));
+    let u = concatenate(&[u, d.slice(0, Some(-1), None).zeros_like()], 0);
+    let rest = |x: &Var| x.slice(0, Some(1), None);
+    let loops = Scan::new().sequence("l", &l).sequence("d", &rest(&d)).sequence("u", &rest(&u)).sequence("r", &rest(&r));
+    let rows = loops.state("on", &d.at(0)).state("beside", &u.at(0)).state("right", &r.at(0)).run(|step| {
+        let here = ["on", "beside", "right"].map(|name| step.get(name));
+        let next = ["l", "d", "r"].map(|name| step.get(name));
+        let exchanged = next[0].abs().gt(&here[0].abs());
+        let larger = |one: &Var, other: &Var| where_(&exchanged, other, one);
+        let [pivot, pivot_beside, pivot_right] = [0, 1, 2].map(|at| larger(&here[at], &next[at]));
+        let beyond = larger(&here[0].zeros_like(), &step.get("u"));
+        let factor = larger(&next[0], &here[0]) / &pivot;
+        step.set("on", &(larger(&next[1], &here[1]) - &factor * &pivot_beside));
+        step.set("beside", &(larger(&step.get("u"), &here[0].zeros_like()) - &factor * &beyond));
+        step.set("right", &(larger(&next[2], &here[2]) - &factor * &pivot_right));
+        [pivot, pivot_beside, beyond, pivot_right].iter().for_each(|value| step.give(value));
+    });
+    let last = ["on", "beside", "right"].map(|name| rows.last(name));
+    let whole = |number: usize, last: &Var| concatenate(&[rows.stacked(number), last.expand_dims(0)], 0).flip(0);
+    let zero = last[0].zeros_like();
+    let back = Scan::new().sequence("pivot", &whole(0, &last[0])).sequence("beside", &whole(1, &zero));
+    let back = back.sequence("beyond", &whole(2, &zero)).sequence("right", &whole(3, &last[2]));
+    let found = back.state("x", &zero).state("before", &zero).run(|step| {
+        let (x, before) = (step.get("x"), step.get("before"));
+        let now = (step.get("right") - step.get("beside") * &x - step.get("beyond") * &before) / step.get("pivot");
+        step.set("before", &x);
+        step.set("x", &now);
+        step.give(&now);
+    });
+    Ok(found.stacked(0).flip(0).moveaxis(0, -1))
 }
 
 fn lu_factor(a: &Arguments<'_>) -> Result<Vec<Var>> {

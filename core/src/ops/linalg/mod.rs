@@ -6,6 +6,7 @@
 mod composed;
 mod equations;
 mod factors;
+mod general;
 mod norm;
 mod parts;
 mod solve;
@@ -35,6 +36,9 @@ enum Rule {
     Qr,
     Svd,
     Eigh,
+    Eig,
+    Schur,
+    Qz,
     Pinv,
     Expm,
 }
@@ -106,6 +110,20 @@ pub fn register(registry: &mut Registry) {
          Giles (2008), is symmetric. That of the vectors needs eigenvalues that differ: where they do not, the vectors \
          are not determined and it is not finite; that of the values alone does not. The signs of the vectors are not \
          determined: a cost should not depend on them.\n\n    w, v = eigh(a)");
+    add(Eig, "eig", vec![square()],
+        "Eigenvalues and eigenvectors of matrices of any kind. They are complex: `w[..., i]` is a pair of real and imaginary \
+         part, and `v[..., :, i, :]` the vector of the i-th, of length 1, its largest element real. Their order is that of \
+         the factorization, conjugates side by side. The gradient, as Boeddeker et al. (2017), needs eigenvalues that differ \
+         for the vectors and a matrix that has a basis of them for both; a cost should not depend on the phases of the \
+         vectors.\n\n    w, v = eig(a)");
+    add(Schur, "schur", vec![square()],
+        "The real Schur form: `a = z @ t @ transpose(z)` with orthogonal z and t of a triangle above 1 by 1 blocks, the real \
+         eigenvalues, and 2 by 2 blocks `[[a, b], [c, a]]`, the pairs of complex ones. It has no gradient: `eig` has.\
+         \n\n    t, z = schur(a)");
+    add(Qz, "qz", vec![square(), Param::operand("b", "square matrices as large")],
+        "The generalized real Schur form: `a = q @ aa @ transpose(z)` and `b = q @ bb @ transpose(z)` with orthogonal q and z, \
+         aa of a triangle above 1 by 1 and 2 by 2 blocks, bb of a triangle whose diagonal is not negative. The order of the \
+         eigenvalues is that of the factorization. It has no gradient.\n\n    aa, bb, q, z = qz(a, b)");
     add(Pinv, "pinv", vec![any(), Param::attribute("rcond", AttributeKind::Float, Some(Attribute::None),
             "singular values up to this part of the largest count as 0; the larger length times the dtype's epsilon if none")],
         "The Moore-Penrose inverse. Its gradient, as Golub and Pereyra (1973), is that of constant rank.\n\n    pinv(a)");
@@ -201,6 +219,20 @@ impl Linalg {
             Det => vec![batch.to_vec()],
             Eigh if !matches!(attributes.str("UPLO")?, "L" | "U") => return type_error("`UPLO` is \"L\" or \"U\""),
             Eigh => vec![joined(batch, &[n.clone()]), joined(batch, &[n.clone(), n])],
+            Eig => {
+                let two = Dim::Known(2);
+                vec![joined(batch, &[n.clone(), two.clone()]), joined(batch, &[n.clone(), n, two])]
+            }
+            Schur => vec![joined(batch, &[n.clone(), n]); 2],
+            Qz => {
+                let Some(b) = operands.get(1) else { return type_error("operand 1 is missing") };
+                let (lead, rows) = square("`b`", b)?;
+                if !rows.compatible(&n) {
+                    return type_error(format!("`b` has {rows} rows where `a` has {n}"));
+                }
+                let n = super::sizes::meet(&n, &rows);
+                vec![joined(&broadcast_dims(batch, lead)?, &[n.clone(), n]); 4]
+            }
             Lu | Qr | Svd | Pinv => Vec::new(),
             SlogDet => vec![batch.to_vec(), batch.to_vec()],
             Solve | SolveTriangular => {
@@ -275,6 +307,8 @@ impl Op for Linalg {
             Qr => factors::qr_vjp(context),
             Svd => spectral::svd_vjp(context),
             Eigh => spectral::eigh_vjp(context),
+            Eig => general::eig_vjp(context),
+            Schur | Qz => general::none(self.name),
             Pinv => spectral::pinv_vjp(context),
             Expm => factors::expm_vjp(context),
         }
@@ -292,6 +326,8 @@ impl Op for Linalg {
             Qr => factors::qr_jvp(context),
             Svd => spectral::svd_jvp(context),
             Eigh => spectral::eigh_jvp(context),
+            Eig => general::eig_jvp(context),
+            Schur | Qz => general::none(self.name),
             Pinv => spectral::pinv_jvp(context),
             Expm => factors::expm_jvp(context),
         }
@@ -304,7 +340,7 @@ impl Op for Linalg {
 
     fn batch(&self, context: &Batch<'_>) -> Result<Batched> {
         let apply = |operands: &[Var]| Var::apply(self.name, operands, context.attributes.clone()).siblings();
-        if !matches!(self.rule, Solve | SolveTriangular) {
+        if !matches!(self.rule, Solve | SolveTriangular | Qz) {
             return Ok(Batched::Rows(apply(context.operands)));
         }
         let (rank_a, rank_b) = (context.rank(0)?, context.rank(1)?);

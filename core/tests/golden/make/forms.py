@@ -82,6 +82,69 @@ def equations(family):
     family.case("pivot_to_permutation(p)", {"p": pivots}, lambda m, p: np.argsort(order))
 
 
+def spectra(family):
+    """In forms that depend neither on the order of eigenvalues nor on the phases of vectors."""
+    def eig(m, a):
+        if not isinstance(m, Jax):
+            return np.linalg.eig(a)
+        return __import__("jax").lax.linalg.eig(a, compute_left_eigenvectors=False, enable_eigvec_derivs=True)
+
+    for n, batch in [(1, ()), (2, ()), (3, ()), (4, ()), (5, ()), (8, ()), (3, (2,))]:
+        a = spread(f"eig {n} {batch}", batch + (n, n))
+        family.case("w, v = eig(a); sort(w[..., 0], axis=-1)", {"a": a}, lambda m, a: np.sort(np.linalg.eigvals(a).real, axis=-1))
+        family.case("w = eigvals(a); sort(abs(w[..., 1]), axis=-1)", {"a": a}, lambda m, a: np.sort(abs(np.linalg.eigvals(a).imag), axis=-1))
+        powers = lambda m, a: m.stack([m.sum(m.real(m.linalg.eigvals(a) ** 2)), m.sum(m.abs(m.linalg.eigvals(a)) ** 2)])
+        family.case("w, v = eig(a); stack([sum(w[..., 0] ** 2 - w[..., 1] ** 2), sum(w ** 2)])", {"a": a}, powers, grad=True)
+        weighted = lambda m, a: (lambda w, v: m.sum(m.real(v * m.conj(v)) * m.real(w * w)[..., None, :], axis=-1))(*eig(m, a))
+        family.case(
+            "w, v = eig(a); sum(sum(v * v, axis=-1) * expand_dims(w[..., 0] ** 2 - w[..., 1] ** 2, -2), axis=-1)", {"a": a}, weighted, grad=True,
+        )
+        family.case("t, z = schur(a); z @ t @ swapaxes(z, -1, -2)", {"a": a}, lambda m, a: a)
+        family.case("t, z = schur(a); z @ swapaxes(z, -1, -2)", {"a": a}, lambda m, a: np.zeros_like(a) + np.eye(n))
+        # Below the blocks all is 0, and of the blocks the elements of the diagonal are equal.
+        family.case("t, z = schur(a); tril(t, -2)", {"a": a}, lambda m, a: np.zeros_like(a))
+        if n > 1:
+            family.case(
+                "t, z = schur(a); d = diagonal(t, axis1=-2, axis2=-1); "
+                "(d[..., 1:] - d[..., :-1]) * (diagonal(t, offset=-1, axis1=-2, axis2=-1) != 0.0)",
+                {"a": a}, lambda m, a: np.zeros(batch + (n - 1,)),
+            )
+        family.case(
+            "t, z = schur(a); sort(diagonal(t, axis1=-2, axis2=-1), axis=-1)", {"a": a},
+            lambda m, a: np.sort(np.linalg.eigvals(a).real, axis=-1),
+        )
+        b = spread(f"qz {n} {batch}", batch + (n, n))
+        inputs = {"a": a, "b": b}
+        family.case("s, t, q, z = qz(a, b); q @ s @ swapaxes(z, -1, -2)", inputs, lambda m, a, b: a)
+        family.case("s, t, q, z = qz(a, b); q @ t @ swapaxes(z, -1, -2)", inputs, lambda m, a, b: b)
+        family.case("s, t, q, z = qz(a, b); q @ swapaxes(q, -1, -2) + z @ swapaxes(z, -1, -2)", inputs, lambda m, a, b: np.zeros_like(a) + 2 * np.eye(n))
+        family.case("s, t, q, z = qz(a, b); tril(s, -2), tril(t, -1)", inputs, lambda m, a, b: (np.zeros_like(a),) * 2)
+        family.case(
+            "s, t, q, z = qz(a, b); diagonal(t, axis1=-2, axis2=-1) >= 0.0", inputs, lambda m, a, b: np.ones(batch + (n,), dtype=bool),
+        )
+    family.case("w, v = eig(a); w, v", {"a": np.zeros((0, 0))}, lambda m, a: (np.zeros((0, 2)), np.zeros((0, 0, 2))))
+    family.case("w, v = eig(a); w, v", {"a": np.array([[0.0, 2.0], [-2.0, 0.0]])}, lambda m, a: (
+        np.array([[0.0, 2.0], [0.0, -2.0]]), np.sqrt(0.5) * np.array([[[1.0, 0.0], [1.0, 0.0]], [[0.0, 1.0], [0.0, -1.0]]])))
+    family.case("t, z = schur(a); t", {"a": np.array([[0.0, 0.0], [1.0, 0.0]])}, lambda m, a: np.array([[0.0, 1.0], [0.0, 0.0]]) * -1)
+    for n, k in [(1, 1), (2, 1), (3, 2), (5, 2)]:
+        half, right = spread(f"are q {n}", (n, n)), spread(f"are r {k}", (k, k))
+        inputs = {"a": 1.5 * spread(f"are a {n}", (n, n)), "b": spread(f"are b {n}", (n, k)), "q": half @ half.T, "r": right @ right.T + np.eye(k)}
+        family.case("solve_discrete_are(a, b, q, r)", inputs, lambda m, a, b, q, r: scipy.linalg.solve_discrete_are(a, b, q, r))
+        family.case("solve_continuous_are(a, b, q, r)", inputs, lambda m, a, b, q, r: scipy.linalg.solve_continuous_are(a, b, q, r))
+    for name in ["discrete", "continuous"]:
+        # Nothing acts on a system that grows.
+        zero = {"a": np.array([[2.0]]), "b": np.zeros((1, 1)), "q": np.eye(1), "r": np.eye(1)}
+        family.case(f"solve_{name}_are(a, b, q, r)", zero, lambda m, a, b, q, r: np.array([[np.nan]]))
+    for n, batch in [(1, ()), (2, ()), (6, ()), (4, (3,))]:
+        inputs = {name: spread(f"tri {name} {n}", batch + (n - (name in "lu"),)) for name in "lduy"}
+        dense = lambda m, l, d, u: m.stack([m.diag(d[i]) + m.diag(l[i], -1) + m.diag(u[i], 1) for i in range(3)]) if batch else m.diag(d) + m.diag(l, -1) + m.diag(u, 1)
+        solve = lambda m, l, d, u, y: m.linalg.solve(dense(m, l, d, u), y[..., None])[..., 0]
+        family.case("solve_tridiagonal(l, d, u, y)", inputs, solve, grad=True)
+        if n == 6:
+            inputs = dict(inputs, d=np.zeros(n))
+            family.case("solve_tridiagonal(l, d, u, y)", inputs, solve, grad=True)
+
+
 def places(family):
     x = spread("forms", (2, 3, 4))
     family.case("shape_padleft(x, 2)", {"x": x}, lambda m, x: x[None, None], grad=True)
@@ -207,6 +270,7 @@ def families():
     for name, tolerance, gradients, parts, about in [
         ("signal", "16 of the largest", "32 of the largest", [signal], "NumPy, SciPy and JAX say of signals."),
         ("equations", "2000 of the largest", "20000 of the largest", [equations], "NumPy, SciPy and JAX say of equations."),
+        ("spectra", "400 of the largest", "20000 of the largest", [spectra], "NumPy, SciPy and JAX say of spectra and matrix equations."),
         ("forms", "2 of each", "8 of the largest", [places, rounding], "NumPy and JAX say of forms and places."),
         ("images", "32 of the largest", "64 of the largest", [images], "NumPy and JAX say of images."),
         ("inverses", "400 of each", "400 of each", [special], "SciPy and mpmath say of more special functions."),
