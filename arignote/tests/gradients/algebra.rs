@@ -60,14 +60,16 @@ fn factorizations(of: Of<'_>) {
     });
     of("eig", &|c| {
         for shape in [&[3, 3][..], &[1, 1], &[2, 2, 2]] {
-            // Real eigenvalues, and with what is skew complex ones; the squared elements do not depend on phases.
+            // Real eigenvalues, far from each other, and with what is skew complex ones; sizes do not depend on phases.
+            let apart = (-0.3, 0.3);
             let turned = move |x: &Var| shifted(x) + 2.0 * (x - x.swapaxes(-1, -2));
-            c.within(near, &[shape], move |x| result("eig", &shifted(&x[0]), Attributes::new(), 0).square());
-            c.within(near, &[shape], move |x| result("eig", &shifted(&x[0]), Attributes::new(), 1).square());
-            c.within(near, &[shape], move |x| result("eig", &turned(&x[0]), Attributes::new(), 1).square().sum(Some(-1)));
+            let sizes = move |x: &Var| result("eig", x, Attributes::new(), 1).square().sum(Some(-1));
+            c.within(apart, &[shape], move |x| result("eig", &shifted(&x[0]), Attributes::new(), 0).square());
+            c.within(apart, &[shape], move |x| sizes(&shifted(&x[0])));
+            c.within(near, &[shape], move |x| sizes(&turned(&x[0])));
         }
     });
-    of("eigvals", &|c| c.within(near, &[&[3, 3]], move |x| apply("eigvals", &[shifted(&x[0])])));
+    of("eigvals", &|c| c.within((-0.3, 0.3), &[&[3, 3]], move |x| apply("eigvals", &[shifted(&x[0])])));
     of("solve_discrete_are", &|c| {
         c.within(near, &[&[3, 3], &[3, 2]], move |x| {
             apply("solve_discrete_are", &[shifted(&x[0]) * 0.5, x[1].clone(), apply("eye", &[x[0].shape().at(-1)]), positive(&x[1].t())])

@@ -69,18 +69,19 @@ fn convolutions(of: Of<'_>) {
         of(op, &|c| {
             let kernel: &[usize] = if op == "conv1d" { &[4, 1, 3] } else { &[2, 2, 3] };
             for attributes in [with("stride", 1), with("stride", 2).with("padding", 1), with("padding", "full").with("dilation", 2), with("padding", "same").with("stride", 2)] {
-                // Lengths that are not known leave "full" and "same" of a transposed convolution open.
                 let attributes = attributes.with("groups", 2);
-                let closed = op == "conv_transpose1d" && matches!(attributes.get("padding"), Some(Attribute::Str(_)));
-                if closed {
-                    let w = Var::constant(spread(kernel, (-2.0, 2.0), 1));
-                    c.add(&[&[2, 2, 5]], move |x| Var::apply(op, &[x[0].clone(), w.clone()], attributes.clone()));
-                } else {
-                    c.add(&[&[2, 2, 5], kernel], move |x| Var::apply(op, x, attributes.clone()));
-                }
+                c.add(&[&[2, 2, 5], kernel], move |x| Var::apply(op, x, attributes.clone()));
             }
         });
     }
+    of("unshared_conv2d", &|c| {
+        c.add(&[&[1, 2, 3, 3], &[2, 2, 2, 1, 2, 2]], move |x| Var::apply("unshared_conv2d", x, with("groups", 2).with("flip", true)));
+    });
+    of("h_softmax", &|c| {
+        let shapes: [&[usize]; 5] = [&[3, 2], &[2, 3], &[3], &[3, 2, 2], &[3, 2]];
+        c.add(&shapes, |x| apply("h_softmax", x));
+        c.add(&shapes, |x| apply("h_softmax", &[x, &[Var::constant(Tensor::vector(vec![5i64, 0, 3]))]].concat()));
+    });
     of("conv2d", &|c| {
         c.add(&[&[1, 2, 3, 4], &[2, 2, 2, 3]], move |x| Var::apply("conv2d", x, ones(&[2, 1]).with("padding", 1)));
     });

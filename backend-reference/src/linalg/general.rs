@@ -37,7 +37,9 @@ pub fn eigen(a: &Matrix) -> Result<(Vec<f64>, Vec<f64>)> {
         let part = |row: usize| [basis[(row, column)], if pair { basis[(row, column + 1)] } else { 0.0 }];
         let size = |[x, y]: [f64; 2]| libm::hypot(x, y);
         let length = (0..n).map(|row| size(part(row))).fold(0.0, libm::hypot);
-        let largest = (0..n).map(part).fold([0.0; 2], |most, now| if size(now) > size(most) { now } else { most });
+        // Of elements that are as large but for rounding the first.
+        let larger = |most, now| if size(now) > (1.0 + 1e-12) * size(most) { now } else { most };
+        let largest = (0..n).map(part).fold([0.0; 2], larger);
         let turn = if pair { largest.map(|part| part / size(largest)) } else { [1.0, 0.0] };
         for row in 0..n {
             let [x, y] = part(row).map(|part| part / length);

@@ -70,6 +70,21 @@ fn is_body(param: &crate::ops::Param) -> bool {
     matches!(param.kind, P::Attribute(K::Body, _))
 }
 
+/// The rank of an operand of ops with many of them: with lengths of 1 all fit.
+fn fitting(op: &str, operand: &str) -> Option<usize> {
+    Some(match (op, operand) {
+        ("separable_conv2d", _) => 4,
+        ("separable_conv3d", _) => 5,
+        ("unshared_conv2d", "w") => 6,
+        ("unshared_conv2d", _) => 4,
+        ("h_softmax", "b1") => 1,
+        ("h_softmax", "w2") => 3,
+        ("h_softmax" | "solve_discrete_are" | "solve_continuous_are" | "qz", _) => 2,
+        ("solve_tridiagonal", "diagonal" | "b") => 1,
+        _ => return None,
+    })
+}
+
 impl Pool {
     fn new(random: &mut Rng) -> Pool {
         let rows: Dim = of(random, &["n".into(), "?".into(), 2.into(), 2.into()]);
@@ -178,10 +193,10 @@ impl Pool {
         for param in op.params() {
             match &param.kind {
                 P::Operand if param.name == "key" && random.bool() => operands.push(self.key()),
-                // Three operands whose channels fit are found by no chance.
-                P::Operand if op.name().starts_with("separable_conv") && random.bool() => {
-                    let rank = if op.name().ends_with("2d") { 4 } else { 5 };
-                    operands.push(Var::constant(Tensor::zeros(DType::F64, &[1; 5][..rank])));
+                // Operands whose lengths fit each other are found by no chance.
+                P::Operand if fitting(op.name(), param.name).is_some() && random.bool() => {
+                    let rank = fitting(op.name(), param.name).unwrap_or_default();
+                    operands.push(Var::constant(Tensor::zeros(DType::F64, &[1; 6][..rank])));
                 }
                 P::Operand => operands.push(self.pick(random)),
                 P::OptionalOperand => {

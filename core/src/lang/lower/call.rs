@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 
 use super::Lowerer;
-use super::value::{Literal, Value};
+use super::value::{Literal, Stepped, Value};
 use crate::error::{Result, nearest};
 use crate::graph::{Constant, Var};
 use crate::lang::ast::Name;
 use crate::lang::source::Span;
-use crate::ops::{Attribute, AttributeKind, Attributes, Op, Param, ParamKind, registry};
+use crate::ops::{Attribute, AttributeKind, Attributes, IndexBound, IndexItem, Op, Param, ParamKind, registry};
 
 type Arg<'a> = (Option<&'a str>, Value<'a>, Span);
 
@@ -74,12 +74,20 @@ impl<'a> Lowerer<'a> {
                 Some(keyword) => bound.keywords.push((keyword, value, at)),
             }
         }
-        let (operands, attributes) = self.bind_args(&mut bound)?;
-        self.apply(name, &operands, attributes, span).map(Value::Vars)
+        let (operands, attributes, stepped) = self.bind_args(&mut bound)?;
+        let mut results = self.apply(name, &operands, attributes, span)?;
+        for slice in stepped.into_iter().rev() {
+            let index = (0..slice.axis).map(|_| IndexItem::Slice { start: IndexBound::Open, stop: IndexBound::Open, step: 1 });
+            let index = index.chain([IndexItem::Operand(0)]).collect();
+            let operands = [&[slice.of], &results[..], &[slice.positions]].concat();
+            results = self.apply("set_at", &operands, Attributes::new().with("index", Attribute::Index(index)), span)?;
+        }
+        Ok(Value::Vars(results))
     }
 
-    fn bind_args(&self, args: &mut Binder<'_, 'a>) -> Result<(Vec<Var>, Attributes)> {
-        let (mut operands, mut attributes) = (Vec::new(), Attributes::new());
+    /// Operands and attributes, and slices of what is updated that have a computed step.
+    fn bind_args(&self, args: &mut Binder<'_, 'a>) -> Result<(Vec<Var>, Attributes, Vec<Stepped>)> {
+        let (mut operands, mut attributes, mut slices) = (Vec::new(), Attributes::new(), Vec::new());
         let index = args.op.params().iter().find(|p| is_index(p)).map(|p| p.name);
         let mut index_operands = Vec::new();
         let mut left_out: Option<&str> = None;
@@ -91,12 +99,13 @@ impl<'a> Lowerer<'a> {
                 ParamKind::Operand if index.is_some() && operands.is_empty() => {
                     // The first operand of `set_at(x[i], v)` brings the index along.
                     let (value, at) = self.required(args, param)?;
-                    let (Value::Indexed { base, operands: more, items }, Some(name)) = (value, index) else {
+                    let (Value::Indexed { base, operands: more, items, stepped }, Some(name)) = (value, index) else {
                         let message = format!("`{}` takes an index expression, like `x[i]`", args.op.name());
                         return Err(self.error(at, message));
                     };
                     operands.push(base);
                     index_operands = more;
+                    slices = stepped;
                     attributes.set(name, Attribute::Index(items));
                 }
                 ParamKind::Operand => {
@@ -164,7 +173,7 @@ impl<'a> Lowerer<'a> {
                 None => error.note(signature(args.op)),
             });
         }
-        Ok((operands, attributes))
+        Ok((operands, attributes, slices))
     }
 
     fn keyword(&self, args: &mut Binder<'_, 'a>, name: &str) -> Result<Option<(Value<'a>, Span)>> {

@@ -1,13 +1,14 @@
 //! Expressions, evaluated with an explicit stack: a chain of a million operators is no deeper than
 //! one.
 
-use super::value::{Literal, Value};
+use super::value::{Literal, Stepped, Value};
 use super::{Lowerer, Scope};
 use crate::error::{Result, nearest};
 use crate::graph::{Constant, Var};
 use crate::lang::ast::{BinaryOp, Expr, ExprId, ExprKind, IndexItem as Item, Name, UnaryOp};
 use crate::lang::lexer::DTYPES;
 use crate::lang::source::Span;
+use crate::ops::index::stepped;
 use crate::ops::{Attribute, Attributes, IndexBound, IndexItem};
 use crate::tensor::DType;
 
@@ -207,13 +208,15 @@ impl<'a> Lowerer<'a> {
         };
         let position = |v: i128, span: Span| i64::try_from(v).map_err(|_| self.error(span, "this index is too large"));
         let mut out = Vec::with_capacity(items.len());
+        let whole = IndexItem::Slice { start: IndexBound::Open, stop: IndexBound::Open, step: 1 };
+        let mut slices = Vec::new();
         for item in items {
             out.push(match item {
                 Item::Ellipsis => IndexItem::Ellipsis,
                 Item::NewAxis => IndexItem::NewAxis,
                 Item::At(_) => match next() {
                     (Value::Literal(Literal::Int(v)), span) => IndexItem::At(position(v, span)?),
-                    (Value::Literal(_), span) => return Err(self.error(span, "an index is a whole number")),
+                    (Value::Literal(Literal::Float(_)), span) => return Err(self.error(span, "an index is a whole number")),
                     (value, span) => IndexItem::Operand(operand(value, span)?),
                 },
                 Item::Slice { start, stop, step } => {
@@ -231,12 +234,58 @@ impl<'a> Lowerer<'a> {
                     let step = match step.is_some().then(&mut next) {
                         None | Some((Value::None, _)) => 1,
                         Some((Value::Literal(Literal::Int(v)), span)) if v != 0 => position(v, span)?,
-                        Some((_, span)) => return Err(self.error(span, "a step is a literal whole number, not 0")),
+                        Some((Value::Literal(_), span)) => return Err(self.error(span, "a step is a whole number, not 0")),
+                        Some((value, span)) => {
+                            let step = self.var(value, span)?;
+                            if step.ty()?.rank() != 0 || !step.ty()?.dtype.is_integer() {
+                                return Err(self.error(span, format!("a step is a whole number, not {}", step.ty()?)));
+                            }
+                            slices.push((out.len(), start, stop, step, span));
+                            1
+                        }
                     };
-                    IndexItem::Slice { start, stop, step }
+                    let computed = slices.last().is_some_and(|(at, ..)| *at == out.len());
+                    if computed { whole.clone() } else { IndexItem::Slice { start, stop, step } }
                 }
             });
         }
-        Ok(Value::Indexed { base, operands, items: out })
+        let (base, stepped) = self.stepped(base, &operands, &out, slices)?;
+        Ok(Value::Indexed { base, operands, items: out, stepped })
+    }
+    /// Slices with a computed step, taken from what is indexed one after the other.
+    fn stepped(
+        &self, mut base: Var, operands: &[Var], items: &[IndexItem], slices: Vec<(usize, IndexBound, IndexBound, Var, Span)>,
+    ) -> Result<(Var, Vec<Stepped>)> {
+        let axes = |items: &[IndexItem]| -> Result<usize> {
+            let of = |item: &IndexItem| match item {
+                IndexItem::Ellipsis | IndexItem::NewAxis => Ok(0),
+                IndexItem::Operand(number) => operands[*number].ty().map(|ty| if ty.dtype == DType::Bool { ty.rank() } else { 1 }),
+                _ => Ok(1),
+            };
+            items.iter().map(of).sum()
+        };
+        let mut taken = Vec::new();
+        for (at, start, stop, step, span) in slices {
+            let rank = base.ty()?.rank();
+            let axis = match items[..at].contains(&IndexItem::Ellipsis) {
+                true => rank.checked_sub(axes(&items[at..])?),
+                false => Some(axes(&items[..at])?),
+            };
+            let Some(axis) = axis.filter(|&axis| axis < rank) else {
+                return Err(self.error(span, format!("the index is for {} axes, but there are {rank}", axes(items)?)));
+            };
+            let bound = |bound: IndexBound| match bound {
+                IndexBound::Open => None,
+                IndexBound::At(value) => Some(Var::scalar(value)),
+                IndexBound::Operand(number) => Some(operands[number].clone()),
+            };
+            let (start, stop) = (bound(start), bound(stop));
+            let length = || base.shape().at(axis as i64);
+            let positions = self.location(span).stand_in(|| stepped(&length(), start.as_ref(), stop.as_ref(), &step));
+            let of = base.clone();
+            base = self.apply("take", &[base, positions.clone()], Attributes::new().with("axis", axis as i64), span)?.swap_remove(0);
+            taken.push(Stepped { of, axis, positions });
+        }
+        Ok((base, taken))
     }
 }

@@ -19,7 +19,16 @@ pub(super) enum Value<'a> {
     /// Results of a call; usually one.
     Vars(Vec<Var>),
     /// `x[...]`, before it is known whether it is read or updated.
-    Indexed { base: Var, operands: Vec<Var>, items: Vec<IndexItem> },
+    Indexed { base: Var, operands: Vec<Var>, items: Vec<IndexItem>, stepped: Vec<Stepped> },
+}
+
+/// A slice whose step is not a literal: it is taken before what is indexed, and put back after what is updated.
+#[derive(Clone)]
+pub(super) struct Stepped {
+    /// What it is taken from.
+    pub of: Var,
+    pub axis: usize,
+    pub positions: Var,
 }
 
 /// A number or truth value that stands in the text.
@@ -91,7 +100,7 @@ impl<'a> Lowerer<'a> {
         match value {
             Value::Vars(vars) => Ok(vars),
             Value::Literal(_) => Ok(vec![self.literal_var(&value, span)?]),
-            Value::Indexed { base, operands, items } => {
+            Value::Indexed { base, operands, items, .. } => {
                 let all: Vec<Var> = std::iter::once(base).chain(operands).collect();
                 let mut attributes = Attributes::new();
                 attributes.set("index", crate::ops::Attribute::Index(items));

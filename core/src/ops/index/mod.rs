@@ -6,6 +6,7 @@ mod builders;
 mod steps;
 mod types;
 
+pub(crate) use builders::stepped;
 pub use steps::{Plan, Step, normalize_position, plan, slice_range};
 
 use super::elementwise::{like_dtype, unbroadcast};

@@ -36,7 +36,7 @@ pub enum Step {
         /// The number of the operand, counted as in [`IndexItem::Operand`].
         operand: usize,
     },
-    /// A bool mask over `rank` axes from `axis` on.
+    /// A bool mask over `rank` axes from `axis` on; over none it stands for a new axis of length 1 or 0.
     Mask {
         /// The first axis.
         axis: usize,
@@ -70,7 +70,6 @@ pub fn plan(items: &[IndexItem], rank: usize, operand: impl Fn(usize) -> Result<
         match item {
             IndexItem::Slice { .. } | IndexItem::At(_) => used += 1,
             IndexItem::Operand(number) => match operand(*number)? {
-                (0, true) => return type_error("a mask has at least one axis"),
                 (axes, true) => used += axes,
                 _ => used += 1,
             },

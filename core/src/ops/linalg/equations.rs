@@ -185,7 +185,8 @@ fn discrete_riccati(a: &Var, g: &Var, q: &Var) -> Result<Var> {
     let all = (a + g + q).zeros_like();
     let [a, g, q] = [a, g, q].map(|x| x + &all);
     let eye = eye_like(&q)?;
-    let loops = Scan::new().steps(&Var::scalar(64i64)).state("a", &a).state("g", &g).state("h", &q).state("settled", &Var::scalar(false));
+    // As many steps for all systems, so that stacks of them go together.
+    let loops = Scan::new().steps(&Var::scalar(40i64)).state("a", &a).state("g", &g).state("h", &q).state("settled", &Var::scalar(false));
     let found = loops.run(|step| {
         let [a, g, h] = ["a", "g", "h"].map(|name| step.get(name));
         let inner = &eye + g.matmul(&h);
@@ -197,7 +198,6 @@ fn discrete_riccati(a: &Var, g: &Var, q: &Var) -> Result<Var> {
         let [moved, size] = [&next - &h, next].map(|x| x.abs().sum(None));
         // What is a little off here is exact to rounding at the next step.
         step.set("settled", &moved.le(&(size * 1e-3)));
-        step.until(&moved.gt(&Var::weak(0.0)).logical_not());
     });
     Ok(where_(&found.last("settled"), &found.last("h"), &Var::weak(f64::NAN)))
 }
@@ -233,7 +233,8 @@ fn tridiagonal(lower: &Var, diagonal: &Var, upper: &Var, b: &Var) -> Result<Var>
         return type_error(format!("of {n} rows, which are 1 or more, the diagonals beside the main one have one element less and `b` \
             as many; they have {of_lower} and {of_upper}, `b` {rows}"));
     }
-    let all = (diagonal + b).zeros_like();
+    let batch_of = |x: &Var| x.zeros_like().reduce_axes("sum", Some(&[-1]), true);
+    let all = (diagonal + b + batch_of(lower) + batch_of(upper)).zeros_like();
     let edge = all.slice(all.ty()?.rank() - 1, Some(1), None);
     let first = |x: Var| x.moveaxis(-1, 0);
     let [d, r] = [diagonal, b].map(|x| first(x + &all));

@@ -19,6 +19,7 @@ pub(super) fn register(registry: &mut Registry) {
     let stride = || whole("stride", 1, "from one window to the next: a number, or one for each axis");
     let dilation = || whole("dilation", 1, "from one element of a window to the next: a number, or one for each axis");
     let groups = || Param::attribute("groups", AttributeKind::Int, Some(Attribute::Int(1)), "into how many parts the channels fall that see only each other");
+    let flip = || Param::attribute("flip", AttributeKind::Bool, Some(false.into()), "whether the kernel is turned round along the axes of a window, as Theano's `filter_flip`");
     let x = || Param::operand("x", "batch, channels, then the axes of a place");
     type Build = fn(&Arguments<'_>) -> Result<Vec<Var>>;
     let forward: [(_, Build); 3] =
@@ -26,15 +27,22 @@ pub(super) fn register(registry: &mut Registry) {
     for (name, build) in forward {
         let kernel = Param::operand("w", "results' channels, channels of a group, then the axes of a window");
         registry.add(Composed {
-            name, settle: Settle::Promote(2), params: vec![x(), kernel, stride(), padding(), dilation(), groups()], build,
+            name, settle: Settle::Promote(2), params: vec![x(), kernel, stride(), padding(), dilation(), groups(), flip()], build,
             doc: "The cross-correlation of `x` with `w`: for each window of `x`, the sum of its products with the kernel \
-                  of each of the results' channels (a convolution is that of the flipped kernel). An axis of length `n` \
+                  of each of the results' channels (a convolution is that of the flipped kernel, `flip=true`). An axis of length `n` \
                   gives `(n + before + after - dilation * (k - 1) - 1) // stride + 1` windows of `k` elements. Padding \
                   \"valid\" is none, \"same\" gives `ceil(n / stride)` windows (an odd element of padding comes after), \
                   \"half\" is half of a window on both sides, \"full\" all but one element of it (Dumoulin and Visin, arXiv \
                   1603.07285).\n\n    conv2d(x, w, stride=[2, 2], padding=\"same\")\n    conv1d(x, w, padding=[[2, 0]], groups=2)",
         });
     }
+    let kernels = "results' channels, rows and columns of the result, channels of a group, rows and columns of a window";
+    registry.add(Composed {
+        name: "unshared_conv2d", settle: Settle::Promote(2), build: unshared,
+        params: vec![x(), Param::operand("w", kernels), stride(), padding(), dilation(), groups(), flip()],
+        doc: "`conv2d` with a kernel of its own for each place of the result, as Theano's `unshared`.\n\n    \
+              unshared_conv2d(x, w, padding=1)",
+    });
     let transposed: [(_, Build); 3] = [
         ("conv_transpose1d", |a| transposed(a, 1)),
         ("conv_transpose2d", |a| transposed(a, 2)),
@@ -95,8 +103,12 @@ fn summed(windows: &Var, kernel: &Var, rank: usize, groups: &Var) -> Result<Var>
     let (places, elements) = (&["o", "p", "q"][..rank], &["a", "b", "d"][..rank]);
     let pairs: String = places.iter().zip(elements).flat_map(|(place, element)| [*place, *element]).collect();
     let subscripts = format!("ngc{pairs},ghc{}->ngh{}", elements.concat(), places.concat());
-    let sums = einsum_of(&subscripts, &[&grouped(windows, 1, groups)?, kernel]);
-    let mut shape = lengths(&sums)?;
+    joined(&einsum_of(&subscripts, &[&grouped(windows, 1, groups)?, kernel]))
+}
+
+/// Groups and the channels of each as one axis.
+fn joined(sums: &Var) -> Result<Var> {
+    let mut shape = lengths(sums)?;
     let channels = size("mul", &shape[1], &shape[2])?;
     shape.splice(1..=2, [channels]);
     Ok(sums.reshape_to(&vector(&shape)))
@@ -105,31 +117,74 @@ fn summed(windows: &Var, kernel: &Var, rank: usize, groups: &Var) -> Result<Var>
 fn conv(a: &Arguments<'_>, rank: usize) -> Result<Vec<Var>> {
     check_ranks(a, rank)?;
     let (x, w) = (a.operand(0)?, a.operand(1)?);
-    let (channels, kernel) = (&x.ty()?.dims[1], &w.ty()?.dims);
-    let groups = groups(a, &[channels, &kernel[0]])?;
-    if let (Some(all), Some(each)) = (channels.known(), kernel[1].known())
-        && each.checked_mul(groups as usize) != Some(all)
-    {
-        return type_error(format!("a kernel of {each} channels in {groups} groups does not fit {all} channels of x"));
+    let kernel = &w.ty()?.dims;
+    let groups = fitting(a, &x.ty()?.dims[1], &kernel[0], &kernel[1])?;
+    Ok(vec![convolved(a, x, &flipped(a, w, rank)?, &groups, rank)?])
+}
+
+/// The number of groups, which these channels of x, of the results and of a group fit.
+fn fitting(a: &Arguments<'_>, channels: &Dim, of_results: &Dim, of_group: &Dim) -> Result<Var> {
+    let groups = groups(a, &[channels, of_results])?;
+    match (channels.known(), of_group.known()) {
+        (Some(all), Some(each)) if each.checked_mul(groups as usize) != Some(all) => {
+            type_error(format!("a kernel of {each} channels in {groups} groups does not fit {all} channels of x"))
+        }
+        _ => Ok(Var::scalar(groups)),
     }
-    Ok(vec![convolved(a, x, w, &Var::scalar(groups), rank)?])
+}
+
+/// The kernel, turned round along its last axes where the attribute `flip` says so.
+fn flipped(a: &Arguments<'_>, w: &Var, rank: usize) -> Result<Var> {
+    Ok(match a.attributes.bool("flip")? {
+        true => (1..=rank as i64).fold(w.clone(), |w, back| w.flip(-back)),
+        false => w.clone(),
+    })
 }
 
 /// The convolution with the attributes `stride`, `padding` and `dilation`, in a number of groups that may be known
 /// only in a call.
 pub(super) fn convolved(a: &Arguments<'_>, x: &Var, w: &Var, groups: &Var, rank: usize) -> Result<Var> {
+    summed(&windows(a, x, w, rank)?, &grouped(w, 0, groups)?, rank, groups)
+}
+
+/// Each axis of a place as two, the windows and the elements of each; the kernel's last axes are those of a window.
+fn windows(a: &Arguments<'_>, x: &Var, w: &Var, rank: usize) -> Result<Var> {
     let (strides, dilations) = (per_axis(a, "stride", rank, 1)?, per_axis(a, "dilation", rank, 1)?);
     let padding = Padding::of(a, rank)?;
     let fill = zero_of(x)?;
+    let of_window = w.ty()?.rank() - rank;
     let mut windows = x.clone();
     // From the last axis to the first: each that is replaced by two moves those behind it.
     for number in (0..rank).rev() {
         let (axis, stride, dilation) = (number + 2, strides[number], dilations[number]);
-        let window = length(w, axis);
+        let window = length(w, of_window + number);
         let padding = padding.widths(number, &length(x, axis), &window, stride, dilation)?;
         windows = Axis { axis, window, stride, dilation, padding }.windows(&windows, &fill)?;
     }
-    summed(&windows, &grouped(w, 0, groups)?, rank, groups)
+    Ok(windows)
+}
+
+fn unshared(a: &Arguments<'_>) -> Result<Vec<Var>> {
+    let (x, w) = (a.operand(0)?, a.operand(1)?);
+    let (of_x, of_w) = (x.ty()?, w.ty()?);
+    if of_x.rank() != 4 || of_w.rank() != 6 {
+        return type_error(format!("`x` has 4 axes, batch, channels and two of places, and `w` 6, not {of_x} and {of_w}"));
+    }
+    if of_w.dims[4..].contains(&Dim::Known(0)) {
+        return type_error("the kernel has no elements");
+    }
+    let groups = fitting(a, &of_x.dims[1], &of_w.dims[0], &of_w.dims[3])?;
+    let windows = windows(a, x, w, 2)?;
+    let places = [2, 4].map(|axis| windows.ty().map(|ty| ty.dims[axis].clone()));
+    for (found, given) in places.into_iter().zip(&of_w.dims[1..3]) {
+        let found = found?;
+        if !found.compatible(given) {
+            return type_error(format!("`w` has kernels for {given} places along an axis that has {found}"));
+        }
+    }
+    let kernel = grouped(&flipped(a, w, 2)?, 0, &groups)?;
+    let sums = einsum_of("ngcoapb,ghopcab->nghop", &[&grouped(&windows, 1, &groups)?, &kernel]);
+    Ok(vec![joined(&sums)?])
 }
 
 fn transposed(a: &Arguments<'_>, rank: usize) -> Result<Vec<Var>> {
@@ -152,41 +207,42 @@ fn transposed(a: &Arguments<'_>, rank: usize) -> Result<Vec<Var>> {
         kernel = kernel.flip(axis as i64 + 1);
         let full = size("sub", &span(&window, dilation)?, &Var::scalar(1i64))?;
         let [before, after] = cut(&padding, number, &window, stride, dilation)?;
-        let Some(after) = after.checked_sub(longer[number]) else { return type_error("`output_padding` is too large") };
-        cuts.push((axis, before, after));
+        cuts.push((axis, before, size("sub", &after, &Var::scalar(longer[number]))?));
         let spread = spread(&windows, axis, stride, &fill)?;
         windows = Axis { axis, window, stride: 1, dilation, padding: [full.clone(), full] }.windows(&spread, &fill)?;
     }
     let mut result = summed(&windows, &kernel, rank, &groups)?;
+    let zero = Var::scalar(0i64);
     for (axis, before, after) in cuts {
-        let ends = [Var::scalar(0i64), Var::scalar(after.min(0).saturating_neg())];
-        result = padded(&result, axis, &ends, &zero_of(&result)?)?;
-        let after = after.max(0);
-        if let Some(length) = constant_int(&length(&result, axis)).filter(|length| length.saturating_sub(before).saturating_sub(after) < 1) {
+        let more = size("maximum", &size("sub", &zero, &after)?, &zero)?;
+        result = padded(&result, axis, &[zero.clone(), more], &zero_of(&result)?)?;
+        let stop = size("sub", &length(&result, axis), &size("maximum", &after, &zero)?)?;
+        if let (Some(start), Some(end)) = (constant_int(&before), constant_int(&stop))
+            && end <= start
+        {
+            let length = constant_int(&length(&result, axis)).unwrap_or_default();
             return type_error(format!("the padding leaves nothing of a result of length {length}"));
         }
-        if before > 0 || after > 0 {
-            result = result.slice(axis, Some(before), (after > 0).then_some(-after));
-        }
+        result = match (constant_int(&before), constant_int(&after)) {
+            (Some(0), Some(after)) if after <= 0 => result,
+            (Some(before), Some(after)) => result.slice(axis, Some(before), (after > 0).then_some(-after)),
+            _ => result.slice_between(axis, &before, &stop),
+        };
     }
     Ok(vec![result])
 }
 
 /// How much is cut off the result before and after; what is negative is put there.
-fn cut(padding: &Padding, number: usize, window: &Var, stride: i64, dilation: i64) -> Result<[i64; 2]> {
-    if let Padding::Pairs(pairs) = padding {
-        return Ok(pairs[number]);
-    }
-    let Some(span) = constant_int(&span(window, dilation)?) else {
-        return type_error("for this `padding` the lengths of the kernel must be known");
-    };
+fn cut(padding: &Padding, number: usize, window: &Var, stride: i64, dilation: i64) -> Result<[Var; 2]> {
+    let span = span(window, dilation)?;
     Ok(match padding {
-        Padding::Half => [span / 2; 2],
-        Padding::Full => [span - 1; 2],
-        _ => {
-            let all = span - stride;
-            let before = all.max(0) / 2;
-            [before, all - before]
+        Padding::Pairs(pairs) => pairs[number].map(Var::scalar),
+        Padding::Half => [size("floor_div", &span, &Var::scalar(2))?, size("floor_div", &span, &Var::scalar(2))?],
+        Padding::Full => [size("sub", &span, &Var::scalar(1))?, size("sub", &span, &Var::scalar(1))?],
+        Padding::Same => {
+            let all = size("sub", &span, &Var::scalar(stride))?;
+            let before = size("floor_div", &size("maximum", &all, &Var::scalar(0))?, &Var::scalar(2))?;
+            [before.clone(), size("sub", &all, &before)?]
         }
     })
 }

@@ -1,6 +1,7 @@
 //! Neural networks: the softmax family, stable by construction, and what is given by other ops.
 
 mod conv;
+mod hierarchical;
 mod images;
 mod losses;
 mod normalize;
@@ -57,6 +58,7 @@ pub fn register(registry: &mut Registry) {
     pool::register(registry);
     normalize::register(registry);
     images::register(registry);
+    hierarchical::register(registry);
 }
 
 impl Op for Nn {

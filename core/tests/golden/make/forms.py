@@ -222,6 +222,38 @@ def images(family):
         conv(x, d, window_strides=(2, 2), padding=[(1, 1)] * 2, feature_group_count=3), p, window_strides=(1, 1), padding="VALID"
     )
     family.case("separable_conv2d(x, d, p, stride=2, padding=1)", {"x": image, "d": depth, "p": point}, separable)
+    family.case(
+        "conv2d(x, w, padding=1, flip=true)", {"x": image[:1], "w": spread("flip w", (2, 3, 3, 2))},
+        lambda m, x, w: conv(x, w[:, :, ::-1, ::-1], window_strides=(1, 1), padding=[(1, 1)] * 2),
+    )
+    for groups, stride, flip in [(1, 1, False), (2, 2, True)]:
+        x, rows = spread(f"own x {groups}", (2, 4, 4, 5)), 3 if stride == 1 else 2
+        columns = 3 if stride == 1 else 2
+        w = spread(f"own w {groups}", (4, rows, columns, 4 // groups, 2, 3))
+
+        def own(m, x, w):
+            w = w[..., ::-1, ::-1] if flip else w
+            of = lambda n, f, r, c: m.sum(
+                x[n, f // (4 // groups) * (4 // groups) :, r * stride : r * stride + 2, c * stride : c * stride + 3][: 4 // groups] * w[f, r, c]
+            )
+            return m.stack([of(n, f, r, c) for n in range(2) for f in range(4) for r in range(rows) for c in range(columns)]).reshape(2, 4, rows, columns)
+
+        family.case(f"unshared_conv2d(x, w, stride={stride}, groups={groups}, flip={str(flip).lower()})", {"x": x, "w": w}, own, grad=True)
+    inputs = {name: spread(f"levels {name}", shape) for name, shape in [("x", (5, 3)), ("w1", (3, 4)), ("b1", (4,)), ("w2", (4, 3, 2)), ("b2", (4, 2))]}
+
+    def softmax(m, x):
+        e = m.exp(x - m.max(x, axis=-1, keepdims=True))
+        return e / m.sum(e, axis=-1, keepdims=True)
+
+    def levels(m, x, w1, b1, w2, b2):
+        within = m.stack([softmax(m, x @ w2[c] + b2[c]) for c in range(4)], axis=1)
+        return (softmax(m, x @ w1 + b1)[:, :, None] * within).reshape(5, 8)
+
+    family.case("h_softmax(x, w1, b1, w2, b2)", inputs, levels, grad=True)
+    family.case("h_softmax(x, w1, b1, w2, b2, n_outputs=7)", inputs, lambda m, *all: levels(m, *all)[:, :7], grad=True)
+    targets = np.array([0, 7, 3, 4, 2])
+    picked = lambda m, target, *all: levels(m, *all)[np.arange(5), target]
+    family.case("h_softmax(x, w1, b1, w2, b2, t)", {"t": targets, **inputs}, picked, grad=True, wrt=["x", "w1", "b1", "w2", "b2"])
 
 
 def rounding(family):

@@ -102,6 +102,17 @@ def convolutions(family):
             transposed,
             grad=True,
         )
+    # Paddings with names, and kernels whose lengths only a call knows.
+    for padding in ["same", "half", "full"]:
+        x, k = spread(f"named {padding} x", (1, 2, 4), digits=1), spread(f"named {padding} k", (2, 2, 3), digits=1)
+
+        def named(m, x, k):
+            lower = {"same": (0, 1), "half": (1, 1), "full": (2, 2)}[padding]
+            length = {"same": 8, "half": 7, "full": 5}[padding]
+            forward = lambda y: conv(y, k, [2], [lower], [1], 1)
+            return jax.vjp(forward, jnp.zeros((1, 2, length)))[1](jnp.asarray(x))[0]
+
+        family.case(f'conv_transpose1d(x, k, stride=2, padding="{padding}")', {"x": x, "k": k}, named, grad=True)
 
 
 def pools(family):
