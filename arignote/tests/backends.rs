@@ -29,7 +29,7 @@ const EXACT: &[&str] = &[
 
 /// Ops that the cpu backend leaves to the reference by `fallback`, each with the reason.
 const BY_FALLBACK: &[(&str, &str)] = &[
-    ("kv kve kn hyp2f1 betaincinv gammaincinv gammainccinv owens_t ndtri_exp poch", "a function of the core, microseconds for each element"),
+    ("kv kve kn hyp2f1 betaincinv gammaincinv gammainccinv owens_t ndtri_exp poch gammal gammau", "a function of the core, microseconds for each element"),
     ("repeat", "moves elements once, at the speed of memory"),
     ("specify_shape", "only looks at the shape"),
     ("cumsum cumprod linear_recurrence", "one step follows from the other"),

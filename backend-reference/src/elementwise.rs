@@ -70,6 +70,8 @@ pub fn function(op: &str) -> Option<Elementwise> {
         "fmod" => Own2(libm::fmod, |x, y| if y == 0 { 0 } else { x % y }),
         "gammainc" => Float2(special::gammainc),
         "gammaincc" => Float2(special::gammaincc),
+        "gammal" => Float2(special::gammal),
+        "gammau" => Float2(special::gammau),
         "chi2sf" => Float2(special::chi2sf),
         "beta" => Float2(special::beta),
         "betaln" => Float2(special::betaln),

@@ -38,6 +38,8 @@ const FUNCTIONS: &[(&str, Function)] = &[
     ("polygamma", Two(s::polygamma)),
     ("gammainc", Two(s::gammainc)),
     ("gammaincc", Two(s::gammaincc)),
+    ("gammal", Two(s::gammal)),
+    ("gammau", Two(s::gammau)),
     ("chi2sf", Two(s::chi2sf)),
     ("beta", Two(s::beta)),
     ("betaln", Two(s::betaln)),

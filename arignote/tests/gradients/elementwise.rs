@@ -122,6 +122,9 @@ pub(super) fn elementwise_with_attributes(of: Of<'_>) {
                 c.within((0.6, 2.5), &[&[2, 3]], move |x| apply(op, &[Var::weak(order), x[0].clone()]));
                 c.within((-2.5, -0.3), &[&[3]], move |x| apply(op, &[Var::weak(order), x[0].clone()]));
             }
+            for order in [-1.3, 0.4, 2.5] {
+                c.within((0.6, 2.5), &[&[2, 3]], move |x| apply(op, &[Var::weak(order), x[0].clone()]));
+            }
         });
     }
     of("gammainc_da", &|c| {
@@ -129,7 +132,7 @@ pub(super) fn elementwise_with_attributes(of: Of<'_>) {
             c.within((0.4, 2.5), &[&[2, 3], &[3]], move |x| Var::weak(order).gammainc_da(&x[0], &x[1]));
         }
     });
-    for op in ["gammainc", "gammaincc"] {
+    for op in ["gammainc", "gammaincc", "gammal", "gammau"] {
         of(op, &|c| {
             c.within((0.4, 2.5), &[&[2, 3], &[3]], move |x| apply(op, x));
             for shape in [0.7, 1.0, 2.5] {

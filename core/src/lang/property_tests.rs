@@ -271,10 +271,10 @@ fn random_attribute(kind: K, default: Option<&Attribute>, random: &mut Rng) -> A
         K::Axes | K::Ints => match random.usize(..4) {
             0 => whole(random),
             1 => default.cloned().unwrap_or_else(|| vec![0i64].into()),
-            2 => of(random, &[vec![0i64], vec![1, 0], vec![0, 1], vec![-1], vec![], vec![0, 2, 1]]).into(),
+            2 => of(random, &[vec![0i64], vec![1, 0], vec![0, 1], vec![2, 1], vec![-1], vec![], vec![0, 2, 1]]).into(),
             _ => Attribute::List((0..random.usize(..3)).map(|_| whole(random)).collect()),
         },
-        K::Str => match (random.usize(..3), default) {
+        K::Str => match (random.usize(..2), default) {
             (0, Some(default)) => default.clone(),
             _ => of(random, &["zero", "error", "tanh", "none", "...", "a\"b\\\n"]).into(),
         },

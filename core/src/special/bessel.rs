@@ -1,21 +1,25 @@
-//! Bessel functions of whole order.
+//! Bessel functions of real order.
 
-use super::double::{Double, PI};
+use super::double::{Double, LN_2, PI, lgamma};
 
-/// `J_n(x)` (DLMF 10.2.2) for a whole number `n` of at most 100 in magnitude; else NaN. With twice the
-/// digits, so that it is exact also near its zeros, unless `|x|` is above 1e8: there the error is a few
-/// ulp of the amplitude `√(2 / πx)`.
-pub fn jv(n: f64, x: f64) -> f64 {
-    if x.is_nan() || n.fract() != 0.0 || !(-LARGEST_ORDER..=LARGEST_ORDER).contains(&n) {
+/// `J_v(x)` (DLMF 10.2.2) for an order of at most 100 in magnitude; else NaN, and NaN for negative `x` where the
+/// order is broken. With twice the digits, so that it is exact also near its zeros, unless `|x|` is above 1e8: there
+/// the error is a few ulp of the amplitude `√(2 / πx)`, and for broken orders some `x * 1e-32`.
+pub fn jv(v: f64, x: f64) -> f64 {
+    let whole = v.fract() == 0.0;
+    if x.is_nan() || !(-LARGEST_ORDER..=LARGEST_ORDER).contains(&v) || (x < 0.0 && !whole) {
         return f64::NAN;
     }
-    if x.abs() > 1e8 {
-        return libm::jn(n as i32, x);
+    if x.abs() > 1e8 && whole {
+        return libm::jn(v as i32, x);
     }
-    let (order, size) = (n.abs(), x.abs());
-    // J of -n, and at -x, is that times (-1)^n.
-    let negative = order % 2.0 != 0.0 && (n < 0.0) != (x < 0.0);
-    let value = oscillating(order, size).round();
+    if x.is_infinite() {
+        return 0.0;
+    }
+    // For whole orders J of -v, and at -x, is that times (-1)^v.
+    let order = if whole { v.abs() } else { v };
+    let negative = order % 2.0 != 0.0 && whole && (v < 0.0) != (x < 0.0);
+    let value = oscillating(order, x.abs());
     if negative { -value } else { value }
 }
 
@@ -36,27 +40,39 @@ fn near_zeros(order: f64, x: f64, value: f64) -> f64 {
 }
 
 /// `J` by its series for small `x` (DLMF 10.2.2), by Hankel's asymptotic one for large (10.17.3), between
-/// by Miller's backward recurrence (3.6(ii), 10.6.1, normalized by 10.12.4).
-fn oscillating(order: f64, x: f64) -> Double {
+/// by Miller's backward recurrence (3.6(ii), 10.6.1, normalized by 10.23.15, for whole orders 10.12.4).
+fn oscillating(order: f64, x: f64) -> f64 {
     if x < 25.0 {
-        return power_series(order, x, -1.0);
+        let (sum, power) = power_series(order, x, -1.0);
+        return times_exp(sum, power);
     }
     if x > order * order {
-        return hankel(order, x);
+        return hankel(order, x).round();
     }
-    let start = 2.0 * (order.max(x) / 2.0 + 20.0 + 10.0 * x.cbrt()).round();
+    // The orders on the way are this and whole numbers more.
+    let rest = order - order.floor();
+    let start = (order.max(x) / 2.0 + 20.0 + 10.0 * x.cbrt()).round();
+    let mut weights = vec![Double::from(1.0)];
+    let mut weight = Double::from(1.0);
+    for k in 1..=start as u32 {
+        let k = f64::from(k);
+        if k > 1.0 {
+            weight = weight * Double::sum(k - 1.0, rest) / k;
+        }
+        weights.push(weight * Double::sum(2.0 * k, rest));
+    }
     let (mut above, mut here) = (Double::from(0.0), Double::from(1e-280));
     let (mut wanted, mut sum) = (Double::from(0.0), Double::from(0.0));
-    let mut at = start;
+    let mut at = 2.0 * start;
     while at > 0.0 {
-        let below = here * (2.0 * at) / x - above;
+        let below = here * Double::sum(at, rest).scale(2.0) / x - above;
         (above, here) = (here, below);
         at -= 1.0;
-        if at == order {
+        if at == order.floor() {
             wanted = here;
         }
         if at % 2.0 == 0.0 {
-            sum = sum + if at == 0.0 { here } else { here.scale(2.0) };
+            sum = sum + here * weights[(at / 2.0) as usize];
         }
         if here.0.abs() > 2f64.powi(800) {
             for part in [&mut above, &mut here, &mut wanted, &mut sum] {
@@ -64,7 +80,19 @@ fn oscillating(order: f64, x: f64) -> Double {
             }
         }
     }
-    wanted / sum
+    if rest != 0.0 {
+        // (x/2)^rest / gamma(1 + rest) is what the sum should be.
+        let power = (Double::from(x / 2.0).ln() * rest - lgamma(Double::sum(rest, 1.0))).exp();
+        sum = sum / power;
+    }
+    // Negative orders lie beyond: downwards they grow, so that the recurrence is stable.
+    while at > order.floor() {
+        let below = here * Double::sum(at, rest).scale(2.0) / x - above;
+        (above, here) = (here, below);
+        at -= 1.0;
+        wanted = here;
+    }
+    (wanted / sum).round()
 }
 
 /// `√(2 / πx) (P cos χ - Q sin χ)` with `χ = x - nπ/2 - π/4`.
@@ -73,8 +101,8 @@ fn hankel(order: f64, x: f64) -> Double {
     let mut term = Double::from(1.0);
     for k in 1..200 {
         let odd = 2.0 * f64::from(k) - 1.0;
-        let next = term * (4.0 * order * order - odd * odd) / Double::product(8.0 * f64::from(k), x);
-        if next.0.abs() > term.0.abs() && f64::from(k) > order + 1.0 {
+        let next = term * (Double::product(2.0 * order, 2.0 * order) - odd * odd) / Double::product(8.0 * f64::from(k), x);
+        if next.0.abs() > term.0.abs() && f64::from(k) > order.abs() + 1.0 {
             break;
         }
         term = next;
@@ -85,7 +113,7 @@ fn hankel(order: f64, x: f64) -> Double {
         }
     }
     // χ in units of π, reduced to half of one either way.
-    let angle = Double::from(x) / PI - (0.5 * order + 0.25);
+    let angle = Double::from(x) / PI - Double::sum(0.5 * order, 0.25);
     let turns = angle.0.round();
     let rest = angle - turns;
     let (sine, cosine) = (rest.sin_pi(), rest.cos_pi());
@@ -99,14 +127,15 @@ fn root(square: Double) -> Double {
     (square / near + near).scale(0.5)
 }
 
-/// The modified Bessel function `I_n(x)` (DLMF 10.25.2) for a whole number `n`; else NaN.
-pub fn iv(n: f64, x: f64) -> f64 {
-    modified(n, x, false)
+/// The modified Bessel function `I_v(x)` (DLMF 10.25.2) for an order of at most 100 in magnitude; else NaN, and
+/// NaN for negative `x` where the order is broken.
+pub fn iv(v: f64, x: f64) -> f64 {
+    modified(v, x, false)
 }
 
-/// `exp(-|x|) I_n(x)`, which does not overflow.
-pub fn ive(n: f64, x: f64) -> f64 {
-    modified(n, x, true)
+/// `exp(-|x|) I_v(x)`, which does not overflow.
+pub fn ive(v: f64, x: f64) -> f64 {
+    modified(v, x, true)
 }
 
 /// `I_0(x)`.
@@ -133,49 +162,70 @@ pub fn i1e(x: f64) -> f64 {
 const LARGEST_ORDER: f64 = 100.0;
 
 /// The series DLMF 10.25.2, or for large `x` the asymptotic one 10.40.1, with twice the digits.
-fn modified(n: f64, x: f64, scaled: bool) -> f64 {
-    let order = n.abs();
-    if x.is_nan() || order.fract() != 0.0 || order > LARGEST_ORDER {
+fn modified(v: f64, x: f64, scaled: bool) -> f64 {
+    let whole = v.fract() == 0.0;
+    let order = if whole { v.abs() } else { v };
+    if x.is_nan() || v.is_nan() || order.abs() > LARGEST_ORDER || (x < 0.0 && !whole) {
         return f64::NAN;
     }
     let negative = x < 0.0 && order % 2.0 != 0.0;
     let size = x.abs();
     let value = if size.is_infinite() {
         if scaled { 0.0 } else { f64::INFINITY }
-    } else if size < 40.0 + order * order / 2.0 && size < 600.0 {
-        let sum = power_series(order, size, 1.0);
-        if scaled { (sum * Double::from(-size).exp()).round() } else { sum.round() }
+    } else if size < 40.0 + order * order / 2.0 {
+        let (sum, power) = power_series(order, size, 1.0);
+        times_exp(sum, if scaled { power - size } else { power })
     } else {
-        let sum = asymptotic(order, size);
-        let root = root(PI.scale(2.0) * size);
-        if scaled {
-            (sum / root).round()
-        } else {
-            // In two steps, as the exponential may leave the range before the result does.
-            let half = Double::from(size / 2.0).exp();
-            let value = (half * (sum / root)).round();
-            let product = value * half.0;
-            if product.is_infinite() { product } else { product + value * half.1 }
-        }
+        let sum = asymptotic(order, size) / root(PI.scale(2.0) * size);
+        times_exp(sum, Double::from(if scaled { 0.0 } else { size }))
     };
     if negative { -value } else { value }
 }
 
-/// The sum of `sign^k (x/2)^(n+2k) / k! (n+k)!`.
-fn power_series(order: f64, x: f64, sign: f64) -> Double {
+/// `sum * exp(power)`, also where the exponential alone leaves the range.
+fn times_exp(sum: Double, power: Double) -> f64 {
+    if power.0.abs() > 1e5 {
+        return sum.0 * libm::exp(power.0);
+    }
+    let count = (power.0 / LN_2.0).round();
+    let mantissa = sum * (power - LN_2 * count).exp();
+    libm::scalbn(mantissa.round(), count as i32)
+}
+
+/// The sum of `sign^k (x/2)^(v+2k) / k! gamma(v+k+1)`: a factor, and the exponent of another one.
+fn power_series(order: f64, x: f64, sign: f64) -> (Double, Double) {
     let half = Double::from(x / 2.0);
-    let mut term = (1..=order as u32).fold(Double::from(1.0), |term, k| term * half / f64::from(k));
+    let (mut term, mut power) = (Double::from(1.0), Double::from(0.0));
+    if order.fract() == 0.0 && x < 600.0 {
+        term = (1..=order as u32).fold(term, |term, k| term * half / f64::from(k));
+    } else if x == 0.0 {
+        // 0, or infinite as 1 / gamma(1 + order) is.
+        let infinite = if (order.floor() % 2.0).abs() == 1.0 { f64::INFINITY } else { f64::NEG_INFINITY };
+        return (Double::from(if order > 0.0 { 0.0 } else { infinite }), power);
+    } else if order > 0.0 {
+        power = half.ln() * order - lgamma(Double::sum(order, 1.0));
+    } else {
+        // 1 / gamma(1 + order) by reflection, DLMF 5.5.3.
+        let nearest = order.round();
+        let sine = Double::from(order - nearest).sin_pi();
+        term = if nearest % 2.0 == 0.0 { -sine } else { sine } / PI;
+        power = half.ln() * order + lgamma(Double::from(-order));
+    }
     let square = half * half * sign;
     let mut sum = term;
-    for k in 1..2000 {
+    for k in 1..20_000 {
         let k = f64::from(k);
-        term = term * square / (k * (k + order));
+        term = term * square / (Double::sum(k, order) * k);
         sum = sum + term;
         if term.0.abs() <= sum.0.abs() * 1e-33 {
             break;
         }
+        if sum.0.abs() > 2f64.powi(800) {
+            (sum, term) = (sum.scale(2f64.powi(-800)), term.scale(2f64.powi(-800)));
+            power = power + LN_2 * 800.0;
+        }
     }
-    sum
+    (sum, power)
 }
 
 fn asymptotic(order: f64, x: f64) -> Double {
@@ -183,8 +233,8 @@ fn asymptotic(order: f64, x: f64) -> Double {
     for k in 1..200 {
         let k = f64::from(k);
         let odd = 2.0 * k - 1.0;
-        let next = -(term * (4.0 * order * order - odd * odd) / (Double::product(8.0 * k, x)));
-        if next.0 == 0.0 || (next.0.abs() > term.0.abs() && k > order + 1.0) {
+        let next = -(term * (Double::product(2.0 * order, 2.0 * order) - odd * odd) / (Double::product(8.0 * k, x)));
+        if next.0 == 0.0 || (next.0.abs() > term.0.abs() && k > order.abs() + 1.0) {
             break;
         }
         term = next;

@@ -20,6 +20,46 @@ pub fn chi2sf(x: f64, k: f64) -> f64 {
     if x < 0.0 && k >= 0.0 { 1.0 } else { gammaincc(k / 2.0, x / 2.0) }
 }
 
+/// `γ(a, x)`, the lower incomplete gamma function (DLMF 8.2.1), for `a` above 0 and `x` not negative; else NaN.
+pub fn gammal(a: f64, x: f64) -> f64 {
+    unnormalized(a, x).0
+}
+
+/// `Γ(a, x)`, the upper incomplete gamma function (DLMF 8.2.2), for `a` above 0 and `x` not negative; else NaN.
+pub fn gammau(a: f64, x: f64) -> f64 {
+    unnormalized(a, x).1
+}
+
+/// Both, by the series and the fraction of the ratios without their divisor.
+fn unnormalized(a: f64, x: f64) -> (f64, f64) {
+    if !(a > 0.0 && x >= 0.0) || a.is_infinite() {
+        return (f64::NAN, f64::NAN);
+    }
+    let whole = || double::lgamma(Double::from(a)).exp();
+    if x == 0.0 {
+        return (0.0, whole().round());
+    }
+    if x.is_infinite() {
+        return (whole().round(), 0.0);
+    }
+    let exponent = Double::from(x).ln() * a - x;
+    if a < 1e-5 && x < 1.0 {
+        // gamma(a) = exp(lgamma(1 + a)) / a
+        let upper = small(a, x) * double::lgamma(Double::sum(a, 1.0)).exp() / a;
+        return ((exponent.exp() * series(a, x) / a).round(), upper.round());
+    }
+    // In halves, as the exponential may leave the range before the product does.
+    let half = exponent.scale(0.5).exp();
+    let finite = |value: Double| if value.0.is_infinite() || value.0.is_nan() { f64::INFINITY } else { value.round() };
+    if x < a + 1.0 {
+        let lower = half * (half * series(a, x) / a);
+        (finite(lower), finite(whole() - lower))
+    } else {
+        let upper = half * (half * fraction(a, x));
+        (finite(whole() - upper), finite(upper))
+    }
+}
+
 /// Both ratios. Up to the mean the series DLMF 8.7.1 for `P`, above it the continued fraction 8.9.2 for
 /// `Q`, with twice the digits; for large `a` the uniform expansion (8.12.3, 8.12.4).
 fn pair(a: f64, x: f64) -> (f64, f64) {

@@ -33,7 +33,7 @@ pub use error_function::{erfcinv, erfcx, erfinv, ierfcx, ndtr, ndtri};
 pub use gamma::{beta, betainc, betaln, gamma, lgamma, poch};
 pub use gamma_shape::gammainc_da;
 pub use hypergeometric::hyp2f1;
-pub use incomplete_gamma::{chi2sf, gammainc, gammaincc};
+pub use incomplete_gamma::{chi2sf, gammainc, gammaincc, gammal, gammau};
 pub use inverse::{betaincinv, gammaincinv, gammainccinv, log_ndtr, ndtri_exp};
 pub use libm::{erf, erfc};
 pub use logarithm::{log_sigmoid, log1mexp, log1pmx, logaddexp, logit, sigmoid, softplus, xlog1py, xlogy};

@@ -4,10 +4,10 @@
 //! finds them, as they are older than it.
 
 use super::value::Value;
-use super::{Lowerer, Scope};
+use super::{Bound, Lowerer, Scope};
 use crate::error::{Error, Result};
 use crate::graph::Var;
-use crate::lang::ast::{Block, Custom, Expr, ExprId, If, Inside, Scan, Stmt, StmtKind};
+use crate::lang::ast::{Block, Custom, Expr, ExprId, If, Inside, Name, Scan, Stmt, StmtKind};
 use crate::lang::source::Span;
 use crate::ops::control::{
     CustomParts, ScanOptions, ScanParts, build_checkpoint, build_custom, build_if, build_scan, no_next, param, row,
@@ -50,9 +50,21 @@ impl<'a> Lowerer<'a> {
             StmtKind::State { name, .. } => Some(*name),
             _ => None,
         });
-        for (name, (text, ty)) in declared.zip(&states) {
+        // What stands outside is updated by name only through what this loop carries.
+        scope.names.values_mut().for_each(|bound| bound.state = None);
+        let own = states.len();
+        for (at, (name, (text, ty))) in declared.zip(&states).enumerate() {
             let param = Var::input_at(text, ty.clone(), self.location(name.span));
-            self.bind(&mut scope, name, Value::Vars(vec![param.clone()]), None)?;
+            self.bind(&mut scope, name, Value::Vars(vec![param.clone()]), Some(at))?;
+            params.push(param);
+        }
+        let carried = self.carried(scan, outer, &states);
+        for (at, carried) in carried.iter().enumerate() {
+            let param = Var::input_at(carried.text, carried.value.ty()?.clone(), self.location(carried.name.span));
+            let value = Value::Vars(vec![param.clone()]);
+            scope.names.insert(carried.text, Bound { value, span: carried.bound, state: Some(own + at) });
+            states.push((carried.text, param.ty()?.clone()));
+            operands.push(carried.value.clone());
             params.push(param);
         }
         let body = self.steps(scan, &mut scope, &states)?;
@@ -68,31 +80,54 @@ impl<'a> Lowerer<'a> {
             },
         };
         let mut results = build_scan(parts, &location).map_err(|error| self.pointed(error, expr.span))?;
+        for (carried, last) in carried.iter().zip(&results[own..counts.0]) {
+            self.loop_updates.push((carried.state, carried.name, last.clone()));
+        }
         if counts.1 > 0 && !scan.finals {
             results.drain(..counts.0);
+        } else if own + counts.1 > 0 {
+            results.drain(own..counts.0);
         }
         Ok(Value::Vars(results))
+    }
+
+    /// The states of what stands around the loop that its steps update, in the order of the updates.
+    fn carried(&self, scan: &'a Scan, outer: &Scope<'a>, own: &[(&str, Type)]) -> Vec<Carried<'a>> {
+        let mut carried: Vec<Carried<'a>> = Vec::new();
+        for stmt in &scan.body {
+            let StmtKind::Update { name, .. } = &stmt.kind else { continue };
+            let text = self.file.name(*name);
+            let known = own.iter().any(|(state, _)| *state == text) || carried.iter().any(|other| other.text == text);
+            let Some(Bound { value: Value::Vars(vars), span, state: Some(state) }) = outer.names.get(text) else { continue };
+            if let ([value], false) = (&vars[..], known) {
+                carried.push(Carried { text, name: *name, bound: *span, state: *state, value: value.clone() });
+            }
+        }
+        carried
     }
 
     /// The statements of one step.
     fn steps(&mut self, scan: &'a Scan, scope: &mut Scope<'a>, states: &[(&str, Type)]) -> Result<Step> {
         let mut step = Step { next: vec![None; states.len()], ..Step::default() };
         let mut yielded = false;
+        let around = std::mem::take(&mut self.loop_updates);
         for stmt in &scan.body {
+            for (at, name, value) in std::mem::take(&mut self.loop_updates) {
+                self.update_state(&mut step, at, name, value)?;
+            }
             match &stmt.kind {
                 StmtKind::State { .. } => {}
                 StmtKind::Update { name, value } => {
                     let text = self.file.name(*name);
                     let Some(at) = states.iter().position(|(state, _)| *state == text) else {
                         let error = self.error(name.span, format!("the scan has no state `{text}`"));
-                        return Err(error.note("a scan updates its own states only; yield a value to use it outside"));
+                        return Err(error.note("a scan updates its own states, and those of the function or loop that it stands in \
+                            directly; yield a value to use it outside"));
                     };
                     let span = self.file.expr(*value).span;
                     let value = self.eval(*value, scope)?;
                     let var = self.fit(self.var(value, span)?, &states[at].1, span, &format!("the state `{text}`"))?;
-                    if step.next[at].replace(var).is_some() {
-                        return Err(self.error(name.span, format!("`{text}` is updated already")));
-                    }
+                    self.update_state(&mut step, at, *name, var)?;
                 }
                 StmtKind::Yield(values) => {
                     if std::mem::replace(&mut yielded, true) {
@@ -111,7 +146,17 @@ impl<'a> Lowerer<'a> {
                 _ => self.inner(stmt, scope)?,
             }
         }
+        for (at, name, value) in std::mem::replace(&mut self.loop_updates, around) {
+            self.update_state(&mut step, at, name, value)?;
+        }
         Ok(step)
+    }
+
+    fn update_state(&self, step: &mut Step, at: usize, name: Name, value: Var) -> Result<()> {
+        match step.next[at].replace(value) {
+            Some(_) => Err(self.error(name.span, format!("`{}` is updated already", self.file.name(name)))),
+            None => Ok(()),
+        }
     }
 
     /// An `if` of a condition.
@@ -172,6 +217,7 @@ impl<'a> Lowerer<'a> {
 
     fn branch(&mut self, block: &'a Block, outer: &Scope<'a>) -> Result<Vec<Var>> {
         let mut scope = outer.clone();
+        scope.names.values_mut().for_each(|bound| bound.state = None);
         for stmt in &block.stmts {
             self.inner(stmt, &mut scope)?;
         }
@@ -203,6 +249,19 @@ impl<'a> Lowerer<'a> {
         let message = format!("`{name}` has a state, which a scan or an `if` cannot update");
         self.unsupported(span, &message).note("make it a state of the scan, or pass the value as an argument")
     }
+}
+
+/// A state of what stands around a loop that the loop updates.
+struct Carried<'a> {
+    text: &'a str,
+    /// Where it is updated.
+    name: Name,
+    /// Where it is declared.
+    bound: Span,
+    /// Its place among the states around.
+    state: usize,
+    /// What it is before the loop.
+    value: Var,
 }
 
 /// What the statements of a step state.

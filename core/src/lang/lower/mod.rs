@@ -94,6 +94,9 @@ struct Lowerer<'a> {
     /// The names of the states of the whole graph: a file of states goes by them.
     state_names: HashSet<String>,
     statements: usize,
+    /// What the loops of a statement make of the states around them: which state, where it is updated, its
+    /// value after the last step.
+    loop_updates: Vec<(usize, Name, Var)>,
     /// How many scans and branches stand around what is being lowered.
     bodies: usize,
 }
@@ -126,6 +129,7 @@ impl<'a> Lowerer<'a> {
             called_updates: Vec::new(),
             state_names: HashSet::new(),
             statements: 0,
+            loop_updates: Vec::new(),
             bodies: 0,
         };
         for function in file.functions() {
@@ -384,6 +388,7 @@ impl<'a> Lowerer<'a> {
         mut record: Option<&mut Vec<Vec<Var>>>,
     ) -> Result<()> {
         let mut returned = false;
+        let around = std::mem::take(&mut self.loop_updates);
         for stmt in &function.body {
             self.count(stmt.span)?;
             if returned {
@@ -417,7 +422,11 @@ impl<'a> Lowerer<'a> {
                     return Err(self.error(stmt.span, "this stands only in a `scan`"));
                 }
             }
+            for (index, name, value) in std::mem::take(&mut self.loop_updates) {
+                self.push_update(graph, index, name, value)?;
+            }
         }
+        self.loop_updates = around;
         Ok(())
     }
 
@@ -519,14 +528,18 @@ impl<'a> Lowerer<'a> {
                 None => error.note("`<-` updates what `state` declares; `=` binds a new name"),
             });
         };
-        let state = graph.states[index].clone();
-        if graph.updates.iter().any(|update| update.state.is(&state)) {
-            return Err(self.error(name.span, format!("`{text}` is updated already")));
-        }
         let span = self.file.expr(value).span;
         let value = self.eval(value, scope)?;
         let var = self.var(value, span)?;
-        let value = self.fit(var, state.ty(), span, "the state")?;
+        let value = self.fit(var, graph.states[index].ty(), span, "the state")?;
+        self.push_update(graph, index, name, value)
+    }
+
+    fn push_update(&self, graph: &mut FunctionGraph, index: usize, name: Name, value: Var) -> Result<()> {
+        let state = graph.states[index].clone();
+        if graph.updates.iter().any(|update| update.state.is(&state)) {
+            return Err(self.error(name.span, format!("`{}` is updated already", self.file.name(name))));
+        }
         graph.updates.push(Update { state, value });
         Ok(())
     }

@@ -61,6 +61,16 @@ pub(super) fn gammainc(p: &P<'_>, i: usize, g: &Var) -> Out {
     Some(g * if i == 0 { Var::weak(1i64).gammainc_da(a, x) } else { gamma_density(a, x) })
 }
 pub(super) fn gammaincc(p: &P<'_>, i: usize, g: &Var) -> Out { gammainc(p, i, &-g) }
+/// DLMF 8.8.13, and the derivative of the product with `gamma(a)`.
+pub(super) fn gammal(p: &P<'_>, i: usize, g: &Var) -> Out {
+    let [a, x] = p.x else { return None };
+    Some(g * if i == 0 { p.y * a.digamma() + a.gamma() * Var::weak(1i64).gammainc_da(a, x) } else { incomplete_density(a, x) })
+}
+pub(super) fn gammau(p: &P<'_>, i: usize, g: &Var) -> Out {
+    let [a, x] = p.x else { return None };
+    Some(g * if i == 0 { p.y * a.digamma() - a.gamma() * Var::weak(1i64).gammainc_da(a, x) } else { -incomplete_density(a, x) })
+}
+fn incomplete_density(a: &Var, x: &Var) -> Var { ((a - 1.0).xlogy(x) - x).exp() }
 pub(super) fn chi2sf(p: &P<'_>, i: usize, g: &Var) -> Out {
     let (half, draw) = (0.5 * &p.x[1], 0.5 * &p.x[0]);
     let slope = if i == 0 { gamma_density(&half, &draw) } else { Var::weak(1i64).gammainc_da(&half, &draw) };
@@ -150,6 +160,10 @@ pub(super) fn kv(p: &P<'_>, i: usize, g: &Var) -> Out {
     }
     Some(g * (-0.5 * ((v - 1.0).kv(x) + (v + 1.0).kv(x))))
 }
+fn beside(p: &P<'_>) -> (Var, Var) {
+    let order = p.x[0].cast(DType::I64);
+    (&order - 1, order + 1)
+}
 pub(super) fn kn(p: &P<'_>, i: usize, g: &Var) -> Out {
     let (below, above) = beside(p);
     let of = |order: Var| Var::apply("kn", &[order, p.x[1].clone()], Attributes::new());
@@ -168,29 +182,34 @@ pub(super) fn j0(p: &P<'_>, _: usize, g: &Var) -> Out { Some(-(g * p.x[0].j1()))
 pub(super) fn j1(p: &P<'_>, _: usize, g: &Var) -> Out {
     Some(g * (0.5 * (p.x[0].j0() - Var::weak(2i64).jv(&p.x[0]))))
 }
-fn beside(p: &P<'_>) -> (Var, Var) {
-    let order = p.x[0].cast(DType::I64);
-    (&order - 1, order + 1)
-}
 pub(super) fn jv(p: &P<'_>, i: usize, g: &Var) -> Out {
-    let (below, above) = beside(p);
-    (i == 1).then(|| g * (0.5 * (below.jv(&p.x[1]) - above.jv(&p.x[1]))))
+    let [v, x] = p.x else { return None };
+    if i == 0 {
+        return none_in("jv", "v");
+    }
+    Some(g * (0.5 * ((v - 1.0).jv(x) - (v + 1.0).jv(x))))
 }
 pub(super) fn i0(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * p.x[0].i1()) }
 pub(super) fn i1(p: &P<'_>, _: usize, g: &Var) -> Out {
     Some(g * (0.5 * (p.x[0].i0() + Var::weak(2i64).iv(&p.x[0]))))
 }
 pub(super) fn iv(p: &P<'_>, i: usize, g: &Var) -> Out {
-    let (below, above) = beside(p);
-    (i == 1).then(|| g * (0.5 * (below.iv(&p.x[1]) + above.iv(&p.x[1]))))
+    let [v, x] = p.x else { return None };
+    if i == 0 {
+        return none_in("iv", "v");
+    }
+    Some(g * (0.5 * ((v - 1.0).iv(x) + (v + 1.0).iv(x))))
 }
 pub(super) fn i0e(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * (p.x[0].i1e() - p.x[0].sign() * p.y)) }
 pub(super) fn i1e(p: &P<'_>, _: usize, g: &Var) -> Out {
     Some(g * (0.5 * (p.x[0].i0e() + Var::weak(2i64).ive(&p.x[0])) - p.x[0].sign() * p.y))
 }
 pub(super) fn ive(p: &P<'_>, i: usize, g: &Var) -> Out {
-    let ((below, above), x) = (beside(p), &p.x[1]);
-    (i == 1).then(|| g * (0.5 * (below.ive(x) + above.ive(x)) - x.sign() * p.y))
+    let [v, x] = p.x else { return None };
+    if i == 0 {
+        return none_in("ive", "v");
+    }
+    Some(g * (0.5 * ((v - 1.0).ive(x) + (v + 1.0).ive(x)) - x.sign() * p.y))
 }
 pub(super) fn logit(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g / (&p.x[0] * (1.0 - &p.x[0]))) }
 pub(super) fn selu(p: &P<'_>, _: usize, g: &Var) -> Out {

@@ -91,11 +91,15 @@ pub(super) fn ops() -> Vec<Elementwise> {
     add("polygamma", &["n", "x"], Order, Some(s::polygamma),
         "The derivative of order `n`, a whole number, of `digamma` at `x` (DLMF 5.15); NaN where n is negative or above 1000.\n\n    polygamma(1, x)");
     add("gammainc", &["a", "x"], Float, Some(s::gammainc),
-        "The regularized lower incomplete gamma function `P(a, x)` (DLMF 8.2.4), for a and x not negative. It has no gradient in `a`.");
+        "The regularized lower incomplete gamma function `P(a, x)` (DLMF 8.2.4), for a and x not negative.");
     add("gammaincc", &["a", "x"], Float, Some(s::gammaincc),
-        "`1 - gammainc(a, x)`, exact where that is small. It has no gradient in `a`.");
+        "`1 - gammainc(a, x)`, exact where that is small.");
+    add("gammal", &["a", "x"], Float, Some(s::gammal),
+        "The lower incomplete gamma function, `gamma(a) * gammainc(a, x)` (DLMF 8.2.1), for a above 0 and x not negative.");
+    add("gammau", &["a", "x"], Float, Some(s::gammau),
+        "The upper incomplete gamma function, `gamma(a) * gammaincc(a, x)` (DLMF 8.2.2), for a above 0 and x not negative.");
     add("chi2sf", &["x", "k"], Float, Some(s::chi2sf),
-        "The probability that a sum of k squared standard normal numbers exceeds x: `gammaincc(k / 2, x / 2)`. It has no gradient in `k`.");
+        "The probability that a sum of k squared standard normal numbers exceeds x: `gammaincc(k / 2, x / 2)`.");
     add("beta", &["a", "b"], Float, Some(s::beta), "The beta function `gamma(a) * gamma(b) / gamma(a + b)` (DLMF 5.12.1); NaN at negative integers.");
     add("betaln", &["a", "b"], Float, Some(s::betaln), "The logarithm of the absolute value of `beta`.");
     add("betainc", &["a", "b", "x"], Float, Some(s::betainc),
@@ -112,13 +116,13 @@ pub(super) fn ops() -> Vec<Elementwise> {
     add("kve", two_orders, Float, Some(s::kve), "`exp(x) * kv(v, x)`, which does not underflow. It has no gradient in `v`.");
     add("i0", one, Float, Some(s::i0), "The modified Bessel function of order 0, as `np.i0` (DLMF 10.25.2).");
     add("i1", one, Float, Some(s::i1), "The modified Bessel function of order 1.");
-    add("iv", &["v", "x"], Order, Some(s::iv), "The modified Bessel function of order `v`, a whole number of at most 100 in magnitude; else NaN.");
+    add("iv", two_orders, Float, Some(s::iv), "The modified Bessel function of real order `v`, of at most 100 in magnitude, else NaN (DLMF 10.25.2). It has no gradient in `v`.");
     add("i0e", one, Float, Some(s::i0e), "`exp(-abs(x)) * i0(x)`, which does not overflow; its gradient at 0 is 0.");
     add("i1e", one, Float, Some(s::i1e), "`exp(-abs(x)) * i1(x)`, which does not overflow.");
-    add("ive", &["v", "x"], Order, Some(s::ive), "`exp(-abs(x)) * iv(v, x)`, which does not overflow.");
+    add("ive", two_orders, Float, Some(s::ive), "`exp(-abs(x)) * iv(v, x)`, which does not overflow. It has no gradient in `v`.");
     add("j0", one, Float, Some(s::j0), "The Bessel function of order 0 (DLMF 10.2.2).");
     add("j1", one, Float, Some(s::j1), "The Bessel function of order 1.");
-    add("jv", &["v", "x"], Order, Some(s::jv), "The Bessel function of order `v`, a whole number of at most 100 in magnitude; else NaN.");
+    add("jv", two_orders, Float, Some(s::jv), "The Bessel function of real order `v`, of at most 100 in magnitude, else NaN (DLMF 10.2.2). It has no gradient in `v`.");
     add("logit", one, Float, Some(s::logit), "`log(x / (1 - x))`, the inverse of `sigmoid`, exact near 1/2.");
     add("sigmoid", one, Float, Some(s::sigmoid), "The logistic function `1 / (1 + exp(-x))`.");
     add("log_sigmoid", one, Float, Some(s::log_sigmoid), "`log(sigmoid(x))` without cancellation.");

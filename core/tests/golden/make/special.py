@@ -173,6 +173,10 @@ def several(family):
         "iv(a, x)": (mpmath.besseli, [(-3, 4), (0.3, 9)]),
         "jv(a, x)": (mpmath.besselj, [(-3, 4), (0.3, 9)]),
         "ive(a, x)": (lambda a, x: mpmath.exp(-x) * mpmath.besseli(a, x), [(-3, 4), (0.3, 9)]),
+        "iv(a + 0.3, x)": (lambda a, x: mpmath.besseli(a + 0.3, x), [(-3, 4), (0.3, 9)]),
+        "jv(a + 0.3, x)": (lambda a, x: mpmath.besselj(a + 0.3, x), [(-3, 4), (0.3, 9)]),
+        "gammal(a, x)": (lambda a, x: mpmath.gammainc(a, 0, x), [(0.3, 6), (0.2, 8)]),
+        "gammau(a, x)": (lambda a, x: mpmath.gammainc(a, x), [(0.3, 6), (0.2, 8)]),
         "polygamma(a, x)": (lambda a, x: mpmath.psi(int(a), x), [(0, 5), (0.3, 9)]),
     }
     for text, (f, domains) in rows.items():
