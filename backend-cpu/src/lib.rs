@@ -8,6 +8,7 @@ pub mod buffer;
 pub mod code;
 pub mod device;
 pub mod execute;
+pub mod kernel;
 pub mod kernels;
 pub mod plan;
 
