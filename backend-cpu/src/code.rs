@@ -10,7 +10,9 @@ use arignote_core::tensor::{Shape, Tensor, Type};
 use arignote_core::{Error, ErrorKind, Result};
 
 use crate::buffer::{Block, Pool, View, ViewMut};
-use crate::kernels::elementwise::{self, Builder, Operation, Source, broadcast_strides};
+use crate::kernel::lower::Lowering;
+use crate::kernel::run::{Cache, Region};
+use crate::kernels::elementwise::{self, Operation, broadcast_strides};
 use crate::kernels::{self, Call, Context, Kernel};
 
 /// What computes a node.
@@ -180,7 +182,7 @@ impl Code {
     /// # Errors
     /// If a value does not fit.
     pub fn compute<'a>(
-        &self, context: &Context<'_>, id: NodeId, operands: &[Option<View<'a>>], results: &mut [ViewMut<'a>],
+        &self, context: &Context<'_>, cache: &Cache, id: NodeId, operands: &[Option<View<'a>>], results: &mut [ViewMut<'a>],
     ) -> Result<()> {
         let view = self.graph.node(id);
         let (Some((op, attributes)), Some(implementation)) = (view.apply(), self.implementations.get(&id)) else {
@@ -198,22 +200,20 @@ impl Code {
             }
             Implementation::Host(kernel, _) => run_host(&**kernel, attributes, operands, results).map_err(describe),
             Implementation::Elementwise(operation) => {
-                let mut builder = Builder::default();
+                let mut lowering = Lowering::default();
                 let types = self.operand_types(view.operands);
-                let registers: Vec<_> = types.iter().map(|ty| builder.input(ty.dtype)).collect();
+                let registers: Vec<_> = types.iter().map(|ty| lowering.input(ty.dtype)).collect();
                 let wrong = || Error::new(ErrorKind::Internal, format!("`{}` has the wrong operands", op.name()));
-                let output = builder.apply(*operation, &registers, &types, view.results[0].ty.dtype).ok_or_else(wrong)?;
+                let output = lowering.apply(*operation, &registers, &types, view.results[0].ty.dtype).ok_or_else(wrong)?;
                 let operands: Vec<View<'a>> = operands.iter().copied().collect::<Option<_>>().ok_or_else(wrong)?;
                 let result = &mut results[0];
-                let scalar: Vec<bool> = operands.iter().map(|operand| operand.count() == 1).collect();
-                let region = builder.finish(output, &scalar);
-                let sources: Vec<Source> = operands
-                    .iter()
-                    .map(|o| Source { start: o.bytes.as_ptr(), strides: broadcast_strides(o.shape, result.shape) })
-                    .collect();
+                let strides: Vec<_> = operands.iter().map(|operand| broadcast_strides(operand.shape, result.shape)).collect();
+                let region = Region::new(lowering.finish(&[output]), cache, result.shape, &strides);
+                let mut arrays: Vec<*mut u8> = operands.iter().map(|operand| operand.bytes.as_ptr().cast_mut()).collect();
+                arrays.push(result.bytes.as_mut_ptr());
                 // SAFETY: views cover their shapes, which broadcast to the result's; views to write are
-                // apart from all others.
-                unsafe { region.run(context, result.shape, &sources, result.bytes.as_mut_ptr()) };
+                // apart from all others, and what is only read is not written to.
+                unsafe { region.run(context, &arrays) };
                 Ok(())
             }
         }
@@ -223,7 +223,7 @@ impl Code {
     ///
     /// # Errors
     /// If shapes or values do not fit.
-    pub fn evaluate(&self, context: &Context<'_>, pool: &Arc<Pool>, id: NodeId, operands: &[View<'_>], shapes: &[Shape]) -> Result<Vec<Value>> {
+    pub fn evaluate(&self, context: &Context<'_>, cache: &Cache, pool: &Arc<Pool>, id: NodeId, operands: &[View<'_>], shapes: &[Shape]) -> Result<Vec<Value>> {
         let view = self.graph.node(id);
         let mut values = Vec::new();
         for (result, shape) in view.results.iter().zip(shapes) {
@@ -231,7 +231,7 @@ impl Code {
         }
         let mut targets: Vec<ViewMut<'_>> = values.iter_mut().map(Value::view_mut).collect();
         let operands: Vec<Option<View<'_>>> = operands.iter().copied().map(Some).collect();
-        self.compute(context, id, &operands, &mut targets)?;
+        self.compute(context, cache, id, &operands, &mut targets)?;
         Ok(values)
     }
 }

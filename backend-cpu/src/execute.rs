@@ -8,11 +8,12 @@ use arignote_core::graph::{NodeId, ValueId};
 use arignote_core::plugin::{Argument, Executable, Host, ProfileEntry};
 use arignote_core::tensor::{DeviceTensor, Dim, Shape, Tensor, contiguous_strides};
 use arignote_core::{Error, ErrorKind, Result};
+use smallvec::SmallVec;
 
 use crate::buffer::{Block, MEMORY, Pool, View, ViewMut};
 use crate::code::{Code, Value};
+use crate::kernel::run::Cache;
 use crate::kernels::Context;
-use crate::kernels::elementwise::Source;
 use crate::plan::{Place, Plan, Work};
 
 type Signature = (Vec<Shape>, Vec<bool>);
@@ -27,6 +28,8 @@ pub struct Runner {
     pub threads: usize,
     /// Memory.
     pub pool: Arc<Pool>,
+    /// Compiled kernels.
+    pub cache: Arc<Cache>,
     /// Time per statement, where it is asked for.
     pub profile: Option<Mutex<HashMap<usize, ProfileEntry>>>,
     /// Plans by signature; `None` where shapes depend on values.
@@ -86,7 +89,7 @@ impl Runner {
         if let Some(plan) = self.plans.read().unwrap_or_else(|poisoned| poisoned.into_inner()).get(&signature) {
             return Ok(plan.clone());
         }
-        let plan = Plan::new(&self.code, &self.context(), &self.pool, &signature.0, &signature.1)?.map(Arc::new);
+        let plan = Plan::new(&self.code, &self.context(), &self.cache, &self.pool, &signature.0, &signature.1)?.map(Arc::new);
         let mut plans = self.plans.write().unwrap_or_else(|poisoned| poisoned.into_inner());
         if plans.len() >= PLANS {
             plans.clear();
@@ -141,12 +144,11 @@ impl Runner {
             let began = Instant::now();
             match &step.work {
                 Work::Region(region, inputs) => {
-                    let sources: Vec<Source> = inputs.iter()
-                        .map(|(slot, strides)| Source { start: start(*slot).cast_const(), strides: strides.clone() }).collect();
-                    let result = step.results[0];
-                    // SAFETY: as above; the strides were made from the shapes of inputs and result, and
-                    // the plan overwrites only inputs of the result's shape and element size.
-                    unsafe { region.run(&context, &plan.slots[result].shape, &sources, start(result)) };
+                    let arrays: SmallVec<[*mut u8; 16]> = inputs.iter().chain(&step.results).map(|&slot| start(slot)).collect();
+                    // SAFETY: as above; the region was made for the shapes of inputs and results, and the plan
+                    // overwrites only inputs of the results' shape and element size. What is only read is not
+                    // written to.
+                    unsafe { region.run(&context, &arrays) };
                 }
                 Work::Node(operands) => {
                     let operands: Vec<Option<View<'_>>> = operands.iter().map(|slot| slot.map(view)).collect();
@@ -156,7 +158,7 @@ impl Runner {
                         let bytes = unsafe { std::slice::from_raw_parts_mut(start(slot), length(slot)) };
                         ViewMut { dtype: plan.slots[slot].dtype, shape: &plan.slots[slot].shape, bytes }
                     }).collect();
-                    self.code.compute(&context, step.node, &operands, &mut results)?;
+                    self.code.compute(&context, &self.cache, step.node, &operands, &mut results)?;
                 }
             }
             if self.profile.is_some() {
@@ -220,7 +222,7 @@ impl Runner {
             let size = |operand: usize| -> Option<Tensor> { operands[operand].tensor().ok() };
             let missing = || Error::new(ErrorKind::Internal, "a shape is not known");
             let shapes = self.code.shapes(&node, &own, &size).and_then(|s| s.ok_or_else(missing)).map_err(|e| self.code.locate(id, e))?;
-            let results = self.code.evaluate(&context, &self.pool, id, &operands, &shapes)?;
+            let results = self.code.evaluate(&context, &self.cache, &self.pool, id, &operands, &shapes)?;
             self.note(id, began, 0);
             for (output, value) in results.into_iter().enumerate() {
                 if last.contains_key(&id.output(output)) { values.insert(id.output(output), value); }

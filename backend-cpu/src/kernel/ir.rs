@@ -161,6 +161,8 @@ pub enum Function {
     F32x2(fn(f32, f32) -> f32),
     I64x1(fn(i64) -> i64),
     I64x2(fn(i64, i64) -> i64),
+    U64x1(fn(u64) -> u64),
+    U64x2(fn(u64, u64) -> u64),
     /// From bits to bits, of whatever kinds the operand and the result are.
     Word(fn(u64) -> u64),
 }
@@ -176,6 +178,8 @@ impl Function {
             Function::I64x1(f) => (5, f as usize),
             Function::I64x2(f) => (6, f as usize),
             Function::Word(f) => (7, f as usize),
+            Function::U64x1(f) => (8, f as usize),
+            Function::U64x2(f) => (9, f as usize),
         }
     }
 }
@@ -211,6 +215,9 @@ pub enum Instruction {
     Select(u32, u32, u32),
     /// A call for each element; operands that are not there are `u32::MAX`.
     Call(Function, [u32; 3]),
+    /// A mask, an argument and a value of its kind: the value, but where the mask is true, which is rare, what a
+    /// function of the argument gives.
+    Rare(Function, u32, u32, u32),
 }
 
 impl Instruction {
@@ -220,7 +227,7 @@ impl Instruction {
             Instruction::Input(_) | Instruction::Constant(_) => ([0; 3], 0),
             Instruction::Unary(_, a) => ([a, 0, 0], 1),
             Instruction::Binary(_, a, b) | Instruction::Compare(_, a, b) => ([a, b, 0], 2),
-            Instruction::Fused(_, a, b, c) | Instruction::Select(a, b, c) => ([a, b, c], 3),
+            Instruction::Fused(_, a, b, c) | Instruction::Select(a, b, c) | Instruction::Rare(_, a, b, c) => ([a, b, c], 3),
             Instruction::Call(_, operands) => (operands, operands.iter().take_while(|&&operand| operand != u32::MAX).count()),
         };
         operands.into_iter().take(count)
@@ -234,6 +241,7 @@ impl Instruction {
             Instruction::Compare(op, a, b) => Instruction::Compare(op, number(a), number(b)),
             Instruction::Fused(op, a, b, c) => Instruction::Fused(op, number(a), number(b), number(c)),
             Instruction::Select(a, b, c) => Instruction::Select(number(a), number(b), number(c)),
+            Instruction::Rare(f, a, b, c) => Instruction::Rare(f, number(a), number(b), number(c)),
             Instruction::Call(f, operands) => {
                 Instruction::Call(f, operands.map(|operand| if operand == u32::MAX { operand } else { number(operand) }))
             }
@@ -279,6 +287,7 @@ impl Kernel {
                 Instruction::Compare(op, ..) => write!(text, "{op:?}"),
                 Instruction::Select(..) => write!(text, "Select"),
                 Instruction::Call(..) => write!(text, "Call"),
+                Instruction::Rare(..) => write!(text, "Rare"),
             };
             for operand in instruction.operands() {
                 let _ = write!(text, " v{operand}");
@@ -466,6 +475,16 @@ impl Builder {
             *number = operand.number;
         }
         self.fold(Instruction::Call(function, numbers), kind)
+    }
+
+    /// The value, but where the mask is true what a function of `x` gives; for what is rare.
+    pub fn rare(&mut self, function: Function, mask: Value, x: Value, value: Value) -> Value {
+        debug_assert_eq!(x.kind, value.kind, "rare");
+        let mask = self.unary(Unary::Convert(value.kind.mask()), mask);
+        if self.known_bits(mask) == Some(0) {
+            return value;
+        }
+        self.fold(Instruction::Rare(function, mask.number, x.number, value.number), value.kind)
     }
 
     /// Integer lanes wrapped to the width and sign of a dtype; floats rounded to its precision.

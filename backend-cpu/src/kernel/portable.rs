@@ -52,7 +52,8 @@ impl Program {
         let mut registers = 0;
         let mut steps = Vec::new();
         for (at, &(instruction, kind)) in kernel.instructions.iter().enumerate() {
-            let target = free.pop().unwrap_or_else(|| { registers += 1; registers - 1 });
+            // What is computed once has a register that nothing else is ever in.
+            let target = if fixed[at] { None } else { free.pop() }.unwrap_or_else(|| { registers += 1; registers - 1 });
             place[at] = target;
             let mut sources = [(usize::MAX, kind); 3];
             for (source, operand) in sources.iter_mut().zip(instruction.operands()) {
@@ -292,6 +293,16 @@ fn run(instruction: Instruction, kind: Kind, kinds: [Kind; 3], sources: [&[u64];
         Instruction::Select(..) => {
             if kind.is_wide() { three!(u64, u64, m x y => if m != 0 { x } else { y }) } else { three!(u32, u32, m x y => if m != 0 { x } else { y }) }
         }
+        Instruction::Rare(function, ..) => match (function, kind) {
+            (Function::F64x1(f), Kind::F64) => {
+                let (mask, x, value) = (sources[0], part::<f64>(sources[1]), part::<f64>(sources[2]));
+                for (((target, &m), &x), &y) in part_mut::<f64>(target)[..length].iter_mut().zip(mask).zip(x).zip(value) {
+                    *target = if m != 0 { f(x) } else { y };
+                }
+            }
+            (Function::F32x1(f), Kind::F32) => three!(u32, f32, m x y => if m != 0 { f(x) } else { y }),
+            _ => {}
+        },
         Instruction::Call(function, _) => match function {
             Function::F64x1(f) => one!(f64, f64, x => f(x)),
             Function::F64x2(f) => two!(f64, f64, x y => f(x, y)),
@@ -300,6 +311,8 @@ fn run(instruction: Instruction, kind: Kind, kinds: [Kind; 3], sources: [&[u64];
             Function::F32x2(f) => two!(f32, f32, x y => f(x, y)),
             Function::I64x1(f) => one!(i64, i64, x => f(x)),
             Function::I64x2(f) => two!(i64, i64, x y => f(x, y)),
+            Function::U64x1(f) => one!(u64, u64, x => f(x)),
+            Function::U64x2(f) => two!(u64, u64, x y => f(x, y)),
             Function::Word(f) => match (kinds[0].is_wide(), kind.is_wide()) {
                 (false, false) => one!(u32, u32, x => f(x.into()) as u32),
                 (false, true) => one!(u32, u64, x => f(x.into())),
