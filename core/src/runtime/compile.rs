@@ -222,19 +222,13 @@ fn in_bodies(graph: Graph, rewrite: &mut RewriteBody<'_>) -> Result<Graph> {
     })
 }
 
-/// Replaces ops that no device runs by their decompositions, where they have one.
+/// Replaces ops that the preferred device does not run by their decompositions, where they have one; in bodies
+/// as outside.
 fn decompose_unsupported(session: &Session, mut graph: Graph, firings: &mut Vec<Firing>) -> Result<Graph> {
     loop {
-        let mut unsupported = Vec::new();
-        for id in graph.topological_order() {
-            let Some((op, _)) = graph.node(id).apply() else { continue };
-            let preferred = session.devices().get(..1).unwrap_or_default();
-            if op.has_decomposition() && placement::place(&graph, id, preferred).is_err() {
-                unsupported.push(id);
-            }
-        }
+        let unsupported = unsupported(session, &graph);
         if unsupported.is_empty() {
-            return Ok(graph);
+            break;
         }
         graph = crate::graph::expand_nodes(&graph, &unsupported, |op, operands, attributes| {
             op.decompose(operands, attributes).unwrap_or_else(|| {
@@ -244,6 +238,38 @@ fn decompose_unsupported(session: &Session, mut graph: Graph, firings: &mut Vec<
         session.rewrite(&mut graph, &[Phase::Canonicalize, Phase::Stabilize, Phase::Specialize], firings)?;
         graph.compact();
     }
+    if unsupported_inside(session, &graph)? {
+        graph = in_bodies(graph, &mut |inputs, outputs| {
+            decompose_unsupported(session, Graph::from_vars(inputs, outputs)?, firings)
+        })?;
+        normalize_bodies(&mut graph)?;
+        graph.compact();
+    }
+    Ok(graph)
+}
+
+/// The nodes that the preferred device does not run, but what they are made of perhaps.
+fn unsupported(session: &Session, graph: &Graph) -> Vec<NodeId> {
+    let preferred = session.devices().get(..1).unwrap_or_default();
+    let is = |id: &NodeId| {
+        let Some((op, _)) = graph.node(*id).apply() else { return false };
+        op.has_decomposition() && placement::place(graph, *id, preferred).is_err()
+    };
+    graph.topological_order().into_iter().filter(is).collect()
+}
+
+/// Whether a body, or one in it, holds such nodes.
+fn unsupported_inside(session: &Session, graph: &Graph) -> Result<bool> {
+    for id in with_bodies(graph) {
+        let Some((_, attributes)) = graph.node(id).apply() else { continue };
+        for (_, body) in attributes.bodies() {
+            let inside = body.graph()?;
+            if !unsupported(session, &inside).is_empty() || unsupported_inside(session, &inside)? {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 struct Builder<'a> {
