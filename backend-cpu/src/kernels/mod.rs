@@ -7,6 +7,7 @@ use arignote_core::plugin::Host;
 use arignote_core::{Error, ErrorKind, Result};
 
 use crate::buffer::{View, ViewMut};
+use crate::kernel::run::Cache;
 
 /// Calls `$body` with `$T` bound to the type in which elementwise kernels compute a dtype.
 macro_rules! number_type {
@@ -28,6 +29,7 @@ macro_rules! number_type {
 }
 
 pub mod create;
+pub mod effects;
 pub mod elementwise;
 pub mod index;
 pub mod matmul;
@@ -37,13 +39,15 @@ pub mod random;
 pub mod reduce;
 pub mod shape;
 
-/// What kernels work with: the host's threads.
+/// What kernels work with: the host's threads and the kernels that are compiled.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
     /// The host.
     pub host: &'a dyn Host,
     /// How many threads to use at most.
     pub threads: usize,
+    /// Compiled kernels.
+    pub cache: &'a Cache,
 }
 
 impl Context<'_> {
@@ -151,11 +155,14 @@ pub fn lookup(name: &str) -> Option<(Kernel, &'static [(usize, usize)])> {
         "uniform" => (random::uniform, &[]),
         "normal" => (random::normal, &[]),
         "fold_in" => (random::fold_in, &[]),
+        "after" => (effects::after, FIRST),
+        "assert" => (effects::assert, FIRST),
+        "print" => (effects::print, FIRST),
         _ => return None,
     })
 }
 
 /// Whether a kernel of this backend can fail on values.
 pub fn can_fail(name: &str) -> bool {
-    matches!(name, "index" | "set_at" | "add_at" | "take" | "one_hot" | "cross_entropy" | "max" | "min" | "argmax" | "argmin" | "arange")
+    matches!(name, "index" | "set_at" | "add_at" | "take" | "one_hot" | "cross_entropy" | "print" | "max" | "min" | "argmax" | "argmin" | "arange")
 }
