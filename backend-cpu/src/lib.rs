@@ -9,6 +9,7 @@ pub mod code;
 pub mod device;
 pub mod execute;
 pub mod kernels;
+pub mod maths;
 pub mod plan;
 
 use std::sync::Arc;
