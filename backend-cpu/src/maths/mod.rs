@@ -8,11 +8,42 @@
 //! No function branches, and none reads a table: that lets the same text run on lanes of any number.
 //! Arguments that a straight line cannot reduce (the sine of 1e22) go to [`Lanes::fallback`].
 
+mod coefficients;
+mod exponential;
+mod hyperbolic;
+mod logarithm;
 mod scalar;
 mod slow;
 
+use crate::kernels::number::{Binary, Unary};
+
 pub use scalar::{Scalar32, Scalar64};
 pub use slow::Slow;
+
+/// Emits an operation on one number; nothing if it has no vector form.
+#[inline(always)]
+pub fn unary<L: Lanes>(l: &L, operation: Unary, x: L::F) -> Option<L::F> {
+    Some(match operation {
+        Unary::Exp => exponential::exp(l, x),
+        Unary::Exp2 => exponential::exp2(l, x),
+        Unary::Expm1 => exponential::expm1(l, x),
+        Unary::Log => logarithm::log(l, x),
+        Unary::Log2 => logarithm::log2(l, x),
+        Unary::Log10 => logarithm::log10(l, x),
+        Unary::Log1p => logarithm::log1p(l, x),
+        Unary::Tanh => hyperbolic::tanh(l, x),
+        Unary::Sigmoid => exponential::sigmoid(l, x),
+        _ => return None,
+    })
+}
+
+/// Emits an operation on two numbers; nothing if it has no vector form.
+#[inline(always)]
+pub fn binary<L: Lanes>(_l: &L, operation: Binary, _x: L::F, _y: L::F) -> Option<L::F> {
+    match operation {
+        _ => None,
+    }
+}
 
 /// What a lane holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +112,8 @@ pub trait Lanes {
     fn le(&self, x: Self::F, y: Self::F) -> Self::M;
     /// `x == y`; false where one of them is NaN.
     fn eq(&self, x: Self::F, y: Self::F) -> Self::M;
+    /// Where the sign bit is set.
+    fn negative(&self, x: Self::I) -> Self::M;
     /// Where both hold.
     fn both(&self, x: Self::M, y: Self::M) -> Self::M;
     /// Where at least one holds.
@@ -107,7 +140,109 @@ pub trait Lanes {
     /// Shifted right, zeros coming in, by a number of bits less than the width.
     fn shr(&self, x: Self::I, count: u32) -> Self::I;
 
-    /// `value`, but where the mask holds what a scalar function of `x` is. That is rare: implementations
+    /// `value`, but where the mask holds what a scalar function of `x` and `y` is. That is rare: implementations
     /// test whether the mask holds anywhere, and leave the straight line only then.
-    fn fallback(&self, mask: Self::M, slow: Slow, x: Self::F, value: Self::F) -> Self::F;
+    fn fallback(&self, mask: Self::M, slow: Slow, x: Self::F, y: Self::F, value: Self::F) -> Self::F;
+}
+
+/// The coefficients of a polynomial in the two widths, lowest power first.
+struct Polynomial {
+    single: &'static [f32],
+    double: &'static [f64],
+}
+
+impl Polynomial {
+    /// The polynomial at `x`, as a tree of depth about half its degree or less: long chains of products
+    /// would keep the processor waiting.
+    #[inline(always)]
+    fn at<L: Lanes>(&self, l: &L, x: L::F) -> L::F {
+        match l.width() {
+            Width::Single => tree(l, self.single.len(), |k| l.constant(f64::from(self.single[k])), x),
+            Width::Double => tree(l, self.double.len(), |k| l.constant(self.double[k]), x),
+        }
+    }
+}
+
+/// The value of a polynomial of so many coefficients: Horner's rule for up to 5; above, in powers of `x²` of
+/// pairs, above 12 in powers of `x⁴` of fours (G. Estrin, 1960, as far as it shortens the chain).
+#[inline(always)]
+fn tree<L: Lanes>(l: &L, count: usize, c: impl Fn(usize) -> L::F, x: L::F) -> L::F {
+    let pair = |k: usize| if k + 1 < count { l.fma(c(k + 1), x, c(k)) } else { c(k) };
+    match count {
+        0..=5 => horner(l, count, c, x),
+        6..=12 => horner(l, count.div_ceil(2), |k| pair(2 * k), l.mul(x, x)),
+        _ => {
+            let square = l.mul(x, x);
+            let four = |k: usize| if k + 2 < count { l.fma(pair(k + 2), square, pair(k)) } else { pair(k) };
+            horner(l, count.div_ceil(4), |k| four(4 * k), l.mul(square, square))
+        }
+    }
+}
+
+#[inline(always)]
+
+fn horner<L: Lanes>(l: &L, count: usize, term: impl Fn(usize) -> L::F, x: L::F) -> L::F {
+    let mut sum = term(count - 1);
+    for k in (0..count - 1).rev() {
+        sum = l.fma(sum, x, term(k));
+    }
+    sum
+}
+
+/// A constant as a sum of three parts for each width, each of which rounds what the others leave.
+struct Parts {
+    single: [f64; 3],
+    double: [f64; 3],
+}
+
+impl Parts {
+    #[inline(always)]
+    fn at<L: Lanes>(&self, l: &L, part: usize) -> L::F {
+        constant(l, self.single[part], self.double[part])
+    }
+}
+
+/// A constant that differs between the widths.
+#[inline(always)]
+fn constant<L: Lanes>(l: &L, single: f64, double: f64) -> L::F {
+    l.constant(match l.width() {
+        Width::Single => single,
+        Width::Double => double,
+    })
+}
+
+/// An integer constant that differs between the widths.
+#[inline(always)]
+fn integer<L: Lanes>(l: &L, single: u32, double: u64) -> L::I {
+    l.integer(match l.width() {
+        Width::Single => u64::from(single),
+        Width::Double => double,
+    })
+}
+
+/// How many bits of a float are the fraction.
+#[inline(always)]
+fn fraction_bits<L: Lanes>(l: &L) -> u32 {
+    match l.width() {
+        Width::Single => 23,
+        Width::Double => 52,
+    }
+}
+
+/// The bit of the sign, where `x` has it set.
+#[inline(always)]
+fn sign<L: Lanes>(l: &L, x: L::F) -> L::I {
+    l.and(l.bits(x), integer(l, 1 << 31, 1 << 63))
+}
+
+/// `-|x|`
+#[inline(always)]
+fn negative_abs<L: Lanes>(l: &L, x: L::F) -> L::F {
+    l.from_bits(l.or(l.bits(x), integer(l, 1 << 31, 1 << 63)))
+}
+
+/// A number that is not negative, with a sign.
+#[inline(always)]
+fn with_sign<L: Lanes>(l: &L, x: L::F, sign: L::I) -> L::F {
+    l.from_bits(l.or(l.bits(x), sign))
 }

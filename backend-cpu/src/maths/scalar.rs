@@ -38,6 +38,7 @@ macro_rules! scalar {
             #[inline(always)] fn lt(&self, x: $F, y: $F) -> bool { x < y }
             #[inline(always)] fn le(&self, x: $F, y: $F) -> bool { x <= y }
             #[inline(always)] fn eq(&self, x: $F, y: $F) -> bool { x == y }
+            #[inline(always)] fn negative(&self, x: $I) -> bool { x >> ($I::BITS - 1) != 0 }
             #[inline(always)] fn both(&self, x: bool, y: bool) -> bool { x & y }
             #[inline(always)] fn either(&self, x: bool, y: bool) -> bool { x | y }
             #[inline(always)] fn select(&self, mask: bool, x: $F, y: $F) -> $F { if mask { x } else { y } }
@@ -51,8 +52,8 @@ macro_rules! scalar {
             #[inline(always)] fn shl(&self, x: $I, count: u32) -> $I { x << count }
             #[inline(always)] fn shr(&self, x: $I, count: u32) -> $I { x >> count }
             #[inline(always)]
-            fn fallback(&self, mask: bool, slow: Slow, x: $F, value: $F) -> $F {
-                if mask { slow.$slow(x) } else { value }
+            fn fallback(&self, mask: bool, slow: Slow, x: $F, y: $F, value: $F) -> $F {
+                if mask { slow.$slow(x, y) } else { value }
             }
         }
     )*};
