@@ -1,7 +1,8 @@
 //! Logarithms.
 
 use super::coefficients::{LN_2, LOG, LOG_RATIO, LOG2_E, LOG10_2, LOG10_E};
-use super::{Lanes, Parts, Width, constant, fraction_bits, integer, sign, with_sign};
+use super::exponential::{clamp_high, clamp_low, exponential, power_of_two};
+use super::{Lanes, Parts, Width, constant, fraction_bits, integer, negative_abs, sign, with_sign};
 
 /// A positive number as `2**exponent (1 + rest)`, with `1 + rest` between `√½` and `√2`.
 pub(super) struct Split<L: Lanes> {
@@ -82,7 +83,7 @@ fn in_base<L: Lanes>(l: &L, x: L::F, of_2: &Parts, of_e: &Parts) -> L::F {
 
 /// A logarithm of `x`: `value`, but at 0, infinity, negative numbers and NaN what it is there.
 #[inline(always)]
-fn special<L: Lanes>(l: &L, x: L::F, value: L::F) -> L::F {
+pub(super) fn special<L: Lanes>(l: &L, x: L::F, value: L::F) -> L::F {
     let zero = l.constant(0.0);
     let pole = l.select(l.eq(x, zero), l.constant(f64::NEG_INFINITY), l.constant(f64::NAN));
     let value = l.select(l.lt(x, l.constant(f64::INFINITY)), value, x);
@@ -112,22 +113,91 @@ pub fn log10<L: Lanes>(l: &L, x: L::F) -> L::F {
 /// `log(1 + x)`
 #[inline(always)]
 pub fn log1p<L: Lanes>(l: &L, x: L::F) -> L::F {
-    let one = l.constant(1.0);
-    let sum = l.add(one, x);
-    let value = log1p_of_sum(l, x, sum);
+    let sum = l.add(l.constant(1.0), x);
+    let value = log1p_of_sum(l, x, sum, l.constant(0.0));
     // The sign is that of x, also of 0.
     with_sign(l, special(l, sum, value), sign(l, x))
 }
 
-/// `log(1 + x)` for finite `x > -1`, given `sum` as `1 + x` rounded; of -0 it is 0.
+/// `log(1 + x) + extra ln 2` for finite `x > -1`, given `sum` as `1 + x` rounded; of -0 it is 0.
 #[inline(always)]
-pub(super) fn log1p_of_sum<L: Lanes>(l: &L, x: L::F, sum: L::F) -> L::F {
+pub(super) fn log1p_of_sum<L: Lanes>(l: &L, x: L::F, sum: L::F, extra: L::F) -> L::F {
     let one = l.constant(1.0);
     // What rounding took from the sum (D. E. Knuth, The Art of Computer Programming, 4.2.2).
     let part = l.sub(sum, one);
     let lost = l.add(l.sub(one, l.sub(sum, part)), l.sub(x, part));
+    log_of_sum(l, sum, lost, extra)
+}
+
+/// `log(sum + lost) + extra ln 2` for a positive normal `sum`, and `lost` of at most its rounding.
+#[inline(always)]
+fn log_of_sum<L: Lanes>(l: &L, sum: L::F, lost: L::F, extra: L::F) -> L::F {
     let Split { exponent, rest, biased } = split_normal(l, sum);
     // 2**(1 - exponent): that is 0, not beyond the range, for the largest sums.
     let back = l.from_bits(l.shl(l.isub(integer(l, 255, 2047), biased), fraction_bits(l)));
-    natural(l, exponent, l.fma(l.mul(l.constant(0.5), lost), back, rest))
+    natural(l, l.add(exponent, extra), l.fma(l.mul(l.constant(0.5), lost), back, rest))
+}
+
+/// `log(1 + exp(-|x|))`
+#[inline(always)]
+fn log1p_exp<L: Lanes>(l: &L, x: L::F) -> L::F {
+    let one = l.constant(1.0);
+    let small = exponential(l, clamp_low(l, negative_abs(l, x)), None).value(l);
+    let sum = l.add(one, small);
+    // As the sum is the larger, what rounding took is simple.
+    log_of_sum(l, sum, l.sub(small, l.sub(sum, one)), l.constant(0.0))
+}
+
+/// `log(1 + exp(x))`
+#[inline(always)]
+pub fn softplus<L: Lanes>(l: &L, x: L::F) -> L::F {
+    l.add(l.max(l.constant(0.0), x), log1p_exp(l, x))
+}
+
+/// `log(sigmoid(x))`
+#[inline(always)]
+pub fn log_sigmoid<L: Lanes>(l: &L, x: L::F) -> L::F {
+    l.sub(l.min(l.constant(0.0), x), log1p_exp(l, x))
+}
+
+/// `log(1 - exp(x))` for `x <= 0`; NaN above. Near 0 by `exp(x) - 1` (M. Mächler, Accurately computing
+/// log(1 - exp(-|a|)), 2012).
+#[inline(always)]
+pub fn log1mexp<L: Lanes>(l: &L, x: L::F) -> L::F {
+    let (zero, one) = (l.constant(0.0), l.constant(1.0));
+    let power = exponential(l, clamp_low(l, clamp_high(l, x)), None);
+    let far = power.value(l);
+    let half = power_of_two(l, &power.n, 1);
+    let near = l.fma(half, power.rest, l.sub(half, l.constant(0.5)));
+    let is_near = l.lt(l.constant(-std::f64::consts::LN_2), x);
+    let below = l.sub(one, far);
+    // So small that `exp(x) - 1` is x itself.
+    let tiny = l.lt(l.abs(x), constant(l, 1e-8, 1e-17));
+    let near = l.neg(l.select(tiny, x, l.add(near, near)));
+    let sum = l.select(is_near, near, below);
+    let lost = l.select(is_near, zero, l.sub(l.sub(one, below), far));
+    let Split { exponent, rest, biased } = split(l, sum);
+    let back = l.from_bits(l.shl(l.isub(integer(l, 255, 2047), biased), fraction_bits(l)));
+    let value = natural(l, exponent, l.fma(l.mul(l.constant(0.5), lost), back, rest));
+    let value = special(l, sum, value);
+    // Where `1 - exp(x)` rounds to 1 the logarithm is `-exp(x)`, to the sign of 0.
+    l.select(l.lt(x, constant(l, -20.0, -40.0)), l.neg(far), value)
+}
+
+/// `x log(y)`; 0 where `x` is 0 and `y` is not NaN.
+#[inline(always)]
+pub fn xlogy<L: Lanes>(l: &L, x: L::F, y: L::F) -> L::F {
+    or_zero(l, x, y, log(l, y))
+}
+
+/// `x log(1 + y)`; 0 where `x` is 0 and `y` is not NaN.
+#[inline(always)]
+pub fn xlog1py<L: Lanes>(l: &L, x: L::F, y: L::F) -> L::F {
+    or_zero(l, x, y, log1p(l, y))
+}
+
+#[inline(always)]
+fn or_zero<L: Lanes>(l: &L, x: L::F, y: L::F, log: L::F) -> L::F {
+    let zero = l.constant(0.0);
+    l.select(l.both(l.eq(x, zero), l.eq(y, y)), zero, l.mul(x, log))
 }

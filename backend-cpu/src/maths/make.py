@@ -151,7 +151,11 @@ parts("LN_2", "`log(2)`.", mp.log(2))
 parts("LOG2_E", "`1 / log(2)`.", 1 / mp.log(2))
 parts("LOG10_2", "`log(2) / log(10)`.", mp.log10(2))
 parts("LOG10_E", "`1 / log(10)`.", 1 / mp.log(10))
+parts("TWICE_LOG2_E", "`2 / log(2)`.", 2 / mp.log(2))
+parts("THIRD", "A third.", mpf(1) / 3)
 parts("HALF_PI", "`π / 2`.", mp.pi / 2)
+parts("GELU_LINEAR", "`2 √(2/π)`.", 2 * mp.sqrt(2 / mp.pi))
+parts("GELU_CUBIC", "0.044715 times that, with 0.044715 as an `f64`.", 2 * mp.sqrt(2 / mp.pi) * mpf(0.044715))
 HALF_LN_2 = mp.log(2) / 2 * mpf("1.0005")
 polynomial("EXP", "`exp(r) = 1 + r + r² p(r)` for `r` of at most `ln 2 / 2`.", 5, 10,
            (lambda r: (mp.expm1(r) - r) / r**2, lambda r: r**2 / mp.expm1(r), -HALF_LN_2, HALF_LN_2))
@@ -163,16 +167,33 @@ polynomial("LOG", "`log(1 + f) = f + f² p(f)` for `1 + f` between `√½` and `
 S = lambda z: mp.sqrt(z)
 polynomial("LOG_RATIO", "`log(1 + f) = 2s + s³ p(s²)` with `s = f / (2 + f)`, for `1 + f` between `√½` and `√2`.", 0, 7,
            (lambda z: (2 * mp.atanh(S(z)) - 2 * S(z)) / S(z)**3, lambda z: S(z)**2, 0, mpf("0.029439")))
+polynomial("ATANH_SERIES", "`artanh(s) = s + s³/3 + s⁵ p(s²)` with `s = f / (2 + f)`, for `1 + f` between `√½` and `√2`.", 3, 6,
+           (lambda z: (mp.atanh(S(z)) / S(z) - 1 - z / 3) / z**2, lambda z: z**2, 0, mpf("0.029439")))
 polynomial("SIN", "`sin(r) = r + r³ p(r²)` for `r` of at most `π/4`.", 3, 6,
            (lambda z: (mp.sin(S(z)) - S(z)) / S(z)**3, lambda z: S(z)**3 / mp.sin(S(z)), 0, (mp.pi / 4 * mpf("1.0005"))**2))
 polynomial("COS", "`cos(r) = 1 - r²/2 + r⁴ p(r²)` for `r` of at most `π/4`.", 3, 6,
            (lambda z: (mp.cos(S(z)) - 1 + z / 2) / z**2, lambda z: z**2 / mp.cos(S(z)), 0, (mp.pi / 4 * mpf("1.0005"))**2))
+polynomial("TAN", "`tan(r) = r + r³ p(r²)` for `r` of at most `π/4`.", 6, 14,
+           (lambda z: (mp.tan(S(z)) - S(z)) / S(z)**3, lambda z: S(z)**3 / mp.tan(S(z)), 0, (mp.pi / 4 * mpf("1.0005"))**2))
 polynomial("ASIN", "`arcsin(s) = s + s³ p(s²)` for `s` of at most 1/2.", 5, 12,
            (lambda z: (mp.asin(S(z)) - S(z)) / S(z)**3, lambda z: S(z)**3 / mp.asin(S(z)), 0, 0.25))
 polynomial("ATAN", "`arctan(t) = t + t³ p(t²)` for `t` of at most 1.", 9, 20,
            (lambda z: (mp.atan(S(z)) - S(z)) / S(z)**3, lambda z: S(z)**3 / mp.atan(S(z)), 0, 1))
 polynomial("SINH", "`sinh(x) = x + x³ p(x²)` for `x` of at most 1.", 4, 7,
            (lambda z: (mp.sinh(S(z)) - S(z)) / S(z)**3, lambda z: S(z)**3 / mp.sinh(S(z)), 0, mpf("1.001")))
+polynomial("ERF", "`erf(x) = x + x p(x²)` for `x` of at most 1.", 7, 12,
+           (lambda z: mp.erf(S(z)) / S(z) - 1, lambda z: S(z) / mp.erf(S(z)), 0, mpf("1.001")))
+
+
+def erfc_scaled(q):
+    """`(a + 4) exp(a²) erfc(a)` where `q = (a - 4) / (a + 4)`."""
+    a = 4 * (1 + q) / (1 - q)
+    return (a + 4) * mp.exp(a * a) * mp.erfc(a)
+
+
+ERFC_FIT = lambda top: Fit(erfc_scaled, lambda q: 1 / erfc_scaled(q), -1, (mpf(top) - 4) / (mpf(top) + 4))
+polynomial("ERFC_SCALED", "`(a + 4) exp(a²) erfc(a) = p((a - 4) / (a + 4))` for `a` from 0 to where `erfc` vanishes.", 11, 22,
+           lambda wide: ERFC_FIT(28 if wide else mpf("10.7")))
 
 HEAD = """//! Coefficients of best polynomials, lowest power first. Written by make.py, which says how.
 

@@ -8,12 +8,17 @@
 //! No function branches, and none reads a table: that lets the same text run on lanes of any number.
 //! Arguments that a straight line cannot reduce (the sine of 1e22) go to [`Lanes::fallback`].
 
+mod activation;
 mod coefficients;
+mod error_function;
 mod exponential;
 mod hyperbolic;
+mod inverse;
 mod logarithm;
+mod power;
 mod scalar;
 mod slow;
+mod trigonometric;
 
 use crate::kernels::number::{Binary, Unary};
 
@@ -27,22 +32,53 @@ pub fn unary<L: Lanes>(l: &L, operation: Unary, x: L::F) -> Option<L::F> {
         Unary::Exp => exponential::exp(l, x),
         Unary::Exp2 => exponential::exp2(l, x),
         Unary::Expm1 => exponential::expm1(l, x),
+        Unary::Sigmoid => exponential::sigmoid(l, x),
         Unary::Log => logarithm::log(l, x),
         Unary::Log2 => logarithm::log2(l, x),
         Unary::Log10 => logarithm::log10(l, x),
         Unary::Log1p => logarithm::log1p(l, x),
+        Unary::Softplus => logarithm::softplus(l, x),
+        Unary::LogSigmoid => logarithm::log_sigmoid(l, x),
+        Unary::Log1mexp => logarithm::log1mexp(l, x),
+        Unary::Sin => trigonometric::sin(l, x),
+        Unary::Cos => trigonometric::cos(l, x),
+        Unary::Tan => trigonometric::tan(l, x),
+        Unary::Arcsin => inverse::arcsin(l, x),
+        Unary::Arccos => inverse::arccos(l, x),
+        Unary::Arctan => inverse::arctan(l, x),
+        Unary::Sinh => hyperbolic::sinh(l, x),
+        Unary::Cosh => hyperbolic::cosh(l, x),
         Unary::Tanh => hyperbolic::tanh(l, x),
-        Unary::Sigmoid => exponential::sigmoid(l, x),
+        Unary::Arcsinh => hyperbolic::arcsinh(l, x),
+        Unary::Arccosh => hyperbolic::arccosh(l, x),
+        Unary::Arctanh => hyperbolic::arctanh(l, x),
+        Unary::SechSquared => hyperbolic::sech_squared(l, x),
+        Unary::Erf => error_function::erf(l, x),
+        Unary::Erfc => error_function::erfc(l, x),
+        Unary::Ndtr => error_function::ndtr(l, x),
+        Unary::Gelu => error_function::gelu(l, x),
+        Unary::GeluTanh => activation::gelu_tanh(l, x),
+        Unary::Silu => activation::silu(l, x),
+        Unary::Selu => activation::selu(l, x),
+        Unary::Softsign => activation::softsign(l, x),
+        Unary::HardSigmoid => activation::hard_sigmoid(l, x),
+        Unary::Sqrt => l.sqrt(x),
+        Unary::Reciprocal => l.div(l.constant(1.0), x),
         _ => return None,
     })
 }
 
 /// Emits an operation on two numbers; nothing if it has no vector form.
 #[inline(always)]
-pub fn binary<L: Lanes>(_l: &L, operation: Binary, _x: L::F, _y: L::F) -> Option<L::F> {
-    match operation {
-        _ => None,
-    }
+pub fn binary<L: Lanes>(l: &L, operation: Binary, x: L::F, y: L::F) -> Option<L::F> {
+    Some(match operation {
+        Binary::Arctan2 => inverse::arctan2(l, x, y),
+        Binary::Hypot => power::hypot(l, x, y),
+        Binary::Pow => power::pow(l, x, y),
+        Binary::Xlogy => logarithm::xlogy(l, x, y),
+        Binary::Xlog1py => logarithm::xlog1py(l, x, y),
+        _ => return None,
+    })
 }
 
 /// What a lane holds.
@@ -140,9 +176,9 @@ pub trait Lanes {
     /// Shifted right, zeros coming in, by a number of bits less than the width.
     fn shr(&self, x: Self::I, count: u32) -> Self::I;
 
-    /// `value`, but where the mask holds what a scalar function of `x` and `y` is. That is rare: implementations
+    /// `value`, but where the mask holds what a scalar function of `x` is. That is rare: implementations
     /// test whether the mask holds anywhere, and leave the straight line only then.
-    fn fallback(&self, mask: Self::M, slow: Slow, x: Self::F, y: Self::F, value: Self::F) -> Self::F;
+    fn fallback(&self, mask: Self::M, slow: Slow, x: Self::F, value: Self::F) -> Self::F;
 }
 
 /// The coefficients of a polynomial in the two widths, lowest power first.
@@ -220,6 +256,15 @@ fn integer<L: Lanes>(l: &L, single: u32, double: u64) -> L::I {
     })
 }
 
+/// How many bits a lane has.
+#[inline(always)]
+fn lane_bits<L: Lanes>(l: &L) -> u32 {
+    match l.width() {
+        Width::Single => 32,
+        Width::Double => 64,
+    }
+}
+
 /// How many bits of a float are the fraction.
 #[inline(always)]
 fn fraction_bits<L: Lanes>(l: &L) -> u32 {
@@ -227,6 +272,12 @@ fn fraction_bits<L: Lanes>(l: &L) -> u32 {
         Width::Single => 23,
         Width::Double => 52,
     }
+}
+
+/// `x` with its sign turned where another sign is set.
+#[inline(always)]
+fn turned<L: Lanes>(l: &L, x: L::F, sign: L::I) -> L::F {
+    l.from_bits(l.xor(l.bits(x), sign))
 }
 
 /// The bit of the sign, where `x` has it set.

@@ -52,8 +52,8 @@ macro_rules! scalar {
             #[inline(always)] fn shl(&self, x: $I, count: u32) -> $I { x << count }
             #[inline(always)] fn shr(&self, x: $I, count: u32) -> $I { x >> count }
             #[inline(always)]
-            fn fallback(&self, mask: bool, slow: Slow, x: $F, y: $F, value: $F) -> $F {
-                if mask { slow.$slow(x, y) } else { value }
+            fn fallback(&self, mask: bool, slow: Slow, x: $F, value: $F) -> $F {
+                if mask { slow.$slow()(x) } else { value }
             }
         }
     )*};

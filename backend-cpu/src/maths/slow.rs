@@ -1,7 +1,5 @@
 //! Scalar functions for arguments that a straight line cannot handle.
 
-use arignote_core::special;
-
 /// A function that runs lane by lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Slow {
@@ -11,25 +9,24 @@ pub enum Slow {
     Cos,
     /// The tangent of a large number.
     Tan,
-    /// `log(exp(x) + exp(y))` where that is nearly 0.
-    Logaddexp,
 }
 
 impl Slow {
-    /// The function at one or two `f64`.
-    #[cold]
-    pub fn double(self, x: f64, y: f64) -> f64 {
+    /// The function of `f64`.
+    pub fn double(self) -> fn(f64) -> f64 {
         match self {
-            Slow::Sin => libm::sin(x),
-            Slow::Cos => libm::cos(x),
-            Slow::Tan => libm::tan(x),
-            Slow::Logaddexp => special::logaddexp(x, y),
+            Slow::Sin => libm::sin,
+            Slow::Cos => libm::cos,
+            Slow::Tan => libm::tan,
         }
     }
 
-    /// The function at one or two `f32`: that at `f64`, rounded.
-    #[cold]
-    pub fn single(self, x: f32, y: f32) -> f32 {
-        self.double(f64::from(x), f64::from(y)) as f32
+    /// The function of `f32`: that of `f64`, rounded.
+    pub fn single(self) -> fn(f32) -> f32 {
+        match self {
+            Slow::Sin => |x| libm::sin(f64::from(x)) as f32,
+            Slow::Cos => |x| libm::cos(f64::from(x)) as f32,
+            Slow::Tan => |x| libm::tan(f64::from(x)) as f32,
+        }
     }
 }
