@@ -13,6 +13,7 @@ pub mod execute;
 pub mod frame;
 pub mod kernel;
 pub mod kernels;
+pub mod maths;
 pub mod plan;
 pub mod unplanned;
 
