@@ -145,6 +145,11 @@ impl Runner {
                     // written to.
                     unsafe { region.run(&context, &arrays) };
                 }
+                Work::Reduce(reducing, inputs) => {
+                    let arrays: SmallVec<[*mut u8; 16]> = inputs.iter().chain(&step.results).map(|&slot| start(slot)).collect();
+                    // SAFETY: as above; the result lies apart.
+                    unsafe { reducing.run(&context, &arrays) };
+                }
                 Work::Node(operands) => {
                     let operands: Vec<Option<View<'_>>> = operands.iter().map(|slot| slot.map(view)).collect();
                     let mut results: Vec<ViewMut<'_>> = step.results.iter().map(|&slot| {

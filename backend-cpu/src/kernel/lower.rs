@@ -5,9 +5,11 @@ use arignote_core::ops::promote_operands;
 use arignote_core::special;
 use arignote_core::tensor::{DType, Element, Type, bf16, f16};
 
-use super::ir::{self, Binary as B, Function, Kernel, Kind, Unary as U, Value};
+use super::emit::Emit;
+use super::ir::{self, Binary as B, Function, Kernel, Kind, Reduction, Unary as U, Value};
 use crate::kernels::elementwise::Operation;
 use crate::kernels::number::{Binary, Comparison, Unary};
+use crate::maths;
 
 /// A value with its dtype.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +64,26 @@ impl Lowering {
     /// The kernel that gives these results.
     pub fn finish(self, outputs: &[Register]) -> Kernel {
         let outputs: Vec<(Value, DType)> = outputs.iter().map(|register| (register.value, register.dtype)).collect();
-        self.builder.finish(&outputs)
+        self.builder.finish(&outputs, &[])
+    }
+
+    /// The kernel that reduces a value over all elements.
+    pub fn finish_reduced(self, value: Register, reduction: Reduction) -> Kernel {
+        self.builder.finish(&[], &[(value.value, reduction)])
+    }
+
+    /// What was reduced before with one more value, both of one dtype.
+    pub fn combined(&mut self, reduction: Reduction, before: Register, value: Register) -> Register {
+        let (dtype, x, y) = (value.dtype, before.value, value.value);
+        let result = match (reduction, dtype) {
+            (Reduction::Max, DType::Bool) => self.builder.binary(B::Or, x, y),
+            (_, DType::Bool) => self.builder.binary(B::And, x, y),
+            (Reduction::Sum, _) => self.binary(Binary::Add, dtype, x, y),
+            (Reduction::Product, _) => self.binary(Binary::Mul, dtype, x, y),
+            (Reduction::Max, _) => self.binary(Binary::Maximum, dtype, x, y),
+            (Reduction::Min, _) => self.binary(Binary::Minimum, dtype, x, y),
+        };
+        Register { value: result, dtype }
     }
 
     /// One op applied to registers. `types` are the operands' types, `result` the result's dtype; `None` if there are
@@ -333,6 +354,9 @@ impl Lowering {
             Unary::Sqrt if is_float => b.unary(U::Sqrt, x),
             Unary::Reciprocal if is_float => { let one = b.number(kind, 1.0); b.binary(B::Div, one, x) }
             _ if is_float => {
+                if let Some(value) = maths::unary(&Emit::new(b, kind), operation, x) {
+                    return value;
+                }
                 let double = b.unary(U::Convert(Kind::F64), x);
                 let value = b.call(Function::F64x1(operation.float()), &[double], Kind::F64);
                 b.unary(U::Convert(kind), value)
@@ -392,6 +416,9 @@ impl Lowering {
             }
             _ if is_float => {
                 let b = &mut self.builder;
+                if let Some(value) = maths::binary(&Emit::new(b, kind), operation, x, y) {
+                    return value;
+                }
                 let (x, y) = (b.unary(U::Convert(Kind::F64), x), b.unary(U::Convert(Kind::F64), y));
                 let value = b.call(Function::F64x2(operation.float()), &[x, y], Kind::F64);
                 b.unary(U::Convert(kind), value)

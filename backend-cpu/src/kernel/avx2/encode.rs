@@ -2,7 +2,7 @@
 
 use dynasmrt::{DynasmApi, DynasmLabelApi, DynamicLabel, dynasm};
 
-use crate::kernel::ir::{Binary, Comparison, Fused, Kind, Unary};
+use crate::kernel::ir::{Binary, Comparison, Fused, Kind, Reduction, Unary};
 
 /// What collects the code.
 pub type Assembler = dynasmrt::VecAssembler<dynasmrt::x64::X64Relocation>;
@@ -329,6 +329,31 @@ pub fn select(ops: &mut Assembler, lanes: usize, kind: Kind, d: u8, mask: u8, a:
         (false, Place::Frame(at)) => dynasm!(ops ; .arch x64 ; vblendvps Rx(d), Rx(b), [rbp + at], Rx(mask)),
         (false, Place::Pool(at)) => dynasm!(ops ; .arch x64 ; vblendvps Rx(d), Rx(b), [r14 + at], Rx(mask)),
     }
+}
+
+/// `d = reduction(d, a)`
+pub fn reduce(ops: &mut Assembler, constants: &mut dyn Constants, lanes: usize, reduction: Reduction, kind: Kind, d: u8, a: u8) {
+    let long = kind.is_wide() || lanes == 8;
+    let b = Place::Register(a);
+    let op = match (reduction, kind.is_mask()) {
+        (Reduction::Sum, _) => Binary::Add,
+        (Reduction::Product, _) => Binary::Mul,
+        (Reduction::Max, false) => Binary::Max,
+        (Reduction::Min, false) => Binary::Min,
+        (Reduction::Max, true) => Binary::Or,
+        (Reduction::Min, true) => Binary::And,
+    };
+    if !kind.is_float() || matches!(op, Binary::Add | Binary::Mul) {
+        return binary(ops, constants, lanes, op, kind, d, d, b);
+    }
+    // All bits, which is a NaN, where either is one.
+    match (kind.is_wide(), long) {
+        (true, _) => dynasm!(ops ; .arch x64 ; vcmppd Ry(SCRATCH), Ry(d), Ry(a), 3),
+        (_, true) => dynasm!(ops ; .arch x64 ; vcmpps Ry(SCRATCH), Ry(d), Ry(a), 3),
+        (_, false) => dynasm!(ops ; .arch x64 ; vcmpps Rx(SCRATCH), Rx(d), Rx(a), 3),
+    }
+    binary(ops, constants, lanes, op, kind, d, d, b);
+    binary(ops, constants, lanes, Binary::Or, kind, d, d, Place::Register(SCRATCH));
 }
 
 /// Jumps if no lane of a mask is true.
