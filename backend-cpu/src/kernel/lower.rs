@@ -344,6 +344,8 @@ impl Lowering {
             }
             Unary::Square => { let value = b.binary(B::Mul, x, x); b.wrap(dtype, value) }
             Unary::Relu if is_unsigned(dtype) => x,
+            // The second where it is NaN or both are zeros.
+            Unary::Relu if is_float => b.binary(B::Max, zero, x),
             Unary::Relu => { let less = b.compare(ir::Comparison::Lt, x, zero); b.select(less, zero, x) }
             Unary::Floor | Unary::Ceil | Unary::Rint | Unary::Trunc if !is_float => x,
             Unary::Floor => b.unary(U::Floor, x),
@@ -395,10 +397,17 @@ impl Lowering {
             Binary::Maximum | Binary::Minimum => {
                 let op = if operation == Binary::Maximum { B::Max } else { B::Min };
                 if is_float {
-                    // The second where one is NaN, so that only a first that is NaN is lost.
-                    let value = self.builder.binary(op, x, y);
-                    let is_nan = self.builder.compare(ir::Comparison::Ne, x, x);
-                    return self.builder.select(is_nan, x, value);
+                    let b = &mut self.builder;
+                    let constant = b.known_bits(y).map(|bits| if kind.is_wide() { f64::from_bits(bits) } else { f32::from_bits(bits as u32).into() });
+                    if constant.is_some_and(|y| y != 0.0 && !y.is_nan()) {
+                        // The second, where it is NaN.
+                        return b.binary(op, y, x);
+                    }
+                    // The second where one is NaN, so that only a first that is NaN is lost. All bits are a NaN.
+                    let value = b.binary(op, x, y);
+                    let is_nan = b.compare(ir::Comparison::Ne, x, x);
+                    let is_nan = b.unary(U::Bits(kind), is_nan);
+                    return b.binary(B::Or, value, is_nan);
                 }
                 let (a, c) = (self.signed_order(dtype, x), self.signed_order(dtype, y));
                 let value = self.builder.binary(op, a, c);

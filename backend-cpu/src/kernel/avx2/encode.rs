@@ -133,7 +133,10 @@ pub fn unary(ops: &mut Assembler, constants: &mut dyn Constants, lanes: usize, o
             (Kind::I32, Kind::F64) => dynasm!(ops ; .arch x64 ; vcvtdq2pd Ry(d), Rx(a)),
             (Kind::I32 | Kind::M32, Kind::I64 | Kind::M64) => dynasm!(ops ; .arch x64 ; vpmovsxdq Ry(d), Rx(a)),
             (Kind::I64 | Kind::M64, Kind::I32 | Kind::M32) => {
-                dynasm!(ops ; .arch x64 ; vextracti128 Rx(SCRATCH), Ry(a), 1 ; vshufps Rx(d), Rx(a), Rx(SCRATCH), -120);
+                dynasm!(ops ; .arch x64 ; vextracti128 Rx(SCRATCH), Ry(a), 1);
+                // `vshufps`: the even ones of both.
+                instruction(ops, Vex { map: 1, prefix: 0, wide: false, long: false }, 0xc6, d, a, Place::Register(SCRATCH));
+                ops.push(0x88);
             }
             // AVX2 has no such instruction for vectors: one lane after another, through memory.
             _ => {
@@ -260,10 +263,23 @@ pub enum Over {
 pub fn fused(ops: &mut Assembler, lanes: usize, op: Fused, kind: Kind, over: Over, d: u8, y: u8, z: Place) {
     let wide = kind.is_wide();
     let long = wide || lanes == 8;
-    // The assembler encodes those of doubles as those of singles, so that they are put together here:
-    // a VEX prefix of three bytes, the operation, and the operand in a register or 32 bits away from one.
     let form = if over == Over::Factor { 0xa0 } else { 0xb0 };
     let operation = form | match op { Fused::MulAdd => 0x8, Fused::MulSub => 0xa, Fused::NegMulAdd => 0xc };
+    instruction(ops, Vex { map: 2, prefix: 1, wide, long }, operation, d, y, z);
+}
+
+/// What a VEX prefix says beside the registers.
+struct Vex {
+    map: u8,
+    prefix: u8,
+    wide: bool,
+    long: bool,
+}
+
+/// `operation d, y, z`, for the few instructions that the assembler's tables have wrong (fused products of doubles,
+/// comparisons, shuffles): a VEX prefix of three bytes, the operation, and the last operand in a register or 32 bits away
+/// from one.
+fn instruction(ops: &mut Assembler, vex: Vex, operation: u8, d: u8, y: u8, z: Place) {
     let (mode, base, away) = match z {
         Place::Register(z) => (0xc0, z, None),
         Place::Frame(at) => (0x80, 5, Some(at)),
@@ -271,11 +287,17 @@ pub fn fused(ops: &mut Assembler, lanes: usize, op: Fused, kind: Kind, over: Ove
     };
     let high = |register: u8| u8::from(register < 8);
     ops.push(0xc4);
-    ops.push(high(d) << 7 | 1 << 6 | high(base) << 5 | 2);
-    ops.push(u8::from(wide) << 7 | (!y & 15) << 3 | u8::from(long) << 2 | 1);
+    ops.push(high(d) << 7 | 1 << 6 | high(base) << 5 | vex.map);
+    ops.push(u8::from(vex.wide) << 7 | (!y & 15) << 3 | u8::from(vex.long) << 2 | vex.prefix);
     ops.push(operation);
     ops.push(mode | (d & 7) << 3 | base & 7);
     if let Some(at) = away { ops.push_i32(at); }
+}
+
+/// A comparison of floats by its code.
+fn compare_floats(ops: &mut Assembler, wide: bool, long: bool, code: u8, d: u8, a: u8, b: Place) {
+    instruction(ops, Vex { map: 1, prefix: u8::from(wide), wide: false, long }, 0xc2, d, a, b);
+    ops.push(code);
 }
 
 /// A comparison; integers only by `Eq` and `Gt`, the others are the caller's to turn.
@@ -292,16 +314,7 @@ pub fn compare(ops: &mut Assembler, constants: &mut dyn Constants, lanes: usize,
             Comparison::Gt => 0x1e,
             Comparison::Ge => 0x1d,
         };
-        let b = match b {
-            Place::Register(b) => b,
-            _ => { move_to(ops, long, SCRATCH, b); SCRATCH }
-        };
-        match (wide, long) {
-            (true, _) => dynasm!(ops ; .arch x64 ; vcmppd Ry(d), Ry(a), Ry(b), code),
-            (_, true) => dynasm!(ops ; .arch x64 ; vcmpps Ry(d), Ry(a), Ry(b), code),
-            (_, false) => dynasm!(ops ; .arch x64 ; vcmpps Rx(d), Rx(a), Rx(b), code),
-        }
-        return;
+        return compare_floats(ops, wide, long, code, d, a, b);
     }
     match op {
         Comparison::Eq | Comparison::Ne => if wide { three!(ops, long, vpcmpeqq d, a, b) } else { three!(ops, long, vpcmpeqd d, a, b) },
@@ -347,11 +360,7 @@ pub fn reduce(ops: &mut Assembler, constants: &mut dyn Constants, lanes: usize, 
         return binary(ops, constants, lanes, op, kind, d, d, b);
     }
     // All bits, which is a NaN, where either is one.
-    match (kind.is_wide(), long) {
-        (true, _) => dynasm!(ops ; .arch x64 ; vcmppd Ry(SCRATCH), Ry(d), Ry(a), 3),
-        (_, true) => dynasm!(ops ; .arch x64 ; vcmpps Ry(SCRATCH), Ry(d), Ry(a), 3),
-        (_, false) => dynasm!(ops ; .arch x64 ; vcmpps Rx(SCRATCH), Rx(d), Rx(a), 3),
-    }
+    compare_floats(ops, kind.is_wide(), long, 3, SCRATCH, d, b);
     binary(ops, constants, lanes, op, kind, d, d, b);
     binary(ops, constants, lanes, Binary::Or, kind, d, d, Place::Register(SCRATCH));
 }
