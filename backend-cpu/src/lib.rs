@@ -11,7 +11,9 @@ pub mod control;
 pub mod device;
 pub mod execute;
 pub mod frame;
+pub mod kernel;
 pub mod kernels;
+pub mod maths;
 pub mod plan;
 pub mod unplanned;
 
