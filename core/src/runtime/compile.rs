@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Body, FunctionGraph, Graph, Location, NodeId, NodeKind, State, ValueId, Var};
 use crate::plugin::{CompileOptions, Executable, Program, StatementNote};
 use crate::rewrite::shapes::same_shape;
-use crate::rewrite::{Firing, Phase, normalize_bodies};
+use crate::rewrite::{Firing, Phase, Report, normalize_bodies};
 use crate::runtime::Session;
 use crate::tensor::{DType, Dim, Tensor, Type};
 
@@ -31,9 +31,16 @@ pub struct Compiled {
     function: FunctionGraph,
     stated: Graph,
     graph: Graph,
-    firings: Vec<Firing>,
+    report: Report,
     nodes: Vec<NodeReport>,
     programs: Vec<(String, Program)>,
+}
+
+/// What rewriting has done so far, and after how many firings it stops.
+#[derive(Default)]
+pub(super) struct Record {
+    pub report: Report,
+    pub most_firings: Option<usize>,
 }
 
 /// One program on one device.
@@ -85,6 +92,15 @@ impl Compiled {
     /// # Errors
     /// If a gradient does not exist, or no device runs an op.
     pub fn new(session: &Session, function: &FunctionGraph) -> Result<Compiled> {
+        Compiled::after_firings(session, function, None)
+    }
+
+    /// As [`Compiled::new`], but rewriting stops after so many firings: those of rules are counted one by one, those of
+    /// a pass's run together.
+    ///
+    /// # Errors
+    /// As those of [`Compiled::new`].
+    pub fn after_firings(session: &Session, function: &FunctionGraph, most_firings: Option<usize>) -> Result<Compiled> {
         let outputs: Vec<Var> = function
             .outputs
             .iter()
@@ -92,11 +108,11 @@ impl Compiled {
             .chain(function.updates.iter().map(|update| update.value.clone()))
             .collect();
         let stated = Graph::from_vars(&function.inputs, &outputs)?;
-        let mut firings = Vec::new();
+        let mut record = Record { most_firings, ..Record::default() };
         let outputs = super::effects::ordered(&outputs)?;
-        let graph = optimize(session, &function.inputs, &outputs, &mut firings)?;
-        let graph = decompose_unsupported(session, graph, &mut firings)?;
-        Builder::new(session, graph)?.finish(function, stated, firings)
+        let graph = optimize(session, &function.inputs, &outputs, &mut record)?;
+        let graph = decompose_unsupported(session, graph, &mut record)?;
+        Builder::new(session, graph)?.finish(function, stated, record.report)
     }
 
     /// The states that the function reads or updates, in the order of first use.
@@ -140,7 +156,12 @@ impl Compiled {
 
     /// The rewrites that fired, in order.
     pub fn firings(&self) -> &[Firing] {
-        &self.firings
+        &self.report.firings
+    }
+
+    /// All that is known of the rewriting: firings, what was not applied or stopped, and what each rule and pass took.
+    pub fn rewrites(&self) -> &Report {
+        &self.report
     }
 
     /// What became of each node of the compiled graph.
@@ -160,18 +181,18 @@ impl Compiled {
 }
 
 /// Stabilizes, expands gradients and rewrites; in bodies as outside.
-fn optimize(session: &Session, inputs: &[Var], outputs: &[Var], firings: &mut Vec<Firing>) -> Result<Graph> {
+fn optimize(session: &Session, inputs: &[Var], outputs: &[Var], record: &mut Record) -> Result<Graph> {
     const PHASES: [Phase; 3] = [Phase::Canonicalize, Phase::Stabilize, Phase::Specialize];
-    let graph = expanded(session, inputs, outputs, firings)?;
+    let graph = expanded(session, inputs, outputs, record)?;
     let mut graph = autodiff::remove_derivative_marks(graph)?;
-    session.rewrite(&mut graph, &PHASES, firings)?;
+    session.rewrite(&mut graph, &PHASES, record)?;
     if with_bodies(&graph).is_empty() {
         graph.compact();
         return Ok(graph);
     }
-    graph = in_bodies(graph, &mut |inputs, outputs| optimize(session, inputs, outputs, firings))?;
+    graph = in_bodies(graph, &mut |inputs, outputs| optimize(session, inputs, outputs, record))?;
     // A body may need less than before.
-    session.rewrite(&mut graph, &PHASES, firings)?;
+    session.rewrite(&mut graph, &PHASES, record)?;
     normalize_bodies(&mut graph)?;
     graph.compact();
     Ok(graph)
@@ -179,12 +200,12 @@ fn optimize(session: &Session, inputs: &[Var], outputs: &[Var], firings: &mut Ve
 
 /// Stabilizes and expands gradients, innermost first, stabilizing in between. A body is expanded before
 /// what stands around it is differentiated.
-fn expanded(session: &Session, inputs: &[Var], outputs: &[Var], firings: &mut Vec<Firing>) -> Result<Graph> {
+fn expanded(session: &Session, inputs: &[Var], outputs: &[Var], record: &mut Record) -> Result<Graph> {
     let protected = autodiff::protect_targets(outputs)?;
     let mut graph = Graph::from_vars(inputs, &protected)?;
     loop {
-        session.rewrite(&mut graph, &[Phase::Canonicalize, Phase::Stabilize], firings)?;
-        graph = in_bodies(graph, &mut |inputs, outputs| expanded(session, inputs, outputs, firings))?;
+        session.rewrite(&mut graph, &[Phase::Canonicalize, Phase::Stabilize], record)?;
+        graph = in_bodies(graph, &mut |inputs, outputs| expanded(session, inputs, outputs, record))?;
         let symbolic = |graph: &Graph| {
             graph.topological_order().iter().any(|&id| graph.node(id).apply().is_some_and(|(op, _)| op.is_symbolic()))
         };
@@ -223,7 +244,7 @@ fn in_bodies(graph: Graph, rewrite: &mut RewriteBody<'_>) -> Result<Graph> {
 }
 
 /// Replaces ops that no device runs by their decompositions, where they have one.
-fn decompose_unsupported(session: &Session, mut graph: Graph, firings: &mut Vec<Firing>) -> Result<Graph> {
+fn decompose_unsupported(session: &Session, mut graph: Graph, record: &mut Record) -> Result<Graph> {
     loop {
         let mut unsupported = Vec::new();
         for id in graph.topological_order() {
@@ -241,7 +262,7 @@ fn decompose_unsupported(session: &Session, mut graph: Graph, firings: &mut Vec<
                 Err(Error::new(ErrorKind::Internal, format!("`{}` has no decomposition", op.name())))
             })
         })?;
-        session.rewrite(&mut graph, &[Phase::Canonicalize, Phase::Stabilize, Phase::Specialize], firings)?;
+        session.rewrite(&mut graph, &[Phase::Canonicalize, Phase::Stabilize, Phase::Specialize], record)?;
         graph.compact();
     }
 }
@@ -284,7 +305,7 @@ impl<'a> Builder<'a> {
     }
 
     fn finish(
-        mut self, function: &FunctionGraph, stated: Graph, firings: Vec<Firing>,
+        mut self, function: &FunctionGraph, stated: Graph, report: Report,
     ) -> Result<Compiled> {
         let groups = placement::groups(&self.graph, &self.order, &self.places);
         let mut group_of: FxHashMap<NodeId, usize> = FxHashMap::default();
@@ -330,7 +351,7 @@ impl<'a> Builder<'a> {
         Ok(Compiled {
             inputs, states: self.states, read_states, slots: self.slots.len(), constants: self.constants, steps, outputs: slots,
             updates, devices: self.session.devices().to_vec(), function: function.clone(), stated,
-            graph: self.graph, firings, nodes, programs,
+            graph: self.graph, report, nodes, programs,
         })
     }
 

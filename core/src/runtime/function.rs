@@ -24,7 +24,15 @@ impl Function {
     /// # Errors
     /// If the graph is ill-typed or a device does not support it.
     pub fn compile(session: &Session, graph: FunctionGraph) -> Result<Function> {
-        let compiled = Compiled::new(session, &graph)?;
+        Function::compile_after_firings(session, graph, None)
+    }
+
+    /// As [`Function::compile`], but rewriting stops after so many firings: see [`Compiled::after_firings`].
+    ///
+    /// # Errors
+    /// As those of [`Function::compile`].
+    pub fn compile_after_firings(session: &Session, graph: FunctionGraph, most_firings: Option<usize>) -> Result<Function> {
+        let compiled = Compiled::after_firings(session, &graph, most_firings)?;
         let states = compiled.states().to_vec();
         for state in &states {
             session.initialize(state)?;

@@ -1,6 +1,7 @@
 //! From a function's expressions to something that can be called: sessions, compilation, placement
 //! with transfers, state and calls.
 
+mod bisect;
 mod builder;
 mod call;
 mod compile;
@@ -11,6 +12,7 @@ mod io;
 mod placement;
 mod session;
 
+pub use bisect::{Bisection, Culprit, bisect, draw_inputs};
 pub use builder::FunctionBuilder;
 pub use compile::{Compiled, NodeReport, ProfileRow};
 pub use function::Function;
