@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::engine::{Cost, Engine, Limits, Report, Stopped};
 use super::local::Local;
 use super::locals;
-use super::passes::{ConstantFold, DeadCode, LogDet, LogOfMoved, Merge, Pass, PassContext, PruneBodies};
+use super::passes::{ConstantFold, DeadCode, LogDet, LogOfMoved, Merge, MergeBranches, MergeSolves, Pass, PassContext, PruneBodies};
 use super::pattern::{Rule, compile_each, compile_rules};
 use crate::error::{Error, ErrorKind, Result, nearest};
 use crate::graph::Graph;
@@ -168,8 +168,9 @@ impl Rewrites {
     /// The core's rules and passes.
     pub fn core() -> Rewrites {
         let mut rewrites = Rewrites::empty();
-        let core: [Arc<dyn Pass>; 6] = [
+        let core: [Arc<dyn Pass>; 8] = [
             Arc::new(Merge), Arc::new(ConstantFold), Arc::new(DeadCode), Arc::new(PruneBodies), Arc::new(LogOfMoved), Arc::new(LogDet),
+            Arc::new(MergeBranches), Arc::new(MergeSolves),
         ];
         rewrites.passes.extend(core.map(|pass| (pass, Origin::Core)));
         rewrites.locals.extend(locals::all().map(Arc::new));
