@@ -183,14 +183,17 @@ impl<'r> Engine<'r> {
         rules.into_iter().fold(engine, |engine, rule| engine.with(Entry::Rule(rule), &[rule.root()]))
     }
 
-    /// The same engine with local rewrites too, which are tried after the rules.
+    /// The same engine with local rewrites too, which are tried before the rules.
     pub fn with_locals(self, locals: impl IntoIterator<Item = &'r Local>) -> Engine<'r> {
         locals.into_iter().fold(self, |engine, local| engine.with(Entry::Local(local), local.roots))
     }
 
     fn with(mut self, entry: Entry<'r>, roots: &[&'r str]) -> Engine<'r> {
+        let local = |entry: &Entry<'_>| matches!(entry, Entry::Local(_));
         for root in roots {
-            self.by_root.entry(root).or_default().push(self.entries.len());
+            let list = self.by_root.entry(root).or_default();
+            let at = if local(&entry) { list.iter().filter(|&&number| local(&self.entries[number])).count() } else { list.len() };
+            list.insert(at, self.entries.len());
         }
         self.depth = self.depth.max(entry.depth());
         self.entries.push(entry);
