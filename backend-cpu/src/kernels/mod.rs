@@ -28,6 +28,7 @@ macro_rules! number_type {
 }
 
 pub mod create;
+pub mod effects;
 pub mod elementwise;
 pub mod index;
 pub mod matmul;
@@ -151,11 +152,14 @@ pub fn lookup(name: &str) -> Option<(Kernel, &'static [(usize, usize)])> {
         "uniform" => (random::uniform, &[]),
         "normal" => (random::normal, &[]),
         "fold_in" => (random::fold_in, &[]),
+        "after" => (effects::after, FIRST),
+        "assert" => (effects::assert, FIRST),
+        "print" => (effects::print, FIRST),
         _ => return None,
     })
 }
 
 /// Whether a kernel of this backend can fail on values.
 pub fn can_fail(name: &str) -> bool {
-    matches!(name, "index" | "set_at" | "add_at" | "take" | "one_hot" | "cross_entropy" | "max" | "min" | "argmax" | "argmin" | "arange")
+    matches!(name, "index" | "set_at" | "add_at" | "take" | "one_hot" | "cross_entropy" | "print" | "max" | "min" | "argmax" | "argmin" | "arange")
 }

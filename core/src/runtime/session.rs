@@ -14,13 +14,15 @@ use crate::plugin::{
 };
 use crate::rewrite::{self, Algebra, PassContext, Phase, RewriteOptions, Rewrites};
 use crate::rewrite::passes::inplace::{Statements, usual_views};
-use crate::runtime::{Function, compile::Record};
+use crate::runtime::{Function, Watch, compile::Rewriting};
 use crate::tensor::{DeviceTensor, Tensor};
 
 /// The plugins, devices and rewrites that a config chooses. Clones are the same session.
 #[derive(Clone)]
 pub struct Session {
     inner: Arc<Inner>,
+    /// Rewrite options other than the config's.
+    rewrites: Option<Arc<RewriteOptions>>,
 }
 
 struct Inner {
@@ -34,6 +36,7 @@ struct Inner {
     /// Folding and initial values run here; opening is put off until something needs it.
     host: Arc<HostServices>,
     folding: Mutex<()>,
+    watches: Vec<Arc<dyn Watch>>,
 }
 
 /// A line of `arignote plugins`.
@@ -71,18 +74,26 @@ pub struct SessionBuilder {
     config: Config,
     linked: Vec<PluginRootRef>,
     open: bool,
+    watches: Vec<Arc<dyn Watch>>,
 }
 
 impl SessionBuilder {
     /// A session as the config says.
     pub fn new(config: Config) -> SessionBuilder {
-        SessionBuilder { config, linked: Vec::new(), open: true }
+        SessionBuilder { config, linked: Vec::new(), open: true, watches: Vec::new() }
     }
 
     /// Offers a plugin that is linked into the program; one of the same name that is found as a file
     /// wins over it.
     pub fn link(mut self, root: PluginRootRef) -> SessionBuilder {
         self.linked.push(root);
+        self
+    }
+
+    /// Has `watch` look at every call of every function of the session, as
+    /// [`FunctionBuilder::watch`](crate::runtime::FunctionBuilder::watch) does for one.
+    pub fn watch(mut self, watch: impl Watch + 'static) -> SessionBuilder {
+        self.watches.push(Arc::new(watch));
         self
     }
 
@@ -99,11 +110,6 @@ impl SessionBuilder {
     /// there.
     pub fn build(self) -> Result<Session> {
         let config = self.config;
-        if matches!(config.mode(), Mode::Debug | Mode::NanGuard) {
-            let message = "the modes \"debug\" and \"nan-guard\" are not there yet";
-            let others = ["\"fast-run\"", "\"fast-compile\"", "\"profile\""];
-            return Err(config.error_at("mode", message, &others).into());
-        }
         crate::ops::set_default_float(config.float().dtype());
         let host = HostServices::new();
         let mut loader = Loader::new(host.clone()).folders(standard_folders(config.plugins_path()));
@@ -161,8 +167,8 @@ impl SessionBuilder {
         let (devices, selection) =
             if self.open { open_devices(&config, &backends, &host)? } else { Default::default() };
         let inner =
-            Inner { config, plugins, backends, devices, selection, rules, rewrites, host, folding: Mutex::new(()) };
-        Ok(Session { inner: Arc::new(inner) })
+            Inner { config, plugins, backends, devices, selection, rules, rewrites, host, folding: Mutex::new(()), watches: self.watches };
+        Ok(Session { inner: Arc::new(inner), rewrites: None })
     }
 }
 
@@ -398,7 +404,12 @@ impl Session {
 
     /// The rewrite options of the config.
     pub fn rewrite_options(&self) -> &RewriteOptions {
-        &self.inner.rewrites
+        self.rewrites.as_deref().unwrap_or(&self.inner.rewrites)
+    }
+
+    /// The same session with other rewrite options.
+    pub(super) fn with_rewrites(&self, options: RewriteOptions) -> Session {
+        Session { inner: self.inner.clone(), rewrites: Some(Arc::new(options)) }
     }
 
     /// The plugins, those that failed or are hidden included.
@@ -435,6 +446,34 @@ impl Session {
         self.inner.config.mode() == Mode::Profile
     }
 
+    /// Who looks at the calls of all functions.
+    pub(super) fn watches(&self) -> &[Arc<dyn Watch>] {
+        &self.inner.watches
+    }
+
+    /// What the host does for plugins.
+    pub(super) fn host(&self) -> &Arc<HostServices> {
+        &self.inner.host
+    }
+
+    /// The device of the reference backend, which results are compared with.
+    ///
+    /// # Errors
+    /// If there is no such backend, or its device does not open.
+    pub(super) fn reference(&self) -> Result<Arc<dyn Device>> {
+        if let Some((_, device)) = self.devices().iter().find(|(name, _)| name == "reference") {
+            return Ok(device.clone());
+        }
+        let inner = &self.inner;
+        match inner.backends.iter().find(|(backend, _)| backend.name() == "reference") {
+            Some((backend, _)) => open(&inner.config, backend, 0, &inner.host),
+            None => {
+                let message = "the mode \"debug\" compares with the backend `reference`, which is not there";
+                Err(Error::from(inner.config.error_at("mode", message, &[])).note("`debug.checks` of the config says what is checked"))
+            }
+        }
+    }
+
     pub(super) fn device_of(&self, tensor: &DeviceTensor) -> Result<usize> {
         self.devices()
             .iter()
@@ -442,18 +481,18 @@ impl Session {
             .ok_or_else(|| Error::new(ErrorKind::Device, "no device of this session holds the state's value"))
     }
 
-    /// Rewrites a graph; adds what happened to the record, which may say after how many firings to stop.
-    pub(super) fn rewrite(&self, graph: &mut Graph, phases: &[Phase], record: &mut Record) -> Result<()> {
+    /// Rewrites a graph; adds what happened to `rewriting`, which may say after how many firings to stop.
+    pub(super) fn rewrite(&self, graph: &mut Graph, phases: &[Phase], rewriting: &mut Rewriting) -> Result<()> {
         let evaluate = |graph: &Graph| self.evaluate(graph, &[]);
         let context = PassContext { evaluate: Some(&evaluate) };
-        let mut options = self.inner.rewrites.clone();
-        options.most_firings = record.most_firings.map(|most| most.saturating_sub(record.report.firings.len()));
+        let mut options = self.rewrite_options().clone();
+        options.most_firings = rewriting.most_firings.map(|most| most.saturating_sub(rewriting.report.firings.len()));
         let report = self.inner.rules.run(graph, phases, &options, &context)?;
         for stopped in &report.stopped {
             let message = format!("the rule `{}` was stopped after {} firings: {}", stopped.rule, stopped.firings, stopped.reason);
             self.inner.host.log(LogLevel::Warn, &message);
         }
-        record.report.extend(report);
+        rewriting.report.extend(report);
         Ok(())
     }
 
@@ -479,7 +518,7 @@ impl Session {
     pub(super) fn plan_in_place(
         &self, graph: &Graph, statements: &[NodeId], overwrites: &[Vec<(usize, usize)>], donate: &[bool],
     ) -> Result<Vec<StatementNote>> {
-        let enabled = !self.inner.rewrites.exclude.iter().any(|name| name == "inplace");
+        let enabled = !self.rewrite_options().exclude.iter().any(|name| name == "inplace");
         let pairs: FxHashMap<NodeId, &Vec<(usize, usize)>> = statements.iter().copied().zip(overwrites).collect();
         let allowed = |id: NodeId| match pairs.get(&id) {
             Some(&pairs) if enabled => pairs.clone(),
