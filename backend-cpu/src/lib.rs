@@ -13,6 +13,7 @@ pub mod execute;
 pub mod frame;
 pub mod kernels;
 pub mod plan;
+pub mod signature;
 pub mod unplanned;
 
 use std::sync::Arc;
