@@ -148,7 +148,7 @@ impl Runner {
                     // the plan overwrites only inputs of the result's shape and element size.
                     unsafe { region.run(&context, &plan.slots[result].shape, &sources, start(result)) };
                 }
-                Work::Node(operands) => {
+                Work::Node(operands, axes) => {
                     let operands: Vec<Option<View<'_>>> = operands.iter().map(|slot| slot.map(view)).collect();
                     let mut results: Vec<ViewMut<'_>> = step.results.iter().map(|&slot| {
                         // SAFETY: as above; a step's results lie apart from each other and from all
@@ -156,7 +156,7 @@ impl Runner {
                         let bytes = unsafe { std::slice::from_raw_parts_mut(start(slot), length(slot)) };
                         ViewMut { dtype: plan.slots[slot].dtype, shape: &plan.slots[slot].shape, bytes }
                     }).collect();
-                    self.code.compute(&context, step.node, &operands, &mut results)?;
+                    self.code.compute(&context, step.node, &operands, axes, &mut results)?;
                 }
             }
             if self.profile.is_some() {

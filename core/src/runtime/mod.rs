@@ -10,6 +10,7 @@ mod host;
 mod io;
 mod placement;
 mod session;
+mod threads;
 
 pub use builder::FunctionBuilder;
 pub use compile::{Compiled, NodeReport, ProfileRow};
