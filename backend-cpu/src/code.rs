@@ -10,6 +10,7 @@ use arignote_core::tensor::{Shape, Tensor, Type};
 use arignote_core::{Error, ErrorKind, Result};
 
 use crate::buffer::{Block, Pool, View, ViewMut};
+use crate::control::{self, Control};
 use crate::kernels::elementwise::{self, Builder, Operation, Source, broadcast_strides};
 use crate::kernels::{self, Axes, Call, Context, Kernel};
 
@@ -20,6 +21,8 @@ pub enum Implementation {
     Elementwise(Operation),
     /// A kernel of this backend, and the (operand, result) pairs that it can overwrite.
     Kernel(Kernel, &'static [(usize, usize)]),
+    /// A loop, a branch, or what is computed again.
+    Control(Arc<Control>),
     /// A plugin's kernel, and the (operand, result) pairs that it can overwrite.
     Host(Arc<dyn HostKernel>, Vec<(usize, usize)>),
 }
@@ -39,6 +42,9 @@ impl Implementation {
             }
             return Ok(Implementation::Kernel(kernel, overwrites));
         }
+        if let Some(control) = Control::find(node, host)? {
+            return Ok(Implementation::Control(Arc::new(control)));
+        }
         let Some(kernel) = host.kernel(node.op) else {
             return Err(format!("the cpu backend has no kernel for `{}`", node.op));
         };
@@ -54,6 +60,7 @@ impl Implementation {
             Implementation::Elementwise(_) => (0..operands).map(|operand| (operand, 0)).collect(),
             Implementation::Kernel(_, pairs) => pairs.to_vec(),
             Implementation::Host(_, pairs) => pairs.clone(),
+            Implementation::Control(_) => Vec::new(),
         }
     }
 }
@@ -127,6 +134,12 @@ impl Code {
         })
     }
 
+    /// Whether a node may be computed while planning: it has no effect, and takes no time to speak of.
+    pub fn can_fold(&self, id: NodeId) -> bool {
+        let effect = self.graph.node(id).apply().is_some_and(|(op, _)| op.has_effect());
+        !effect && !matches!(self.implementations.get(&id), Some(Implementation::Host(..) | Implementation::Control(_)))
+    }
+
     /// An error with the node's place.
     pub fn locate(&self, id: NodeId, error: Error) -> Error {
         let error = error.at(self.graph.node(id).location);
@@ -148,11 +161,16 @@ impl Code {
             if operand >= shapes.len() { continue; }
             match value(operand) {
                 Some(tensor) => values.insert(operand, tensor),
+                // The branches may agree.
+                None if op.name() == "if" => None,
                 None => return Ok(None),
             };
         }
         let operands: Vec<ShapeOperand<'_>> =
             shapes.iter().enumerate().map(|(at, &shape)| ShapeOperand { shape, value: values.get(&at) }).collect();
+        if matches!(self.implementations.get(&view.id), Some(Implementation::Control(_))) {
+            return control::shapes(&**op, attributes, shapes, &values);
+        }
         let describe = |error: Error| {
             let operands: Vec<String> =
                 types.iter().zip(shapes).map(|(ty, shape)| format!("{}{shape:?}", ty.dtype)).collect();
@@ -176,6 +194,14 @@ impl Code {
     /// The types of a node's operands.
     pub fn operand_types(&self, operands: &[ValueId]) -> Vec<Type> {
         operands.iter().map(|&value| self.graph.ty(value).clone()).collect()
+    }
+
+    /// An error of a kernel, with the op and its operands, at the node's place.
+    pub fn describe(&self, id: NodeId, operands: &[Option<View<'_>>], error: Error) -> Error {
+        let shapes: Vec<String> = operands.iter().flatten().map(|o| format!("{}{:?}", o.dtype, o.shape)).collect();
+        let message = format!("`{}` of {}: {}", self.graph.node(id).op_name(), shapes.join(", "), error.message());
+        let described = error.notes().iter().fold(Error::new(error.kind(), message), |e, note| e.note(note.clone()));
+        self.locate(id, described)
     }
 
     /// The operands that a node's kernel reads: of what only transposes another value, that value with the
@@ -209,17 +235,13 @@ impl Code {
         let (Some((op, attributes)), Some(implementation)) = (view.apply(), self.implementations.get(&id)) else {
             return Err(Error::new(ErrorKind::Internal, "a node is not an application"));
         };
-        let describe = |error: Error| {
-            let shapes: Vec<String> = operands.iter().flatten().map(|o| format!("{}{:?}", o.dtype, o.shape)).collect();
-            let message = format!("`{}` of {}: {}", op.name(), shapes.join(", "), error.message());
-            let described = error.notes().iter().fold(Error::new(error.kind(), message), |e, note| e.note(note.clone()));
-            self.locate(id, described)
-        };
+        let describe = |error| self.describe(id, operands, error);
         match implementation {
             Implementation::Kernel(kernel, _) => {
                 kernel(&mut Call { context, attributes, operands, results, axes }).map_err(describe)
             }
             Implementation::Host(kernel, _) => run_host(&**kernel, attributes, operands, results).map_err(describe),
+            Implementation::Control(_) => Err(Error::new(ErrorKind::Internal, "a loop or branch is not a kernel")),
             Implementation::Elementwise(operation) => {
                 let mut builder = Builder::default();
                 let types = self.operand_types(view.operands);
@@ -242,15 +264,22 @@ impl Code {
         }
     }
 
-    /// Computes one node from host tensors.
+    /// Computes one node into new memory.
     ///
     /// # Errors
     /// If shapes or values do not fit.
-    pub fn evaluate(&self, context: &Context<'_>, pool: &Arc<Pool>, id: NodeId, operands: &[View<'_>], shapes: &[Shape]) -> Result<Vec<Value>> {
+    pub fn evaluate(&self, context: &Context<'_>, pool: &Arc<Pool>, id: NodeId, operands: &[View<'_>]) -> Result<Vec<Value>> {
+        if let Some(Implementation::Control(control)) = self.implementations.get(&id) {
+            return control.evaluate(context, pool, operands).map_err(|error| self.locate(id, error));
+        }
         let view = self.graph.node(id);
+        let own: Vec<&[usize]> = operands.iter().map(|operand| operand.shape).collect();
+        let size = |operand: usize| -> Option<Tensor> { operands[operand].tensor().ok() };
+        let missing = || Error::new(ErrorKind::Internal, "a shape is not known");
+        let shapes = self.shapes(&view, &own, &size).and_then(|s| s.ok_or_else(missing)).map_err(|e| self.locate(id, e))?;
         let mut values = Vec::new();
         for (result, shape) in view.results.iter().zip(shapes) {
-            values.push(Value::new(pool, result.ty.dtype, shape.clone())?);
+            values.push(Value::new(pool, result.ty.dtype, shape)?);
         }
         let mut targets: Vec<ViewMut<'_>> = values.iter_mut().map(Value::view_mut).collect();
         let operands: Vec<Option<View<'_>>> = operands.iter().copied().map(Some).collect();
@@ -295,6 +324,16 @@ impl Value {
     pub fn new(pool: &Arc<Pool>, dtype: arignote_core::tensor::DType, shape: Shape) -> Result<Value> {
         let bytes = dtype.size() * shape.iter().product::<usize>();
         Ok(Value { dtype, block: pool.block(bytes)?, shape })
+    }
+
+    /// A copy of what is elsewhere.
+    ///
+    /// # Errors
+    /// If there is no memory.
+    pub fn copy(pool: &Arc<Pool>, view: &View<'_>) -> Result<Value> {
+        let mut value = Value::new(pool, view.dtype, view.shape.into())?;
+        value.view_mut().bytes.copy_from_slice(view.bytes);
+        Ok(value)
     }
 
     fn len(&self) -> usize {

@@ -4,16 +4,18 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Instant;
 
-use arignote_core::graph::{NodeId, ValueId};
+use arignote_core::graph::NodeId;
 use arignote_core::plugin::{Argument, Executable, Host, ProfileEntry};
-use arignote_core::tensor::{DeviceTensor, Dim, Shape, Tensor, contiguous_strides};
+use arignote_core::tensor::{DeviceTensor, Dim, Shape, contiguous_strides};
 use arignote_core::{Error, ErrorKind, Result};
 
 use crate::buffer::{Block, MEMORY, Pool, View, ViewMut};
-use crate::code::{Code, Value};
+use crate::code::Code;
+use crate::frame::ControlFrame;
 use crate::kernels::Context;
 use crate::kernels::elementwise::Source;
 use crate::plan::{Place, Plan, Work};
+use crate::unplanned::{cancelled, unplanned};
 
 type Signature = (Vec<Shape>, Vec<bool>);
 
@@ -105,13 +107,6 @@ impl Runner {
         entry.bytes += bytes as u64;
     }
 
-    fn cancelled(&self, node: NodeId) -> Result<()> {
-        if self.host.cancelled() {
-            return Err(self.code.locate(node, Error::new(ErrorKind::Runtime, "the run was cancelled")));
-        }
-        Ok(())
-    }
-
     fn run_planned(&self, plan: &Plan, arguments: &[DeviceTensor]) -> Result<Vec<DeviceTensor>> {
         let arena = self.pool.block(plan.arena)?;
         let blocks: Vec<Block> = plan.result_bytes.iter().map(|&bytes| self.pool.block(bytes)).collect::<Result<_>>()?;
@@ -158,6 +153,13 @@ impl Runner {
                     }).collect();
                     self.code.compute(&context, step.node, &operands, axes, &mut results)?;
                 }
+                Work::Control(planned, operands, scratch) => {
+                    let operands: Vec<*const u8> = operands.iter().map(|&slot| start(slot).cast_const()).collect();
+                    let results: Vec<*mut u8> = step.results.iter().map(|&slot| start(slot)).collect();
+                    let mut frame = ControlFrame::new(planned, &self.pool, start(*scratch));
+                    // SAFETY: as above; the memory for itself is as long as the plan says.
+                    unsafe { frame.run(&context, &operands, &results) }.map_err(|error| self.code.locate(step.node, error))?;
+                }
             }
             if self.profile.is_some() {
                 self.note(step.node, began, step.results.iter().map(|&slot| length(slot)).sum());
@@ -188,54 +190,13 @@ impl Runner {
     }
 
     fn run_unplanned(&self, arguments: &[DeviceTensor]) -> Result<Vec<DeviceTensor>> {
-        let graph = &self.code.graph;
-        let mut last: HashMap<ValueId, usize> = HashMap::new();
-        for (at, &id) in self.code.nodes.iter().enumerate() {
-            for &value in graph.node(id).operands { last.insert(value, at); }
-        }
-        for &value in graph.outputs() { last.insert(value, usize::MAX); }
-        let mut values: HashMap<ValueId, Value> = HashMap::new();
-        let given: HashMap<ValueId, usize> = graph.inputs().iter().enumerate().map(|(at, id)| (id.output(0), at)).collect();
-        let context = self.context();
-        fn view<'a>(code: &'a Code, arguments: &'a [DeviceTensor], given: &HashMap<ValueId, usize>, values: &'a HashMap<ValueId, Value>, value: ValueId) -> Result<View<'a>> {
-            if let Some(value) = values.get(&value) { return Ok(value.view()); }
-            if let Some(&number) = given.get(&value) {
-                let tensor = &arguments[number];
-                // SAFETY: the argument was checked to be contiguous host memory of its shape.
-                let bytes = unsafe { std::slice::from_raw_parts(tensor.data.add(tensor.byte_offset), tensor.len() * tensor.dtype.size()) };
-                return Ok(View { dtype: tensor.dtype, shape: &tensor.shape, bytes });
-            }
-            match code.graph.node(value.node).constant() {
-                Some(constant) => Ok(View::of(&constant.value)),
-                None => Err(Error::new(ErrorKind::Internal, "a value is used before it is computed")),
-            }
-        }
-        for (at, &id) in self.code.nodes.iter().enumerate() {
-            self.cancelled(id)?;
-            let began = Instant::now();
-            let node = graph.node(id);
-            let operands: Vec<View<'_>> = node.operands.iter()
-                .map(|&value| view(&self.code, arguments, &given, &values, value)).collect::<Result<_>>()?;
-            let own: Vec<&[usize]> = operands.iter().map(|operand| operand.shape).collect();
-            let size = |operand: usize| -> Option<Tensor> { operands[operand].tensor().ok() };
-            let missing = || Error::new(ErrorKind::Internal, "a shape is not known");
-            let shapes = self.code.shapes(&node, &own, &size).and_then(|s| s.ok_or_else(missing)).map_err(|e| self.code.locate(id, e))?;
-            let results = self.code.evaluate(&context, &self.pool, id, &operands, &shapes)?;
-            self.note(id, began, 0);
-            for (output, value) in results.into_iter().enumerate() {
-                if last.contains_key(&id.output(output)) { values.insert(id.output(output), value); }
-            }
-            for value in node.operands {
-                if last.get(value) == Some(&at) { values.remove(value); }
-            }
-        }
-        graph.outputs().iter().map(|&value| {
-            let found = view(&self.code, arguments, &given, &values, value)?;
-            let block = self.pool.block(found.bytes.len())?;
-            // SAFETY: the block is new and as long.
-            unsafe { std::ptr::copy_nonoverlapping(found.bytes.as_ptr(), block.start(), found.bytes.len()) };
-            Ok(host_tensor(found.shape, found.dtype, block.start(), Arc::new(block)))
-        }).collect()
+        let views: Vec<View<'_>> = arguments.iter().map(|tensor| {
+            // SAFETY: the argument was checked to be contiguous host memory of its shape.
+            let bytes = unsafe { std::slice::from_raw_parts(tensor.data.add(tensor.byte_offset), tensor.len() * tensor.dtype.size()) };
+            View { dtype: tensor.dtype, shape: &tensor.shape, bytes }
+        }).collect();
+        let values = unplanned(&self.code, &self.context(), &self.pool, &views, &|node, began| self.note(node, began, 0))?;
+        Ok(values.into_iter().map(|value| host_tensor(&value.shape, value.dtype, value.block.start(), Arc::new(value.block))).collect())
     }
 }
 
@@ -248,13 +209,13 @@ impl Executable for Runner {
         for (number, argument) in arguments.into_iter().enumerate() {
             let (tensor, copied) = arranged(argument.tensor)?;
             // Someone else may hold the same host tensor.
-            let copied = copied || tensor.owner.downcast_ref::<Tensor>().is_some();
+            let copied = copied || tensor.owner.downcast_ref::<arignote_core::tensor::Tensor>().is_some();
             let shared = addresses.iter().enumerate().any(|(other, &address)| other != number && address == addresses[number]);
             // A copy is this run's own, but an owner made from a tensor is shared for reading.
             donated.push(argument.donated && !shared && !copied);
             tensors.push(tensor);
         }
-        if let Some(&first) = self.code.nodes.first() { self.cancelled(first)?; }
+        if let Some(&first) = self.code.nodes.first() { cancelled(&self.context()).map_err(|error| self.code.locate(first, error))?; }
         let shapes: Vec<Shape> = tensors.iter().map(|tensor| tensor.shape.clone()).collect();
         match self.plan((shapes, donated))? {
             Some(plan) => self.run_planned(&plan, &tensors),

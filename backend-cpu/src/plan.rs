@@ -10,6 +10,7 @@ use arignote_core::tensor::{DType, Shape, Tensor};
 
 use crate::buffer::{ALIGNMENT, Pool, View};
 use crate::code::{Code, Implementation};
+use crate::control::Planned;
 use crate::kernels::{Axes, Context};
 use crate::kernels::elementwise::{Builder, Region, broadcast_strides};
 
@@ -43,6 +44,8 @@ pub enum Work {
     Region(Region, Vec<(usize, Option<Vec<usize>>)>),
     /// Runs one node. Operands that are `None` are overwritten; those with an order of axes are read in it.
     Node(Vec<Option<usize>>, Vec<Option<Axes>>),
+    /// Runs a loop, a branch, or what is computed again: with these operands, and memory for itself.
+    Control(Arc<Planned>, Vec<usize>, usize),
 }
 
 /// One step of a plan.
@@ -101,6 +104,7 @@ impl Plan {
                 known.insert(id.output(0), constant.value.clone());
             }
         }
+        let mut controls = HashMap::new();
         for &id in &code.nodes {
             let view = code.graph.node(id);
             let own: Vec<&[usize]> = view.operands.iter().map(|value| shape_of[value].as_slice()).collect();
@@ -114,10 +118,14 @@ impl Plan {
             if view.op_name() == "shape" {
                 let lengths = own[0].iter().map(|&length| length as i64).collect();
                 known.insert(id.output(0), Tensor::vector(lengths));
-            } else if small && view.operands.iter().all(|value| known.contains_key(value)) && !matches!(code.implementations.get(&id), Some(Implementation::Host(..))) {
+            } else if let Some(Implementation::Control(control)) = code.implementations.get(&id) {
+                let dtypes: Vec<DType> = view.operands.iter().map(|&value| code.graph.ty(value).dtype).collect();
+                let planned = control.plan(context, pool, &dtypes, &own).map_err(|error| code.locate(id, error))?;
+                controls.insert(id, planned);
+            } else if small && view.operands.iter().all(|value| known.contains_key(value)) && code.can_fold(id) {
                 let operands: Vec<View<'_>> = view.operands.iter().map(|value| View::of(&known[value])).collect();
                 // What fails here fails again, and is reported, when the step runs.
-                if let Ok(values) = code.evaluate(context, pool, id, &operands, &results) {
+                if let Ok(values) = code.evaluate(context, pool, id, &operands) {
                     for (output, value) in values.iter().enumerate() {
                         known.insert(id.output(output), value.view().tensor()?);
                     }
@@ -127,7 +135,7 @@ impl Plan {
                 shape_of.insert(id.output(output), shape);
             }
         }
-        Planner { code, known, shape_of, slots: Vec::new(), storages: Vec::new(), constants: Vec::new(), slot_of: HashMap::new() }
+        Planner { code, known, controls, shape_of, slots: Vec::new(), storages: Vec::new(), constants: Vec::new(), slot_of: HashMap::new() }
             .lay_out(donated)
             .map(Some)
     }
@@ -161,6 +169,9 @@ impl Plan {
                 let _ = write!(text, " ({})", region.describe());
             }
             text.push('\n');
+            if let Work::Control(planned, ..) = &step.work {
+                text.push_str(&planned.describe());
+            }
         }
         let _ = writeln!(text, "  peak: {} bytes", self.arena);
         text
@@ -219,6 +230,7 @@ impl Gaps {
 struct Planner<'a> {
     code: &'a Code,
     known: HashMap<ValueId, Tensor>,
+    controls: HashMap<NodeId, Arc<Planned>>,
     shape_of: HashMap<ValueId, Shape>,
     slots: Vec<Slot>,
     storages: Vec<Storage>,
@@ -388,6 +400,12 @@ impl Planner<'_> {
                 let scalar: Vec<bool> = inputs.iter().map(|value| self.shape_of[value].iter().product::<usize>() == 1).collect();
                 let sources = inputs.iter().zip(&slots).map(|(value, &slot)| (slot, broadcast_strides(&self.shape_of[value], &shape))).collect();
                 Work::Region(builder.finish(registers[&id.output(0)], &scalar), sources)
+            } else if let Some(planned) = self.controls.get(&id).cloned() {
+                // Arguments that are not read inside have a slot nevertheless.
+                let operands = view.operands.iter().map(|&value| self.existing(value)).collect();
+                let storage = self.storage(planned.scratch, at, None, true);
+                self.slots.push(Slot { dtype: DType::U8, shape: Shape::from_elem(planned.scratch, 1), storage });
+                Work::Control(planned, operands, self.slots.len() - 1)
             } else {
                 let (values, axes): (Vec<ValueId>, Vec<Option<Axes>>) = code.reads(id).into_iter().unzip();
                 let operands = values.iter().map(|value| {

@@ -29,6 +29,7 @@ macro_rules! number_type {
 
 pub mod conv;
 pub mod create;
+pub mod effects;
 pub mod elementwise;
 pub mod index;
 pub mod linalg;
@@ -201,6 +202,9 @@ pub fn lookup(name: &str) -> Option<(Kernel, &'static [(usize, usize)])> {
         "inv" => (linalg::inv, &[]),
         "det" => (linalg::det, &[]),
         "slogdet" => (linalg::slogdet, &[]),
+        "after" => (effects::after, FIRST),
+        "assert" => (effects::assert, FIRST),
+        "print" => (effects::print, FIRST),
         _ => return None,
     })
 }
@@ -216,5 +220,5 @@ pub fn refuses(name: &str, operands: &[arignote_core::tensor::Type]) -> Option<S
 
 /// Whether a kernel of this backend can fail on values.
 pub fn can_fail(name: &str) -> bool {
-    matches!(name, "index" | "set_at" | "add_at" | "take" | "one_hot" | "cross_entropy" | "max" | "min" | "argmax" | "argmin" | "arange" | "cholesky" | "solve_triangular" | "solve" | "inv")
+    matches!(name, "index" | "set_at" | "add_at" | "take" | "one_hot" | "cross_entropy" | "print" | "max" | "min" | "argmax" | "argmin" | "arange" | "cholesky" | "solve_triangular" | "solve" | "inv")
 }

@@ -264,6 +264,12 @@ impl Rewrites {
         Ok(())
     }
 
+    /// Whether a rule or pass is one of Arignote's own.
+    pub fn is_core(&self, name: &str) -> bool {
+        self.rules.iter().any(|entry| entry.rule.name == name && entry.origin == Origin::Core)
+            || self.passes.iter().any(|(pass, origin)| pass.name() == name && *origin == Origin::Core)
+    }
+
     /// The lines of `arignote rules`: passes and rules of each phase in the order in which they run.
     pub fn rows(&self, options: &RewriteOptions) -> Vec<Row> {
         let mut rows = Vec::new();

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::extract::{Extract, extract};
 use super::placement::{self, Group, Place};
+use super::walk::{Record, Walk, Watch};
 use crate::autodiff;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Body, FunctionGraph, Graph, Location, NodeId, NodeKind, State, ValueId, Var};
@@ -34,6 +36,9 @@ pub struct Compiled {
     firings: Vec<Firing>,
     nodes: Vec<NodeReport>,
     programs: Vec<(String, Program)>,
+    /// How calls go node by node, where something looks at every node.
+    pub(super) walk: Option<Walk>,
+    records: Vec<Record>,
 }
 
 /// One program on one device.
@@ -82,11 +87,12 @@ pub struct NodeReport {
 }
 
 impl Compiled {
-    /// Compiles a finished function (see [`FunctionBuilder::finish`](super::FunctionBuilder::finish)).
+    /// Compiles a finished function (see [`FunctionBuilder::finish`](super::FunctionBuilder::finish)), whose
+    /// calls `watches` look at.
     ///
     /// # Errors
     /// If a gradient does not exist, or no device runs an op.
-    pub fn new(session: &Session, function: &FunctionGraph) -> Result<Compiled> {
+    pub fn new(session: &Session, function: &FunctionGraph, watches: &[Arc<dyn Watch>]) -> Result<Compiled> {
         let outputs: Vec<Var> = function
             .outputs
             .iter()
@@ -98,7 +104,10 @@ impl Compiled {
         let outputs = super::effects::ordered(&outputs)?;
         let graph = optimize(session, &function.inputs, &outputs, &mut firings)?;
         let graph = decompose_unsupported(session, graph, &mut firings)?;
-        Builder::new(session, graph)?.finish(function, stated, firings)
+        let mut compiled = Builder::new(session, graph)?.finish(function, stated, firings)?;
+        let records = std::mem::take(&mut compiled.records);
+        compiled.walk = Walk::of(session, &compiled, records, watches)?;
+        Ok(compiled)
     }
 
     /// The states that the function reads or updates, in the order of first use.
@@ -114,6 +123,11 @@ impl Compiled {
     /// The graph as compiled, in the language.
     pub fn after(&self) -> String {
         crate::lang::print_function(&self.graph, &self.function)
+    }
+
+    /// The function as stated.
+    pub(super) fn function(&self) -> &FunctionGraph {
+        &self.function
     }
 
     /// The graph as stated.
@@ -159,6 +173,16 @@ impl Compiled {
     pub fn debug_text(&self) -> String {
         self.steps.iter().map(|step| step.executable.debug_text()).collect::<Vec<_>>().join("\n")
     }
+}
+
+/// The graph of a function, rewritten as the session's options say.
+///
+/// # Errors
+/// As [`Compiled::new`].
+pub(super) fn rewritten(session: &Session, function: &FunctionGraph) -> Result<Graph> {
+    let values = function.outputs.iter().map(|(_, value)| value.clone());
+    let outputs: Vec<Var> = values.chain(function.updates.iter().map(|update| update.value.clone())).collect();
+    optimize(session, &function.inputs, &super::effects::ordered(&outputs)?, &mut Vec::new())
 }
 
 /// Stabilizes, expands gradients and rewrites; in bodies as outside.
@@ -224,19 +248,13 @@ fn in_bodies(graph: Graph, rewrite: &mut RewriteBody<'_>) -> Result<Graph> {
     })
 }
 
-/// Replaces ops that no device runs by their decompositions, where they have one.
+/// Replaces ops that the preferred device does not run by their decompositions, where they have one; in bodies
+/// as outside.
 fn decompose_unsupported(session: &Session, mut graph: Graph, firings: &mut Vec<Firing>) -> Result<Graph> {
     loop {
-        let mut unsupported = Vec::new();
-        for id in graph.topological_order() {
-            let Some((op, _)) = graph.node(id).apply() else { continue };
-            let preferred = session.devices().get(..1).unwrap_or_default();
-            if op.has_decomposition() && placement::place(&graph, id, preferred).is_err() {
-                unsupported.push(id);
-            }
-        }
+        let unsupported = unsupported(session, &graph);
         if unsupported.is_empty() {
-            return Ok(graph);
+            break;
         }
         graph = crate::graph::expand_nodes(&graph, &unsupported, |op, operands, attributes| {
             op.decompose(operands, attributes).unwrap_or_else(|| {
@@ -246,6 +264,38 @@ fn decompose_unsupported(session: &Session, mut graph: Graph, firings: &mut Vec<
         session.rewrite(&mut graph, &[Phase::Canonicalize, Phase::Stabilize, Phase::Specialize], firings)?;
         graph.compact();
     }
+    if unsupported_inside(session, &graph)? {
+        graph = in_bodies(graph, &mut |inputs, outputs| {
+            decompose_unsupported(session, Graph::from_vars(inputs, outputs)?, firings)
+        })?;
+        normalize_bodies(&mut graph)?;
+        graph.compact();
+    }
+    Ok(graph)
+}
+
+/// The nodes that the preferred device does not run, but what they are made of perhaps.
+fn unsupported(session: &Session, graph: &Graph) -> Vec<NodeId> {
+    let preferred = session.devices().get(..1).unwrap_or_default();
+    let is = |id: &NodeId| {
+        let Some((op, _)) = graph.node(*id).apply() else { return false };
+        op.has_decomposition() && placement::place(graph, *id, preferred).is_err()
+    };
+    graph.topological_order().into_iter().filter(is).collect()
+}
+
+/// Whether a body, or one in it, holds such nodes.
+fn unsupported_inside(session: &Session, graph: &Graph) -> Result<bool> {
+    for id in with_bodies(graph) {
+        let Some((_, attributes)) = graph.node(id).apply() else { continue };
+        for (_, body) in attributes.bodies() {
+            let inside = body.graph()?;
+            if !unsupported(session, &inside).is_empty() || unsupported_inside(session, &inside)? {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 struct Builder<'a> {
@@ -256,6 +306,7 @@ struct Builder<'a> {
     slots: FxHashMap<ValueId, usize>,
     states: Vec<State>,
     constants: Vec<(usize, Tensor)>,
+    records: Vec<Record>,
 }
 
 impl<'a> Builder<'a> {
@@ -263,7 +314,7 @@ impl<'a> Builder<'a> {
         let order = graph.topological_order();
         let mut builder = Builder {
             session, places: vec![None; order.len() + graph.inputs().len()], order, slots: FxHashMap::default(),
-            states: Vec::new(), constants: Vec::new(), graph,
+            states: Vec::new(), constants: Vec::new(), records: Vec::new(), graph,
         };
         for &input in builder.graph.inputs() {
             let slot = builder.slots.len();
@@ -332,7 +383,7 @@ impl<'a> Builder<'a> {
         Ok(Compiled {
             inputs, states: self.states, read_states, slots: self.slots.len(), constants: self.constants, steps, outputs: slots,
             updates, devices: self.session.devices().to_vec(), function: function.clone(), stated,
-            graph: self.graph, firings, nodes, programs,
+            graph: self.graph, firings, nodes, programs, records: self.records, walk: None,
         })
     }
 
@@ -369,43 +420,8 @@ impl<'a> Builder<'a> {
         &mut self, group: &Group, number: usize, group_of: &FxHashMap<NodeId, usize>, updated: &[State], donates: bool,
         reports: &mut Vec<NodeReport>,
     ) -> Result<(Step, Program)> {
-        let mut part = Graph::new();
-        let mut map: FxHashMap<ValueId, ValueId> = FxHashMap::default();
-        let mut arguments: Vec<ValueId> = Vec::new();
-        // Inputs come first, so that the program's parameters are its first nodes.
-        for &id in &group.nodes {
-            for &operand in self.graph.node(id).operands {
-                let view = self.graph.node(operand.node);
-                let outside = group_of.get(&operand.node) != Some(&number);
-                if outside && view.constant().is_none() && !map.contains_key(&operand) {
-                    let name = format!("p{}", arguments.len());
-                    let ty = self.graph.ty(operand).clone();
-                    map.insert(operand, part.add_input(&name, ty, view.location.clone()));
-                    arguments.push(operand);
-                }
-            }
-        }
-        let mut originals: FxHashMap<NodeId, NodeId> = FxHashMap::default();
-        for &id in &group.nodes {
-            let view = self.graph.node(id);
-            for &operand in view.operands {
-                if let Some(constant) = self.graph.node(operand.node).constant()
-                    && !map.contains_key(&operand)
-                {
-                    map.insert(operand, part.add_constant(constant.clone(), view.location.clone()));
-                }
-            }
-            let Some((op, attributes)) = view.apply() else { continue };
-            let operands: Vec<ValueId> = view.operands.iter().map(|operand| map[operand]).collect();
-            let new = part.apply(op.clone(), &operands, attributes.clone(), view.location.clone())?;
-            for output in 0..view.results.len() {
-                map.insert(id.output(output), new.output(output));
-            }
-            originals.insert(new, id);
-        }
-        let inside: Vec<NodeId> = group.nodes.clone();
         let mut results: Vec<ValueId> = Vec::new();
-        for &id in &inside {
+        for &id in &group.nodes {
             let users_outside = self.graph.users(id).iter().any(|user| group_of.get(user) != Some(&number));
             for output in 0..self.graph.node(id).results.len() {
                 let value = id.output(output);
@@ -418,7 +434,7 @@ impl<'a> Builder<'a> {
                 }
             }
         }
-        part.set_outputs(results.iter().map(|value| map[value]).collect());
+        let Extract { graph: part, given: arguments, statements, originals } = extract(&self.graph, &group.nodes, &results)?;
         // A state's old value may be overwritten by the last step of a call that gives it a new one,
         // unless the old value is also a result.
         let donate: Vec<bool> = arguments
@@ -430,15 +446,9 @@ impl<'a> Builder<'a> {
                 _ => false,
             })
             .collect();
-        let statements: Vec<NodeId> =
-            part.topological_order().into_iter().filter(|id| originals.contains_key(id)).collect();
-        let overwrites: Vec<Vec<(usize, usize)>> = statements
-            .iter()
-            .map(|id| {
-                let place = self.places[originals[id].0 as usize].as_ref();
-                place.map_or(Vec::new(), |place| place.overwrites.clone())
-            })
-            .collect();
+        let place = |original: &NodeId| self.places[original.0 as usize].as_ref();
+        let overwrites: Vec<Vec<(usize, usize)>> =
+            originals.iter().map(|id| place(id).map_or(Vec::new(), |place| place.overwrites.clone())).collect();
         let notes: Vec<StatementNote> = self.session.plan_in_place(&part, &statements, &overwrites, &donate)?;
         let (program, places) = Program::emit_located(&part, &statements, notes)?;
         let options = CompileOptions { profile: self.session.profiles(), donatable: donate.clone() };
@@ -447,18 +457,18 @@ impl<'a> Builder<'a> {
         let locations = statements.iter().map(|&id| part.node(id).location.clone()).collect();
         let ops = statements.iter().map(|&id| part.node(id).op_name().to_owned()).collect();
         let device_name = self.session.devices()[group.device].0.clone();
-        for (&id, note) in statements.iter().zip(&program.notes) {
+        for ((&id, original), note) in statements.iter().zip(&originals).zip(&program.notes) {
             let view = part.node(id);
-            let place = self.places[originals[&id].0 as usize].as_ref();
             reports.push(NodeReport {
                 op: view.op_name().to_owned(),
                 types: view.results.iter().map(|result| result.ty.clone()).collect(),
                 device: device_name.clone(),
-                reasons: place.map_or(Vec::new(), |place| place.reasons.clone()),
+                reasons: place(original).map_or(Vec::new(), |place| place.reasons.clone()),
                 in_place: note.overwrites.clone(),
                 location: view.location.clone(),
             });
         }
+        self.records.push(Record { device: group.device, nodes: originals, given: arguments.clone(), results: results.clone() });
         let arguments = arguments.into_iter().map(|value| self.slot(value)).collect();
         let results = results.into_iter().map(|value| self.slot(value)).collect();
         let in_host_memory = device.info().memory == MemoryKind::HOST;

@@ -3,14 +3,17 @@
 
 mod builder;
 mod call;
+pub mod compare;
 mod compile;
 mod effects;
+mod extract;
 mod function;
 mod host;
 mod io;
 mod placement;
 mod session;
 mod threads;
+mod walk;
 
 pub use builder::FunctionBuilder;
 pub use compile::{Compiled, NodeReport, ProfileRow};
@@ -18,3 +21,4 @@ pub use function::Function;
 pub use host::HostServices;
 pub use io::{load_state, read_npy, save_state, write_npy, write_whole};
 pub use session::{DeviceRow, PluginRow, Session, SessionBuilder};
+pub use walk::{Inside, NodeEvent, Part, Watch};

@@ -14,13 +14,15 @@ use crate::plugin::{
 };
 use crate::rewrite::{self, Algebra, Firing, PassContext, Phase, RewriteOptions, Rewrites};
 use crate::rewrite::passes::inplace::{Statements, usual_views};
-use crate::runtime::Function;
+use crate::runtime::{Function, Watch};
 use crate::tensor::{DeviceTensor, Tensor};
 
 /// The plugins, devices and rewrites that a config chooses. Clones are the same session.
 #[derive(Clone)]
 pub struct Session {
     inner: Arc<Inner>,
+    /// Rewrite options other than the config's.
+    rewrites: Option<Arc<RewriteOptions>>,
 }
 
 struct Inner {
@@ -34,6 +36,7 @@ struct Inner {
     /// Folding and initial values run here; opening is put off until something needs it.
     host: Arc<HostServices>,
     folding: Mutex<()>,
+    watches: Vec<Arc<dyn Watch>>,
 }
 
 /// A line of `arignote plugins`.
@@ -71,18 +74,26 @@ pub struct SessionBuilder {
     config: Config,
     linked: Vec<PluginRootRef>,
     open: bool,
+    watches: Vec<Arc<dyn Watch>>,
 }
 
 impl SessionBuilder {
     /// A session as the config says.
     pub fn new(config: Config) -> SessionBuilder {
-        SessionBuilder { config, linked: Vec::new(), open: true }
+        SessionBuilder { config, linked: Vec::new(), open: true, watches: Vec::new() }
     }
 
     /// Offers a plugin that is linked into the program; one of the same name that is found as a file
     /// wins over it.
     pub fn link(mut self, root: PluginRootRef) -> SessionBuilder {
         self.linked.push(root);
+        self
+    }
+
+    /// Has `watch` look at every call of every function of the session, as
+    /// [`FunctionBuilder::watch`](crate::runtime::FunctionBuilder::watch) does for one.
+    pub fn watch(mut self, watch: impl Watch + 'static) -> SessionBuilder {
+        self.watches.push(Arc::new(watch));
         self
     }
 
@@ -99,11 +110,6 @@ impl SessionBuilder {
     /// there.
     pub fn build(self) -> Result<Session> {
         let config = self.config;
-        if matches!(config.mode(), Mode::Debug | Mode::NanGuard) {
-            let message = "the modes \"debug\" and \"nan-guard\" are not there yet";
-            let others = ["\"fast-run\"", "\"fast-compile\"", "\"profile\""];
-            return Err(config.error_at("mode", message, &others).into());
-        }
         crate::ops::set_default_float(config.float().dtype());
         let host = HostServices::new();
         let mut loader = Loader::new(host.clone()).folders(standard_folders(config.plugins_path()));
@@ -161,8 +167,8 @@ impl SessionBuilder {
         let (devices, selection) =
             if self.open { open_devices(&config, &backends, &host)? } else { Default::default() };
         let inner =
-            Inner { config, plugins, backends, devices, selection, rules, rewrites, host, folding: Mutex::new(()) };
-        Ok(Session { inner: Arc::new(inner) })
+            Inner { config, plugins, backends, devices, selection, rules, rewrites, host, folding: Mutex::new(()), watches: self.watches };
+        Ok(Session { inner: Arc::new(inner), rewrites: None })
     }
 }
 
@@ -397,7 +403,12 @@ impl Session {
 
     /// The rewrite options of the config.
     pub fn rewrite_options(&self) -> &RewriteOptions {
-        &self.inner.rewrites
+        self.rewrites.as_deref().unwrap_or(&self.inner.rewrites)
+    }
+
+    /// The same session with other rewrite options.
+    pub(super) fn with_rewrites(&self, options: RewriteOptions) -> Session {
+        Session { inner: self.inner.clone(), rewrites: Some(Arc::new(options)) }
     }
 
     /// The plugins, those that failed or are hidden included.
@@ -434,6 +445,34 @@ impl Session {
         self.inner.config.mode() == Mode::Profile
     }
 
+    /// Who looks at the calls of all functions.
+    pub(super) fn watches(&self) -> &[Arc<dyn Watch>] {
+        &self.inner.watches
+    }
+
+    /// What the host does for plugins.
+    pub(super) fn host(&self) -> &Arc<HostServices> {
+        &self.inner.host
+    }
+
+    /// The device of the reference backend, which results are compared with.
+    ///
+    /// # Errors
+    /// If there is no such backend, or its device does not open.
+    pub(super) fn reference(&self) -> Result<Arc<dyn Device>> {
+        if let Some((_, device)) = self.devices().iter().find(|(name, _)| name == "reference") {
+            return Ok(device.clone());
+        }
+        let inner = &self.inner;
+        match inner.backends.iter().find(|(backend, _)| backend.name() == "reference") {
+            Some((backend, _)) => open(&inner.config, backend, 0, &inner.host),
+            None => {
+                let message = "the mode \"debug\" compares with the backend `reference`, which is not there";
+                Err(Error::from(inner.config.error_at("mode", message, &[])).note("`debug.checks` of the config says what is checked"))
+            }
+        }
+    }
+
     pub(super) fn device_of(&self, tensor: &DeviceTensor) -> Result<usize> {
         self.devices()
             .iter()
@@ -444,7 +483,7 @@ impl Session {
     pub(super) fn rewrite(&self, graph: &mut Graph, phases: &[Phase], firings: &mut Vec<Firing>) -> Result<()> {
         let evaluate = |graph: &Graph| self.evaluate(graph);
         let context = PassContext { evaluate: Some(&evaluate) };
-        let report = self.inner.rules.run(graph, phases, &self.inner.rewrites, &context)?;
+        let report = self.inner.rules.run(graph, phases, self.rewrite_options(), &context)?;
         for stopped in &report.stopped {
             self.inner.host.log(LogLevel::Warn, &format!("the rule `{}` was stopped after {} firings", stopped.rule, stopped.firings));
         }
@@ -469,7 +508,7 @@ impl Session {
     pub(super) fn plan_in_place(
         &self, graph: &Graph, statements: &[NodeId], overwrites: &[Vec<(usize, usize)>], donate: &[bool],
     ) -> Result<Vec<StatementNote>> {
-        let enabled = !self.inner.rewrites.exclude.iter().any(|name| name == "inplace");
+        let enabled = !self.rewrite_options().exclude.iter().any(|name| name == "inplace");
         let pairs: FxHashMap<NodeId, &Vec<(usize, usize)>> = statements.iter().copied().zip(overwrites).collect();
         let allowed = |id: NodeId| match pairs.get(&id) {
             Some(&pairs) if enabled => pairs.clone(),
