@@ -145,7 +145,7 @@ impl Runner {
                     // written to.
                     unsafe { region.run(&context, &arrays) };
                 }
-                Work::Node(operands) => {
+                Work::Node(operands, axes) => {
                     let operands: Vec<Option<View<'_>>> = operands.iter().map(|slot| slot.map(view)).collect();
                     let mut results: Vec<ViewMut<'_>> = step.results.iter().map(|&slot| {
                         // SAFETY: as above; a step's results lie apart from each other and from all
@@ -153,7 +153,7 @@ impl Runner {
                         let bytes = unsafe { std::slice::from_raw_parts_mut(start(slot), length(slot)) };
                         ViewMut { dtype: plan.slots[slot].dtype, shape: &plan.slots[slot].shape, bytes }
                     }).collect();
-                    self.code.compute(&context, step.node, &operands, &mut results)?;
+                    self.code.compute(&context, step.node, &operands, axes, &mut results)?;
                 }
                 Work::Control(planned, operands, scratch) => {
                     let operands: Vec<*const u8> = operands.iter().map(|&slot| start(slot).cast_const()).collect();

@@ -14,7 +14,7 @@ use crate::plugin::{CompileOptions, Executable, Program, StatementNote};
 use crate::rewrite::shapes::same_shape;
 use crate::rewrite::{Firing, Phase, Report, normalize_bodies};
 use crate::runtime::Session;
-use crate::tensor::{DType, Dim, Tensor, Type};
+use crate::tensor::{DType, Dim, MemoryKind, Tensor, Type};
 
 /// A compiled function: the steps of a call, and a record of how they came about.
 pub struct Compiled {
@@ -60,6 +60,8 @@ pub(super) struct Rewriting {
 /// One program on one device.
 pub(super) struct Step {
     pub device: usize,
+    /// Whether the device computes in host memory.
+    pub in_host_memory: bool,
     pub executable: Arc<dyn Executable>,
     pub arguments: Vec<usize>,
     /// For each argument, whether the step may overwrite it if the call owns it alone.
@@ -490,7 +492,8 @@ impl<'a> Builder<'a> {
         self.records.push(Record { device: group.device, nodes: originals, given: arguments.clone(), results: results.clone() });
         let arguments = arguments.into_iter().map(|value| self.slot(value)).collect();
         let results = results.into_iter().map(|value| self.slot(value)).collect();
-        Ok((Step { device: group.device, executable, arguments, donate, results, locations, places, ops }, program))
+        let in_host_memory = device.info().memory == MemoryKind::HOST;
+        Ok((Step { device: group.device, in_host_memory, executable, arguments, donate, results, locations, places, ops }, program))
     }
 }
 

@@ -13,6 +13,7 @@ mod host;
 mod io;
 mod placement;
 mod session;
+mod threads;
 mod walk;
 
 pub use bisect::{Bisection, Culprit, bisect, draw_inputs};
