@@ -197,6 +197,8 @@ fn a_firing_that_changes_a_result_is_found() {
     assert!(found.contains("is inf before and 800.0 after"), "{found}");
     folder.fails("explain f.arig --bisect --in w=1", &["there is no input `w`"]);
     folder.fails("explain f.arig --in x=1", &["only with --bisect"]);
+    // The same in another process.
+    assert_eq!(folder.prints("explain f.arig"), folder.prints("explain f.arig"));
     // States are as they were.
     folder.prints("explain program.arig --fn count --bisect --in step=2");
     let found = folder.prints("explain program.arig --fn softplus --timings");

@@ -93,3 +93,19 @@ fn levels_differ_in_time_only() {
     println!("{} rules and passes fired: {fired:?}", fired.len());
     assert!(fired.len() >= 40, "only {fired:?} fired");
 }
+
+#[test]
+fn a_draw_that_nothing_reads_goes_and_changes_no_other() {
+    for device in ["reference", "cpu"] {
+        let session = session(device, "fast-run", &[], "ieee");
+        let draw = |text: &str| {
+            let graph = lang::load(lang::Source::new("draws", text)).and_then(|module| module.function(None)).unwrap();
+            let function = FunctionBuilder::from_graph(graph).build(&session).unwrap();
+            (function.call(&[]).unwrap()[0].to_f64_vec(), function.compiled().graph().len())
+        };
+        let (key, a) = ("key = u64([2026, 3])", "a = normal(fold_in(key, 0), [5])");
+        let alone = draw(&format!("fn f() {{\n{key}\n{a}\nreturn a\n}}"));
+        let beside = draw(&format!("fn f() {{\n{key}\nb = uniform(fold_in(key, 1), [7])\n{a}\nreturn a\n}}"));
+        assert_eq!(beside, alone);
+    }
+}
