@@ -15,6 +15,7 @@ pub(super) fn locals() -> Vec<Local> {
         faster("write_of_read", &["set_at"], "set_at(x[i], x[i]) => x", write_of_read),
         faster("add_to_zeros", &["add_at"], "add_at(zeros[i], v) => set_at(zeros[i], v) where i names no place twice", add_to_zeros),
         faster("index_of_join", &["index"], "stack([x, y])[0] => x, concatenate([x, y])[a:b] => a part of x or y", index_of_join),
+        faster("index_by_range", &["index"], "x[[2, 3, 4]] => x[2:5], of a constant within a known length", index_by_range),
         faster("index_of_elementwise", &["index"], "f(x, y)[i] => f(x[i], y[i]), if nothing else reads f(x, y)", index_of_elementwise),
         faster("index_of_transpose", &["index"], "transpose(x)[i] => transpose(x[..., i])", index_of_transpose),
         faster("index_of_product", &["index"], "(x @ y)[i, j] => x[i] @ y[:, j] of matrices, if nothing else reads x @ y", index_of_product),
@@ -312,6 +313,29 @@ fn index_of_join(site: &mut Site<'_>) -> Found {
         start += length;
     }
     Ok(None)
+}
+
+fn index_by_range(site: &mut Site<'_>) -> Found {
+    let (operands, attributes) = (site.operands(), site.attributes());
+    let [x, positions] = operands[..] else { return Ok(None) };
+    let mut items = attributes.index("index")?.to_vec();
+    let Some(at) = items.iter().position(|item| matches!(item, IndexItem::Operand(0))) else { return Ok(None) };
+    // Of the axes before it, none is dropped or new, so that it counts them.
+    let plain = items[..at].iter().all(|item| matches!(item, IndexItem::Slice { .. }));
+    let literal = items.iter().all(|item| !matches!(item, IndexItem::Slice { start: IndexBound::Operand(_), .. } | IndexItem::Slice { stop: IndexBound::Operand(_), .. }));
+    // A position beside an array is an array too.
+    let alone = !items.iter().any(|item| matches!(item, IndexItem::At(_)));
+    let Some(constant) = site.constant(positions).filter(|constant| constant.rank() == 1 && constant.dtype().is_integer()) else { return Ok(None) };
+    let (positions, Some(length)) = (constant.to_i64_vec(), site.ty(x).dims.get(at).and_then(crate::tensor::Dim::known)) else { return Ok(None) };
+    let (Some(&first), Some(&last)) = (positions.first(), positions.last()) else { return Ok(None) };
+    let step = if positions.len() > 1 { positions[1] - first } else { 1 };
+    let even = positions.windows(2).all(|pair| pair[1] - pair[0] == step);
+    if !plain || !literal || !alone || step < 1 || !even || first < 0 || last >= length as i64 {
+        return Ok(None);
+    }
+    items[at] = IndexItem::Slice { start: IndexBound::At(first), stop: IndexBound::At(last + 1), step };
+    let value = site.apply("index", &[x], Attributes::new().with("index", Attribute::Index(items)))?;
+    one(site, value)
 }
 
 fn index_of_elementwise(site: &mut Site<'_>) -> Found {

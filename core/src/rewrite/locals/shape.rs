@@ -9,7 +9,7 @@ use crate::tensor::{Dim, Tensor};
 pub(super) fn locals() -> Vec<Local> {
     vec![
         faster("shape_of_result", &["shape"], "shape(f(x)) from shape(x), or a constant: what is computed only for its shape is not computed", shape_of_result),
-        faster("to_own_shape", &["reshape", "flatten", "broadcast_to", "sum_to"], "reshape(x, shape(x)) => x, and the like", to_own_shape),
+        faster("to_own_shape", &["reshape", "flatten", "broadcast_to", "sum_to", "specify_shape"], "reshape(x, shape(x)) => x, and the like", to_own_shape),
         faster("reshape_of_reshape", &["reshape", "flatten"], "reshape(reshape(x, ...), s) => reshape(x, s), also of flatten, squeeze, expand_dims", reshape_of_reshape),
         faster("broadcast_of_broadcast", &["broadcast_to"], "broadcast_to(broadcast_to(x, ...), s) => broadcast_to(x, s)", broadcast_of_broadcast),
         faster("transpose_of_transpose", &["transpose"], "transpose(transpose(x, axes=a), axes=b) => one transpose", transpose_of_transpose),
