@@ -15,7 +15,7 @@ use crate::code::{Code, Implementation, Value};
 use crate::control::{Kind, Next, Planned, Steps, Target, count};
 use crate::kernel::reduce::Reducing;
 use crate::kernel::run::Region;
-use crate::kernels::{Call, Context, Kernel};
+use crate::kernels::{Axes, Call, Context, Kernel};
 use crate::plan::{Place, Plan, Work};
 use crate::unplanned::cancelled;
 
@@ -52,6 +52,7 @@ struct Operation<'a> {
     node: NodeId,
     operands: Vec<Option<View<'a>>>,
     from: Vec<(usize, usize)>,
+    axes: &'a [Option<Axes>],
     results: Vec<ViewMut<'a>>,
     into: Vec<(usize, usize)>,
 }
@@ -87,10 +88,11 @@ impl<'a> Frame<'a> {
                 arrays: vec![std::ptr::null_mut(); inputs.len() + step.results.len()],
                 slots: inputs.iter().chain(&step.results).map(|&slot| slots[slot]).collect(),
             },
-            Work::Node(operands) => {
+            Work::Node(operands, axes) => {
                 let bytes = |slot: usize| plan.slots[slot].dtype.size() * plan.slots[slot].shape.iter().product::<usize>();
                 let operation = Operation {
                     node: step.node,
+                    axes,
                     operands: operands.iter().map(|slot| slot.map(|slot| {
                         View { dtype: plan.slots[slot].dtype, shape: &plan.slots[slot].shape, bytes: &[] }
                     })).collect(),
@@ -155,13 +157,13 @@ impl<'a> Frame<'a> {
                     // SAFETY: as above; a step's results lie apart from each other and from all operands but those
                     // that are `None`.
                     unsafe { operation.place(bases) };
-                    let Operation { node, operands, results, .. } = operation;
-                    kernel(&mut Call { context, attributes, operands, results }).map_err(|error| code.describe(*node, operands, error))?;
+                    let Operation { node, operands, results, axes, .. } = operation;
+                    kernel(&mut Call { context, attributes, operands, results, axes }).map_err(|error| code.describe(*node, operands, error))?;
                 }
                 Ready::Other(operation) => {
                     // SAFETY: as above.
                     unsafe { operation.place(bases) };
-                    code.compute(context, operation.node, &operation.operands, &mut operation.results)?;
+                    code.compute(context, operation.node, &operation.operands, operation.axes, &mut operation.results)?;
                 }
                 Ready::Control { node, frame, from, into, operands, results } => {
                     for (operand, &from) in operands.iter_mut().zip(from.iter()) {

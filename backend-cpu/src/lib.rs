@@ -15,6 +15,7 @@ pub mod kernel;
 pub mod kernels;
 pub mod maths;
 pub mod plan;
+pub mod signature;
 pub mod unplanned;
 
 use std::sync::Arc;

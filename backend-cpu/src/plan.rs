@@ -11,7 +11,7 @@ use arignote_core::tensor::{DType, Shape, Tensor};
 use crate::buffer::{ALIGNMENT, Pool, View};
 use crate::code::{Code, Implementation};
 use crate::control::Planned;
-use crate::kernels::Context;
+use crate::kernels::{Axes, Context};
 use crate::kernel::lower::Lowering;
 use crate::kernel::ir::Reduction;
 use crate::kernel::reduce::{self, Reducing, Spec};
@@ -48,8 +48,8 @@ pub enum Work {
     Region(Region, Vec<usize>),
     /// Reduces what a fused region computes from the inputs.
     Reduce(Reducing, Vec<usize>),
-    /// Runs one node. Operands that are `None` are overwritten.
-    Node(Vec<Option<usize>>),
+    /// Runs one node. Operands that are `None` are overwritten; those with an order of axes are read in it.
+    Node(Vec<Option<usize>>, Vec<Option<Axes>>),
     /// Runs a loop, a branch, or what is computed again: with these operands, and memory for itself.
     Control(Arc<Planned>, Vec<usize>, usize),
 }
@@ -176,7 +176,7 @@ impl Plan {
                 Work::Region(region, _) => text.push_str(&region.describe()),
                 Work::Reduce(reducing, _) => text.push_str(&reducing.describe()),
                 Work::Control(planned, ..) => text.push_str(&planned.describe()),
-                Work::Node(_) => {}
+                Work::Node(..) => {}
             }
         }
         let _ = writeln!(text, "  peak: {} bytes", self.arena);
@@ -306,7 +306,7 @@ impl Planner<'_> {
     ///
     /// A node joins the first of its users' regions. It is one of the region's results if others use it too, which
     /// then come later, so that no region needs what a later one computes. What is reduced is no result as well.
-    fn regions(&self, live: &[NodeId], reductions: &HashMap<NodeId, Spec>) -> HashMap<NodeId, NodeId> {
+    fn regions(&self, live: &[NodeId], readers: &HashMap<NodeId, Vec<NodeId>>, reductions: &HashMap<NodeId, Spec>) -> HashMap<NodeId, NodeId> {
         let outputs: HashSet<NodeId> = self.code.graph.outputs().iter().map(|value| value.node).collect();
         let mut root: HashMap<NodeId, NodeId> = HashMap::new();
         let mut sizes: HashMap<NodeId, usize> = HashMap::new();
@@ -315,8 +315,7 @@ impl Planner<'_> {
         for &id in live.iter().rev() {
             let mut own = id;
             if elementwise(&id) {
-                let users = self.code.graph.users(id);
-                let roots = || users.iter().filter(|user| position.contains_key(user)).map(|user| root[user]);
+                let roots = || readers.get(&id).into_iter().flatten().map(|reader| root[reader]);
                 if let Some(first) = roots().min_by_key(|root| position[root])
                     && sizes[&first] < REGION
                 {
@@ -345,9 +344,24 @@ impl Planner<'_> {
             self.slot(input.output(0), storage);
         }
         let is_known = |planner: &Self, id: NodeId| (0..code.graph.node(id).results.len()).all(|o| planner.known.contains_key(&id.output(o)));
-        let live: Vec<NodeId> = code.nodes.iter().copied().filter(|&id| !is_known(&self, id)).collect();
+        let mut live: Vec<NodeId> = code.nodes.iter().copied().filter(|&id| !is_known(&self, id)).collect();
+        // What is only read through the order of its axes is not computed.
+        let mut read: HashSet<NodeId> = code.graph.outputs().iter().map(|value| value.node).collect();
+        let mut passed: HashSet<NodeId> = HashSet::new();
+        for &id in &live {
+            for ((value, axes), given) in code.reads(id).iter().zip(code.graph.node(id).operands) {
+                read.insert(value.node);
+                if axes.is_some() { passed.insert(given.node); }
+            }
+        }
+        live.retain(|id| read.contains(id) || !passed.contains(id));
         let reductions: HashMap<NodeId, Spec> = live.iter().filter_map(|&id| Some((id, self.reduction(id)?))).collect();
-        let root = self.regions(&live, &reductions);
+        // Who reads each node, also through an order of axes.
+        let mut readers: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
+        for &id in &live {
+            for (value, _) in code.reads(id) { readers.entry(value.node).or_default().push(id); }
+        }
+        let root = self.regions(&live, &readers, &reductions);
         // Steps with the values that they read from outside.
         let mut members: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
         for &id in &live {
@@ -356,11 +370,11 @@ impl Planner<'_> {
         let order: Vec<NodeId> = live.iter().copied().filter(|id| root[id] == *id).collect();
         let is_output: HashSet<NodeId> = code.graph.outputs().iter().map(|value| value.node).collect();
         let is_result = |id: NodeId| {
-            is_output.contains(&id) || root[&id] == id || code.graph.users(id).iter().any(|user| root.get(user).is_some_and(|other| *other != root[&id]))
+            is_output.contains(&id) || root[&id] == id || readers.get(&id).into_iter().flatten().any(|reader| root[reader] != root[&id])
         };
         let reads = |id: &NodeId| -> Vec<ValueId> {
             let mut seen: HashSet<ValueId> = HashSet::new();
-            let operands = members[id].iter().flat_map(|&member| code.graph.node(member).operands).copied();
+            let operands = members[id].iter().flat_map(|&member| code.reads(member)).map(|(value, _)| value);
             operands.filter(|value| root.get(&value.node) != Some(id) && seen.insert(*value)).collect()
         };
         let reads: Vec<Vec<ValueId>> = order.iter().map(reads).collect();
@@ -480,10 +494,11 @@ impl Planner<'_> {
                 self.slots.push(Slot { dtype: DType::U8, shape: Shape::from_elem(planned.scratch, 1), storage });
                 Work::Control(planned, operands, self.slots.len() - 1)
             } else {
-                let operands = view.operands.iter().map(|value| {
+                let (values, axes): (Vec<ValueId>, Vec<Option<Axes>>) = code.reads(id).into_iter().unzip();
+                let operands = values.iter().map(|value| {
                     if overwritten.iter().any(|done| done.0 == *value) { None } else { Some(self.slot_of[value]) }
                 });
-                Work::Node(operands.collect())
+                Work::Node(operands.collect(), axes)
             };
             steps.push(Step { node: id, work, results, note });
         }
