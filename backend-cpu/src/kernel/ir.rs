@@ -297,11 +297,6 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Whether it calls functions element by element.
-    pub fn has_calls(&self) -> bool {
-        self.instructions.iter().any(|(instruction, _)| matches!(instruction, Instruction::Call(..)))
-    }
-
     /// The instructions for people, one in a line.
     pub fn describe(&self) -> String {
         use std::fmt::Write;

@@ -1,5 +1,8 @@
 //! One instruction as machine code: which instructions of the processor give it, its operands being in place.
 
+// An instruction has that many parts.
+#![allow(clippy::too_many_arguments)]
+
 use dynasmrt::{DynasmApi, DynasmLabelApi, DynamicLabel, dynasm};
 
 use crate::kernel::ir::{Binary, Comparison, Fused, Kind, Reduction, Unary};
@@ -300,7 +303,7 @@ fn compare_floats(ops: &mut Assembler, wide: bool, long: bool, code: u8, d: u8, 
     ops.push(code);
 }
 
-/// A comparison; integers only by `Eq` and `Gt`, the others are the caller's to turn.
+/// `d = a op b`. The processor compares integers only by `Eq` and `Gt`; the others are turned around.
 pub fn compare(ops: &mut Assembler, constants: &mut dyn Constants, lanes: usize, op: Comparison, kind: Kind, d: u8, a: u8, b: Place) {
     let wide = kind.is_wide();
     let long = wide || lanes == 8;
