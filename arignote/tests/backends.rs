@@ -29,6 +29,7 @@ const BY_FALLBACK: &[(&str, &str)] = &[
     ("argsort searchsorted unique bincount", "compare more than they compute"),
     ("complex_dft", "a library's, in the reference backend"),
     ("randint random_gamma poisson binomial multinomial hypergeometric vonmises wald", "reject draws, on the reference backend; the bits are the cpu's too"),
+    ("host_call inspect", "what the reference backend does on the host"),
     ("ravel_multi_index unravel_index", "of short lists of places"),
     ("cholesky solve solve_triangular inv det adjugate slogdet lu qr svd eigh eig schur qz pinv expm", "factorizations of the reference backend"),
 ];
