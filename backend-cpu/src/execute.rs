@@ -43,12 +43,10 @@ pub fn host_tensor(shape: &[usize], dtype: arignote_core::tensor::DType, data: *
 /// Makes arguments contiguous and aligned, and leaves donated only those that may indeed be overwritten.
 fn arrange(arguments: &mut [Argument]) -> Result<()> {
     for number in 0..arguments.len() {
-        let address = arguments[number].tensor.data;
-        // Someone else may hold the same host tensor.
-        let held = || arguments[number].tensor.owner.downcast_ref::<arignote_core::tensor::Tensor>().is_some();
-        let twice = || arguments.iter().enumerate().any(|(other, argument)| other != number && argument.tensor.data == address);
-        if arguments[number].donated && (held() || twice()) {
-            arguments[number].donated = false;
+        if arguments[number].donated {
+            let address = arguments[number].tensor.data;
+            let twice = arguments.iter().enumerate().any(|(other, argument)| other != number && argument.tensor.data == address);
+            arguments[number].donated = !twice;
         }
     }
     for Argument { tensor, donated } in arguments {
@@ -144,7 +142,7 @@ impl Runner {
                     // the plan overwrites only inputs of the result's shape and element size.
                     unsafe { region.run(&context, &plan.slots[result].shape, &sources, start(result)) };
                 }
-                Work::Node(operands) => {
+                Work::Node(operands, axes) => {
                     let operands: Vec<Option<View<'_>>> = operands.iter().map(|slot| slot.map(view)).collect();
                     let mut results: Vec<ViewMut<'_>> = step.results.iter().map(|&slot| {
                         // SAFETY: as above; a step's results lie apart from each other and from all
@@ -152,7 +150,7 @@ impl Runner {
                         let bytes = unsafe { std::slice::from_raw_parts_mut(start(slot), length(slot)) };
                         ViewMut { dtype: plan.slots[slot].dtype, shape: &plan.slots[slot].shape, bytes }
                     }).collect();
-                    self.code.compute(&context, step.node, &operands, &mut results)?;
+                    self.code.compute(&context, step.node, &operands, axes, &mut results)?;
                 }
                 Work::Control(planned, operands, scratch) => {
                     let operands: Vec<*const u8> = operands.iter().map(|&slot| start(slot).cast_const()).collect();

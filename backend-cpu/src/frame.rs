@@ -14,7 +14,7 @@ use crate::buffer::{Pool, View, ViewMut};
 use crate::code::{Code, Implementation, Value};
 use crate::control::{Kind, Next, Planned, Steps, Target, count};
 use crate::kernels::elementwise::{Region, Source};
-use crate::kernels::{Call, Context, Kernel};
+use crate::kernels::{Axes, Call, Context, Kernel};
 use crate::plan::{Place, Plan, Work};
 use crate::unplanned::cancelled;
 
@@ -44,6 +44,7 @@ struct Operation<'a> {
     node: NodeId,
     operands: Vec<Option<View<'a>>>,
     from: Vec<(usize, usize)>,
+    axes: &'a [Option<Axes>],
     results: Vec<ViewMut<'a>>,
     into: Vec<(usize, usize)>,
 }
@@ -76,10 +77,11 @@ impl<'a> Frame<'a> {
                 from: inputs.iter().map(|&(slot, _)| slots[slot]).collect(),
                 into: slots[step.results[0]],
             },
-            Work::Node(operands) => {
+            Work::Node(operands, axes) => {
                 let bytes = |slot: usize| plan.slots[slot].dtype.size() * plan.slots[slot].shape.iter().product::<usize>();
                 let operation = Operation {
                     node: step.node,
+                    axes,
                     operands: operands.iter().map(|slot| slot.map(|slot| {
                         View { dtype: plan.slots[slot].dtype, shape: &plan.slots[slot].shape, bytes: &[] }
                     })).collect(),
@@ -141,13 +143,13 @@ impl<'a> Frame<'a> {
                     // SAFETY: as above; a step's results lie apart from each other and from all operands but those
                     // that are `None`.
                     unsafe { operation.place(bases) };
-                    let Operation { node, operands, results, .. } = operation;
-                    kernel(&mut Call { context, attributes, operands, results }).map_err(|error| code.describe(*node, operands, error))?;
+                    let Operation { node, operands, results, axes, .. } = operation;
+                    kernel(&mut Call { context, attributes, operands, results, axes }).map_err(|error| code.describe(*node, operands, error))?;
                 }
                 Ready::Other(operation) => {
                     // SAFETY: as above.
                     unsafe { operation.place(bases) };
-                    code.compute(context, operation.node, &operation.operands, &mut operation.results)?;
+                    code.compute(context, operation.node, &operation.operands, operation.axes, &mut operation.results)?;
                 }
                 Ready::Control { node, frame, from, into, operands, results } => {
                     for (operand, &from) in operands.iter_mut().zip(from.iter()) {

@@ -11,7 +11,7 @@ use arignote_core::tensor::{DType, Shape, Tensor};
 use crate::buffer::{ALIGNMENT, Pool, View};
 use crate::code::{Code, Implementation};
 use crate::control::Planned;
-use crate::kernels::Context;
+use crate::kernels::{Axes, Context};
 use crate::kernels::elementwise::{Builder, Region, broadcast_strides};
 
 /// Where a value lies.
@@ -42,8 +42,8 @@ pub struct Slot {
 pub enum Work {
     /// Runs a fused region over the inputs: values with their strides along the result.
     Region(Region, Vec<(usize, Option<Vec<usize>>)>),
-    /// Runs one node. Operands that are `None` are overwritten.
-    Node(Vec<Option<usize>>),
+    /// Runs one node. Operands that are `None` are overwritten; those with an order of axes are read in it.
+    Node(Vec<Option<usize>>, Vec<Option<Axes>>),
     /// Runs a loop, a branch, or what is computed again: with these operands, and memory for itself.
     Control(Arc<Planned>, Vec<usize>, usize),
 }
@@ -298,7 +298,17 @@ impl Planner<'_> {
             self.slot(input.output(0), storage);
         }
         let is_known = |planner: &Self, id: NodeId| (0..code.graph.node(id).results.len()).all(|o| planner.known.contains_key(&id.output(o)));
-        let live: Vec<NodeId> = code.nodes.iter().copied().filter(|&id| !is_known(&self, id)).collect();
+        let mut live: Vec<NodeId> = code.nodes.iter().copied().filter(|&id| !is_known(&self, id)).collect();
+        // What is only read through the order of its axes is not computed.
+        let mut read: HashSet<NodeId> = code.graph.outputs().iter().map(|value| value.node).collect();
+        let mut passed: HashSet<NodeId> = HashSet::new();
+        for &id in &live {
+            for ((value, axes), given) in code.reads(id).iter().zip(code.graph.node(id).operands) {
+                read.insert(value.node);
+                if axes.is_some() { passed.insert(given.node); }
+            }
+        }
+        live.retain(|id| read.contains(id) || !passed.contains(id));
         let root = self.regions(&live);
         // Steps with the values that they read from outside.
         let mut members: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
@@ -308,7 +318,7 @@ impl Planner<'_> {
         let order: Vec<NodeId> = live.iter().copied().filter(|id| root[id] == *id).collect();
         let reads = |id: &NodeId| -> Vec<ValueId> {
             let mut seen: HashSet<ValueId> = HashSet::new();
-            let operands = members[id].iter().flat_map(|&member| code.graph.node(member).operands).copied();
+            let operands = members[id].iter().flat_map(|&member| code.reads(member)).map(|(value, _)| value);
             operands.filter(|value| root.get(&value.node) != Some(id) && seen.insert(*value)).collect()
         };
         let reads: Vec<Vec<ValueId>> = order.iter().map(reads).collect();
@@ -397,10 +407,11 @@ impl Planner<'_> {
                 self.slots.push(Slot { dtype: DType::U8, shape: Shape::from_elem(planned.scratch, 1), storage });
                 Work::Control(planned, operands, self.slots.len() - 1)
             } else {
-                let operands = view.operands.iter().map(|value| {
+                let (values, axes): (Vec<ValueId>, Vec<Option<Axes>>) = code.reads(id).into_iter().unzip();
+                let operands = values.iter().map(|value| {
                     if overwritten.iter().any(|done| done.0 == *value) { None } else { Some(self.slot_of[value]) }
                 });
-                Work::Node(operands.collect())
+                Work::Node(operands.collect(), axes)
             };
             steps.push(Step { node: id, work, results, note });
         }

@@ -1,8 +1,10 @@
 //! Compilation: from a function's expressions to programs on devices.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use super::extract::{Extract, extract};
 use super::placement::{self, Group, Place};
@@ -14,7 +16,7 @@ use crate::plugin::{CompileOptions, Executable, Program, StatementNote};
 use crate::rewrite::shapes::same_shape;
 use crate::rewrite::{Firing, Phase, normalize_bodies};
 use crate::runtime::Session;
-use crate::tensor::{DType, Dim, Tensor, Type};
+use crate::tensor::{DType, Dim, MemoryKind, Tensor, Type};
 
 /// A compiled function: the steps of a call, and a record of how they came about.
 pub struct Compiled {
@@ -39,11 +41,34 @@ pub struct Compiled {
     /// How calls go node by node, where something looks at every node.
     pub(super) walk: Option<Walk>,
     records: Vec<Record>,
+    phases: Vec<PhaseTime>,
+}
+
+/// How long a phase of compilation took. Plans for shapes are made by the device in the first call with them, and are
+/// not counted here.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct PhaseTime {
+    /// What was done: `rewrite` (with gradients), `place`, `program` (its in-place plan and its text), `device`.
+    pub phase: &'static str,
+    /// For how long.
+    pub seconds: f64,
+}
+
+/// Adds the time since `start` to a phase, and starts the next.
+fn record(phases: &mut Vec<PhaseTime>, phase: &'static str, start: &mut Instant) {
+    let seconds = start.elapsed().as_secs_f64();
+    *start = Instant::now();
+    match phases.iter_mut().find(|known| known.phase == phase) {
+        Some(known) => known.seconds += seconds,
+        None => phases.push(PhaseTime { phase, seconds }),
+    }
 }
 
 /// One program on one device.
 pub(super) struct Step {
     pub device: usize,
+    /// Whether the device computes in host memory.
+    pub in_host_memory: bool,
     pub executable: Arc<dyn Executable>,
     pub arguments: Vec<usize>,
     /// For each argument, whether the step may overwrite it if the call owns it alone.
@@ -91,6 +116,7 @@ impl Compiled {
     /// # Errors
     /// If a gradient does not exist, or no device runs an op.
     pub fn new(session: &Session, function: &FunctionGraph, watches: &[Arc<dyn Watch>]) -> Result<Compiled> {
+        let (mut start, mut phases) = (Instant::now(), Vec::new());
         let outputs: Vec<Var> = function
             .outputs
             .iter()
@@ -102,7 +128,8 @@ impl Compiled {
         let outputs = super::effects::ordered(&outputs)?;
         let graph = optimize(session, &function.inputs, &outputs, &mut firings)?;
         let graph = decompose_unsupported(session, graph, &mut firings)?;
-        let mut compiled = Builder::new(session, graph)?.finish(function, stated, firings)?;
+        record(&mut phases, "rewrite", &mut start);
+        let mut compiled = Builder::new(session, graph, phases)?.finish(function, stated, firings)?;
         let records = std::mem::take(&mut compiled.records);
         compiled.walk = Walk::of(session, &compiled, records, watches)?;
         Ok(compiled)
@@ -150,6 +177,15 @@ impl Compiled {
             }
         }
         rows
+    }
+
+    /// How long each phase of compilation took.
+    pub fn phases(&self) -> &[PhaseTime] {
+        &self.phases
+    }
+
+    pub(super) fn function(&self) -> &FunctionGraph {
+        &self.function
     }
 
     /// The rewrites that fired, in order.
@@ -305,14 +341,16 @@ struct Builder<'a> {
     states: Vec<State>,
     constants: Vec<(usize, Tensor)>,
     records: Vec<Record>,
+    phases: Vec<PhaseTime>,
 }
 
 impl<'a> Builder<'a> {
-    fn new(session: &'a Session, graph: Graph) -> Result<Builder<'a>> {
+    fn new(session: &'a Session, graph: Graph, phases: Vec<PhaseTime>) -> Result<Builder<'a>> {
+        let mut start = Instant::now();
         let order = graph.topological_order();
         let mut builder = Builder {
             session, places: vec![None; order.len() + graph.inputs().len()], order, slots: FxHashMap::default(),
-            states: Vec::new(), constants: Vec::new(), records: Vec::new(), graph,
+            states: Vec::new(), constants: Vec::new(), records: Vec::new(), phases, graph,
         };
         for &input in builder.graph.inputs() {
             let slot = builder.slots.len();
@@ -331,6 +369,7 @@ impl<'a> Builder<'a> {
                 builder.places[id.0 as usize] = Some(place);
             }
         }
+        record(&mut builder.phases, "place", &mut start);
         Ok(builder)
     }
 
@@ -381,7 +420,7 @@ impl<'a> Builder<'a> {
         Ok(Compiled {
             inputs, states: self.states, read_states, slots: self.slots.len(), constants: self.constants, steps, outputs: slots,
             updates, devices: self.session.devices().to_vec(), function: function.clone(), stated,
-            graph: self.graph, firings, nodes, programs, records: self.records, walk: None,
+            graph: self.graph, firings, nodes, programs, records: self.records, phases: self.phases, walk: None,
         })
     }
 
@@ -447,11 +486,14 @@ impl<'a> Builder<'a> {
         let place = |original: &NodeId| self.places[original.0 as usize].as_ref();
         let overwrites: Vec<Vec<(usize, usize)>> =
             originals.iter().map(|id| place(id).map_or(Vec::new(), |place| place.overwrites.clone())).collect();
+        let mut start = Instant::now();
         let notes: Vec<StatementNote> = self.session.plan_in_place(&part, &statements, &overwrites, &donate)?;
         let (program, places) = Program::emit_located(&part, &statements, notes)?;
         let options = CompileOptions { profile: self.session.profiles(), donatable: donate.clone() };
         let device = &self.session.devices()[group.device].1;
+        record(&mut self.phases, "program", &mut start);
         let executable = device.compile(&program, &options)?;
+        record(&mut self.phases, "device", &mut start);
         let locations = statements.iter().map(|&id| part.node(id).location.clone()).collect();
         let ops = statements.iter().map(|&id| part.node(id).op_name().to_owned()).collect();
         let device_name = self.session.devices()[group.device].0.clone();
@@ -469,7 +511,8 @@ impl<'a> Builder<'a> {
         self.records.push(Record { device: group.device, nodes: originals, given: arguments.clone(), results: results.clone() });
         let arguments = arguments.into_iter().map(|value| self.slot(value)).collect();
         let results = results.into_iter().map(|value| self.slot(value)).collect();
-        Ok((Step { device: group.device, executable, arguments, donate, results, locations, places, ops }, program))
+        let in_host_memory = device.info().memory == MemoryKind::HOST;
+        Ok((Step { device: group.device, in_host_memory, executable, arguments, donate, results, locations, places, ops }, program))
     }
 }
 
@@ -478,7 +521,7 @@ impl<'a> Builder<'a> {
 /// # Errors
 /// If a dtype, rank or dim does not fit; the error names the input.
 pub(super) fn check_arguments(inputs: &[(String, Type)], arguments: &[Tensor]) -> Result<()> {
-    let mut named: Vec<(&str, usize, &str)> = Vec::new();
+    let mut named: SmallVec<[(&str, usize, &str); 4]> = SmallVec::new();
     for ((name, ty), value) in inputs.iter().zip(arguments) {
         let found = || format!("{}{:?}", value.dtype(), value.shape());
         if !ty.admits(value.dtype(), value.shape()) {

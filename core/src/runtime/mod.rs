@@ -2,6 +2,7 @@
 //! with transfers, state and calls.
 
 mod builder;
+mod cache;
 mod call;
 pub mod compare;
 mod compile;
@@ -12,10 +13,11 @@ mod host;
 mod io;
 mod placement;
 mod session;
+mod threads;
 mod walk;
 
 pub use builder::FunctionBuilder;
-pub use compile::{Compiled, NodeReport, ProfileRow};
+pub use compile::{Compiled, NodeReport, PhaseTime, ProfileRow};
 pub use function::Function;
 pub use host::HostServices;
 pub use io::{load_state, read_npy, save_state, write_npy, write_whole};
