@@ -13,8 +13,8 @@ use smallvec::SmallVec;
 use crate::buffer::{ALIGNMENT, Block, MEMORY, Pool, View, ViewMut};
 use crate::code::Code;
 use crate::frame::ControlFrame;
+use crate::kernel::run::Cache;
 use crate::kernels::Context;
-use crate::kernels::elementwise::Source;
 use crate::plan::{Place, Plan, Work};
 use crate::signature::{Plans, Signature};
 use crate::unplanned::{cancelled, unplanned};
@@ -29,6 +29,8 @@ pub struct Runner {
     pub threads: usize,
     /// Memory.
     pub pool: Arc<Pool>,
+    /// Compiled kernels.
+    pub cache: Arc<Cache>,
     /// Time per statement, where it is asked for.
     pub profile: Option<Mutex<HashMap<usize, ProfileEntry>>>,
     /// Plans by signature.
@@ -88,7 +90,7 @@ impl Runner {
     }
 
     fn context(&self) -> Context<'_> {
-        Context { host: &*self.host, threads: self.threads }
+        Context { host: &*self.host, threads: self.threads, cache: &self.cache }
     }
 
     fn plan(&self, signature: &Signature) -> Result<Option<Plan>> {
@@ -135,12 +137,11 @@ impl Runner {
             let began = self.profile.as_ref().map(|_| Instant::now());
             match &step.work {
                 Work::Region(region, inputs) => {
-                    let sources: Vec<Source> = inputs.iter()
-                        .map(|(slot, strides)| Source { start: start(*slot).cast_const(), strides: strides.clone() }).collect();
-                    let result = step.results[0];
-                    // SAFETY: as above; the strides were made from the shapes of inputs and result, and
-                    // the plan overwrites only inputs of the result's shape and element size.
-                    unsafe { region.run(&context, &plan.slots[result].shape, &sources, start(result)) };
+                    let arrays: SmallVec<[*mut u8; 16]> = inputs.iter().chain(&step.results).map(|&slot| start(slot)).collect();
+                    // SAFETY: as above; the region was made for the shapes of inputs and results, and the plan
+                    // overwrites only inputs of the results' shape and element size. What is only read is not
+                    // written to.
+                    unsafe { region.run(&context, &arrays) };
                 }
                 Work::Node(operands, axes) => {
                     let operands: Vec<Option<View<'_>>> = operands.iter().map(|slot| slot.map(view)).collect();

@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Body, FunctionGraph, Graph, Location, NodeId, NodeKind, State, ValueId, Var};
 use crate::plugin::{CompileOptions, Executable, Program, StatementNote};
 use crate::rewrite::shapes::same_shape;
-use crate::rewrite::{Firing, Phase, normalize_bodies};
+use crate::rewrite::{Firing, Phase, Report, normalize_bodies};
 use crate::runtime::Session;
 use crate::tensor::{DType, Dim, MemoryKind, Tensor, Type};
 
@@ -35,7 +35,7 @@ pub struct Compiled {
     function: FunctionGraph,
     stated: Graph,
     graph: Graph,
-    firings: Vec<Firing>,
+    report: Report,
     nodes: Vec<NodeReport>,
     programs: Vec<(String, Program)>,
     /// How calls go node by node, where something looks at every node.
@@ -62,6 +62,22 @@ fn record(phases: &mut Vec<PhaseTime>, phase: &'static str, start: &mut Instant)
         Some(known) => known.seconds += seconds,
         None => phases.push(PhaseTime { phase, seconds }),
     }
+}
+
+/// What a compilation is asked for beside the function.
+#[derive(Clone, Default)]
+pub struct CompileRequest {
+    /// Who looks at every call.
+    pub watches: Vec<Arc<dyn Watch>>,
+    /// After how many firings rewriting stops: those of rules are counted one by one, those of a pass's run together.
+    pub most_firings: Option<usize>,
+}
+
+/// What rewriting has done so far, and after how many firings it stops.
+#[derive(Default)]
+pub(super) struct Rewriting {
+    pub report: Report,
+    pub most_firings: Option<usize>,
 }
 
 /// One program on one device.
@@ -110,12 +126,12 @@ pub struct NodeReport {
 }
 
 impl Compiled {
-    /// Compiles a finished function (see [`FunctionBuilder::finish`](super::FunctionBuilder::finish)), whose
-    /// calls `watches` look at.
+    /// Compiles a finished function (see [`FunctionBuilder::finish`](super::FunctionBuilder::finish)), in the way that
+    /// the request asks for.
     ///
     /// # Errors
     /// If a gradient does not exist, or no device runs an op.
-    pub fn new(session: &Session, function: &FunctionGraph, watches: &[Arc<dyn Watch>]) -> Result<Compiled> {
+    pub fn new(session: &Session, function: &FunctionGraph, request: &CompileRequest) -> Result<Compiled> {
         let (mut start, mut phases) = (Instant::now(), Vec::new());
         let outputs: Vec<Var> = function
             .outputs
@@ -124,14 +140,14 @@ impl Compiled {
             .chain(function.updates.iter().map(|update| update.value.clone()))
             .collect();
         let stated = Graph::from_vars(&function.inputs, &outputs)?;
-        let mut firings = Vec::new();
+        let mut rewriting = Rewriting { most_firings: request.most_firings, ..Rewriting::default() };
         let outputs = super::effects::ordered(&outputs)?;
-        let graph = optimize(session, &function.inputs, &outputs, &mut firings)?;
-        let graph = decompose_unsupported(session, graph, &mut firings)?;
+        let graph = optimize(session, &function.inputs, &outputs, &mut rewriting)?;
+        let graph = decompose_unsupported(session, graph, &mut rewriting)?;
         record(&mut phases, "rewrite", &mut start);
-        let mut compiled = Builder::new(session, graph, phases)?.finish(function, stated, firings)?;
+        let mut compiled = Builder::new(session, graph, phases)?.finish(function, stated, rewriting.report)?;
         let records = std::mem::take(&mut compiled.records);
-        compiled.walk = Walk::of(session, &compiled, records, watches)?;
+        compiled.walk = Walk::of(session, &compiled, records, &request.watches)?;
         Ok(compiled)
     }
 
@@ -184,13 +200,14 @@ impl Compiled {
         &self.phases
     }
 
-    pub(super) fn function(&self) -> &FunctionGraph {
-        &self.function
-    }
-
     /// The rewrites that fired, in order.
     pub fn firings(&self) -> &[Firing] {
-        &self.firings
+        &self.report.firings
+    }
+
+    /// All that is known of the rewriting: firings, what was not applied or stopped, and what each rule and pass took.
+    pub fn rewrites(&self) -> &Report {
+        &self.report
     }
 
     /// What became of each node of the compiled graph.
@@ -216,22 +233,22 @@ impl Compiled {
 pub(super) fn rewritten(session: &Session, function: &FunctionGraph) -> Result<Graph> {
     let values = function.outputs.iter().map(|(_, value)| value.clone());
     let outputs: Vec<Var> = values.chain(function.updates.iter().map(|update| update.value.clone())).collect();
-    optimize(session, &function.inputs, &super::effects::ordered(&outputs)?, &mut Vec::new())
+    optimize(session, &function.inputs, &super::effects::ordered(&outputs)?, &mut Rewriting::default())
 }
 
 /// Stabilizes, expands gradients and rewrites; in bodies as outside.
-fn optimize(session: &Session, inputs: &[Var], outputs: &[Var], firings: &mut Vec<Firing>) -> Result<Graph> {
+fn optimize(session: &Session, inputs: &[Var], outputs: &[Var], rewriting: &mut Rewriting) -> Result<Graph> {
     const PHASES: [Phase; 3] = [Phase::Canonicalize, Phase::Stabilize, Phase::Specialize];
-    let graph = expanded(session, inputs, outputs, firings)?;
+    let graph = expanded(session, inputs, outputs, rewriting)?;
     let mut graph = autodiff::remove_derivative_marks(graph)?;
-    session.rewrite(&mut graph, &PHASES, firings)?;
+    session.rewrite(&mut graph, &PHASES, rewriting)?;
     if with_bodies(&graph).is_empty() {
         graph.compact();
         return Ok(graph);
     }
-    graph = in_bodies(graph, &mut |inputs, outputs| optimize(session, inputs, outputs, firings))?;
+    graph = in_bodies(graph, &mut |inputs, outputs| optimize(session, inputs, outputs, rewriting))?;
     // A body may need less than before.
-    session.rewrite(&mut graph, &PHASES, firings)?;
+    session.rewrite(&mut graph, &PHASES, rewriting)?;
     normalize_bodies(&mut graph)?;
     graph.compact();
     Ok(graph)
@@ -239,12 +256,12 @@ fn optimize(session: &Session, inputs: &[Var], outputs: &[Var], firings: &mut Ve
 
 /// Stabilizes and expands gradients, innermost first, stabilizing in between. A body is expanded before
 /// what stands around it is differentiated.
-fn expanded(session: &Session, inputs: &[Var], outputs: &[Var], firings: &mut Vec<Firing>) -> Result<Graph> {
+fn expanded(session: &Session, inputs: &[Var], outputs: &[Var], rewriting: &mut Rewriting) -> Result<Graph> {
     let protected = autodiff::protect_targets(outputs)?;
     let mut graph = Graph::from_vars(inputs, &protected)?;
     loop {
-        session.rewrite(&mut graph, &[Phase::Canonicalize, Phase::Stabilize], firings)?;
-        graph = in_bodies(graph, &mut |inputs, outputs| expanded(session, inputs, outputs, firings))?;
+        session.rewrite(&mut graph, &[Phase::Canonicalize, Phase::Stabilize], rewriting)?;
+        graph = in_bodies(graph, &mut |inputs, outputs| expanded(session, inputs, outputs, rewriting))?;
         let symbolic = |graph: &Graph| {
             graph.topological_order().iter().any(|&id| graph.node(id).apply().is_some_and(|(op, _)| op.is_symbolic()))
         };
@@ -284,7 +301,7 @@ fn in_bodies(graph: Graph, rewrite: &mut RewriteBody<'_>) -> Result<Graph> {
 
 /// Replaces ops that the preferred device does not run by their decompositions, where they have one; in bodies
 /// as outside.
-fn decompose_unsupported(session: &Session, mut graph: Graph, firings: &mut Vec<Firing>) -> Result<Graph> {
+fn decompose_unsupported(session: &Session, mut graph: Graph, rewriting: &mut Rewriting) -> Result<Graph> {
     loop {
         let unsupported = unsupported(session, &graph);
         if unsupported.is_empty() {
@@ -295,12 +312,12 @@ fn decompose_unsupported(session: &Session, mut graph: Graph, firings: &mut Vec<
                 Err(Error::new(ErrorKind::Internal, format!("`{}` has no decomposition", op.name())))
             })
         })?;
-        session.rewrite(&mut graph, &[Phase::Canonicalize, Phase::Stabilize, Phase::Specialize], firings)?;
+        session.rewrite(&mut graph, &[Phase::Canonicalize, Phase::Stabilize, Phase::Specialize], rewriting)?;
         graph.compact();
     }
     if unsupported_inside(session, &graph)? {
         graph = in_bodies(graph, &mut |inputs, outputs| {
-            decompose_unsupported(session, Graph::from_vars(inputs, outputs)?, firings)
+            decompose_unsupported(session, Graph::from_vars(inputs, outputs)?, rewriting)
         })?;
         normalize_bodies(&mut graph)?;
         graph.compact();
@@ -374,7 +391,7 @@ impl<'a> Builder<'a> {
     }
 
     fn finish(
-        mut self, function: &FunctionGraph, stated: Graph, firings: Vec<Firing>,
+        mut self, function: &FunctionGraph, stated: Graph, report: Report,
     ) -> Result<Compiled> {
         let groups = placement::groups(&self.graph, &self.order, &self.places);
         let mut group_of: FxHashMap<NodeId, usize> = FxHashMap::default();
@@ -420,7 +437,7 @@ impl<'a> Builder<'a> {
         Ok(Compiled {
             inputs, states: self.states, read_states, slots: self.slots.len(), constants: self.constants, steps, outputs: slots,
             updates, devices: self.session.devices().to_vec(), function: function.clone(), stated,
-            graph: self.graph, firings, nodes, programs, records: self.records, phases: self.phases, walk: None,
+            graph: self.graph, report, nodes, programs, records: self.records, phases: self.phases, walk: None,
         })
     }
 

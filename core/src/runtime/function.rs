@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result, nearest};
 use crate::graph::{FunctionGraph, NodeKind, State};
-use crate::runtime::{Compiled, Session, Watch};
+use crate::runtime::{CompileRequest, Compiled, Session};
 use crate::tensor::Tensor;
 
 /// A compiled function. Clones share the compiled code and the state. Calls may be made from several
@@ -18,7 +18,7 @@ pub struct Function {
     states: Vec<State>,
     /// Those of the graph in the same order, which [`Function::with_states`] puts others in place of.
     own_states: Vec<State>,
-    watches: Vec<Arc<dyn Watch>>,
+    request: CompileRequest,
 }
 
 impl Function {
@@ -28,19 +28,19 @@ impl Function {
     /// # Errors
     /// If the graph is ill-typed or a device does not support it.
     pub fn compile(session: &Session, graph: FunctionGraph) -> Result<Function> {
-        Function::compile_watched(session, graph, Vec::new())
+        Function::compile_as(session, graph, CompileRequest::default())
     }
 
-    /// As [`Function::compile`]; `watches` look at every call.
+    /// As [`Function::compile`], in the way that the request asks for.
     ///
     /// # Errors
-    /// As [`Function::compile`].
-    pub fn compile_watched(session: &Session, graph: FunctionGraph, watches: Vec<Arc<dyn Watch>>) -> Result<Function> {
-        let (compiled, states) = session.compiled(&graph, &watches)?;
+    /// As those of [`Function::compile`].
+    pub fn compile_as(session: &Session, graph: FunctionGraph, request: CompileRequest) -> Result<Function> {
+        let (compiled, states) = session.compiled(&graph, &request)?;
         for state in &states {
             session.initialize(state)?;
         }
-        Ok(Function { session: session.clone(), graph: Arc::new(graph), compiled, own_states: states.clone(), states, watches })
+        Ok(Function { session: session.clone(), graph: Arc::new(graph), compiled, own_states: states.clone(), states, request })
     }
 
     /// Calls the function with arguments by position; trailing ones may be left out if they have defaults.
@@ -200,7 +200,7 @@ impl Function {
     /// If it does not compile, which the function itself would have shown.
     pub fn without_updates(&self) -> Result<Function> {
         let graph = FunctionGraph { updates: Vec::new(), ..(*self.graph).clone() };
-        let mut twin = Function::compile_watched(&self.session, graph, self.watches.clone())?;
+        let mut twin = Function::compile_as(&self.session, graph, self.request.clone())?;
         for state in &mut twin.states {
             if let Some(position) = self.own_states.iter().position(|original| original.is(state)) {
                 *state = self.states[position].clone();

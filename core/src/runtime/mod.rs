@@ -1,6 +1,7 @@
 //! From a function's expressions to something that can be called: sessions, compilation, placement
 //! with transfers, state and calls.
 
+mod bisect;
 mod builder;
 mod cache;
 mod call;
@@ -16,8 +17,9 @@ mod session;
 mod threads;
 mod walk;
 
+pub use bisect::{Bisection, Culprit, bisect, draw_inputs};
 pub use builder::FunctionBuilder;
-pub use compile::{Compiled, NodeReport, PhaseTime, ProfileRow};
+pub use compile::{CompileRequest, Compiled, NodeReport, PhaseTime, ProfileRow};
 pub use function::Function;
 pub use host::HostServices;
 pub use io::{load_state, read_npy, save_state, write_npy, write_whole};
