@@ -1,8 +1,10 @@
 //! Compilation: from a function's expressions to programs on devices.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use super::extract::{Extract, extract};
 use super::placement::{self, Group, Place};
@@ -39,6 +41,27 @@ pub struct Compiled {
     /// How calls go node by node, where something looks at every node.
     pub(super) walk: Option<Walk>,
     records: Vec<Record>,
+    phases: Vec<PhaseTime>,
+}
+
+/// How long a phase of compilation took. Plans for shapes are made by the device in the first call with them, and are
+/// not counted here.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct PhaseTime {
+    /// What was done: `rewrite` (with gradients), `place`, `program` (its in-place plan and its text), `device`.
+    pub phase: &'static str,
+    /// For how long.
+    pub seconds: f64,
+}
+
+/// Adds the time since `start` to a phase, and starts the next.
+fn record(phases: &mut Vec<PhaseTime>, phase: &'static str, start: &mut Instant) {
+    let seconds = start.elapsed().as_secs_f64();
+    *start = Instant::now();
+    match phases.iter_mut().find(|known| known.phase == phase) {
+        Some(known) => known.seconds += seconds,
+        None => phases.push(PhaseTime { phase, seconds }),
+    }
 }
 
 /// What a compilation is asked for beside the function.
@@ -109,6 +132,7 @@ impl Compiled {
     /// # Errors
     /// If a gradient does not exist, or no device runs an op.
     pub fn new(session: &Session, function: &FunctionGraph, request: &CompileRequest) -> Result<Compiled> {
+        let (mut start, mut phases) = (Instant::now(), Vec::new());
         let outputs: Vec<Var> = function
             .outputs
             .iter()
@@ -120,7 +144,8 @@ impl Compiled {
         let outputs = super::effects::ordered(&outputs)?;
         let graph = optimize(session, &function.inputs, &outputs, &mut rewriting)?;
         let graph = decompose_unsupported(session, graph, &mut rewriting)?;
-        let mut compiled = Builder::new(session, graph)?.finish(function, stated, rewriting.report)?;
+        record(&mut phases, "rewrite", &mut start);
+        let mut compiled = Builder::new(session, graph, phases)?.finish(function, stated, rewriting.report)?;
         let records = std::mem::take(&mut compiled.records);
         compiled.walk = Walk::of(session, &compiled, records, &request.watches)?;
         Ok(compiled)
@@ -168,6 +193,11 @@ impl Compiled {
             }
         }
         rows
+    }
+
+    /// How long each phase of compilation took.
+    pub fn phases(&self) -> &[PhaseTime] {
+        &self.phases
     }
 
     /// The rewrites that fired, in order.
@@ -328,14 +358,16 @@ struct Builder<'a> {
     states: Vec<State>,
     constants: Vec<(usize, Tensor)>,
     records: Vec<Record>,
+    phases: Vec<PhaseTime>,
 }
 
 impl<'a> Builder<'a> {
-    fn new(session: &'a Session, graph: Graph) -> Result<Builder<'a>> {
+    fn new(session: &'a Session, graph: Graph, phases: Vec<PhaseTime>) -> Result<Builder<'a>> {
+        let mut start = Instant::now();
         let order = graph.topological_order();
         let mut builder = Builder {
             session, places: vec![None; order.len() + graph.inputs().len()], order, slots: FxHashMap::default(),
-            states: Vec::new(), constants: Vec::new(), records: Vec::new(), graph,
+            states: Vec::new(), constants: Vec::new(), records: Vec::new(), phases, graph,
         };
         for &input in builder.graph.inputs() {
             let slot = builder.slots.len();
@@ -354,6 +386,7 @@ impl<'a> Builder<'a> {
                 builder.places[id.0 as usize] = Some(place);
             }
         }
+        record(&mut builder.phases, "place", &mut start);
         Ok(builder)
     }
 
@@ -404,7 +437,7 @@ impl<'a> Builder<'a> {
         Ok(Compiled {
             inputs, states: self.states, read_states, slots: self.slots.len(), constants: self.constants, steps, outputs: slots,
             updates, devices: self.session.devices().to_vec(), function: function.clone(), stated,
-            graph: self.graph, report, nodes, programs, records: self.records, walk: None,
+            graph: self.graph, report, nodes, programs, records: self.records, phases: self.phases, walk: None,
         })
     }
 
@@ -470,11 +503,14 @@ impl<'a> Builder<'a> {
         let place = |original: &NodeId| self.places[original.0 as usize].as_ref();
         let overwrites: Vec<Vec<(usize, usize)>> =
             originals.iter().map(|id| place(id).map_or(Vec::new(), |place| place.overwrites.clone())).collect();
+        let mut start = Instant::now();
         let notes: Vec<StatementNote> = self.session.plan_in_place(&part, &statements, &overwrites, &donate)?;
         let (program, places) = Program::emit_located(&part, &statements, notes)?;
         let options = CompileOptions { profile: self.session.profiles(), donatable: donate.clone() };
         let device = &self.session.devices()[group.device].1;
+        record(&mut self.phases, "program", &mut start);
         let executable = device.compile(&program, &options)?;
+        record(&mut self.phases, "device", &mut start);
         let locations = statements.iter().map(|&id| part.node(id).location.clone()).collect();
         let ops = statements.iter().map(|&id| part.node(id).op_name().to_owned()).collect();
         let device_name = self.session.devices()[group.device].0.clone();
@@ -502,7 +538,7 @@ impl<'a> Builder<'a> {
 /// # Errors
 /// If a dtype, rank or dim does not fit; the error names the input.
 pub(super) fn check_arguments(inputs: &[(String, Type)], arguments: &[Tensor]) -> Result<()> {
-    let mut named: Vec<(&str, usize, &str)> = Vec::new();
+    let mut named: SmallVec<[(&str, usize, &str); 4]> = SmallVec::new();
     for ((name, ty), value) in inputs.iter().zip(arguments) {
         let found = || format!("{}{:?}", value.dtype(), value.shape());
         if !ty.admits(value.dtype(), value.shape()) {

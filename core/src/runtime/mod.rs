@@ -3,6 +3,7 @@
 
 mod bisect;
 mod builder;
+mod cache;
 mod call;
 pub mod compare;
 mod compile;
@@ -18,7 +19,7 @@ mod walk;
 
 pub use bisect::{Bisection, Culprit, bisect, draw_inputs};
 pub use builder::FunctionBuilder;
-pub use compile::{CompileRequest, Compiled, NodeReport, ProfileRow};
+pub use compile::{CompileRequest, Compiled, NodeReport, PhaseTime, ProfileRow};
 pub use function::Function;
 pub use host::HostServices;
 pub use io::{load_state, read_npy, save_state, write_npy, write_whole};

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::call::lock_states;
+use super::call::{lock_states, on_host};
 use super::compile::check_arguments;
 use crate::config::Mode;
 use crate::error::{Error, ErrorKind, Result};
@@ -136,7 +136,7 @@ impl Compiled {
             let guard = number.and_then(|number| guards[number].as_deref());
             let value = match guard {
                 Some(StateValue::Host(tensor)) => tensor.clone(),
-                Some(StateValue::Device(tensor)) => self.devices[session.device_of(tensor)?].1.download(tensor)?,
+                Some(StateValue::Device(tensor)) => on_host(&*self.devices[session.device_of(tensor)?].1, tensor)?,
                 _ => return Err(Error::new(ErrorKind::Internal, format!("the state `{}` has no value", state.name()))),
             };
             let what = format!("the state `{}`", state.name());
