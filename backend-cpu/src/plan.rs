@@ -49,6 +49,8 @@ pub enum Work {
 pub struct Step {
     /// The node (of a region the last one).
     pub node: NodeId,
+    /// The nodes of a region.
+    pub members: Vec<NodeId>,
     /// What to do.
     pub work: Work,
     /// The results' slots.
@@ -384,7 +386,8 @@ impl Planner<'_> {
                 });
                 Work::Node(operands.collect())
             };
-            steps.push(Step { node: id, work, results, note });
+            let members = if region { members[&id].clone() } else { Vec::new() };
+            steps.push(Step { node: id, members, work, results, note });
         }
         let mut outputs = Vec::new();
         let mut result_bytes = Vec::new();

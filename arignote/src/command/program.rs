@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use arignote::graph::FunctionGraph;
-use arignote::runtime::{Function, FunctionBuilder, Session, load_state, read_npy, save_state, write_npy, write_whole};
+use arignote::runtime::{Function, FunctionBuilder, NodeEvent, Session, load_state, read_npy, save_state, write_npy, write_whole};
 use arignote::tensor::{DType, Kind, Tensor, Type};
+use arignote::inspect::Drawing;
 use arignote::{Error, ErrorKind, Result, inspect, lang};
 use clap::Args;
 
@@ -17,6 +18,24 @@ pub struct Source {
     /// Which of its functions; may be left out if there is one.
     #[arg(long = "fn", value_name = "NAME")]
     function: Option<String>,
+}
+
+#[derive(Args)]
+pub struct Explain {
+    #[command(flatten)]
+    source: Source,
+    /// Show the compiled graph as a tree instead.
+    #[arg(long)]
+    tree: bool,
+    /// Show instead how much memory a call takes, and what devices plan.
+    #[arg(long)]
+    memory: bool,
+    /// Show instead the plans and kernels of the devices.
+    #[arg(long)]
+    asm: bool,
+    /// The length of a named dim, for --memory and --asm; 64 unless given.
+    #[arg(long = "dim", value_name = "NAME=LENGTH")]
+    dims: Vec<String>,
 }
 
 #[derive(Args)]
@@ -35,6 +54,9 @@ pub struct Run {
     /// Set the function's states from a safetensors file first.
     #[arg(long, value_name = "F")]
     load_state: Option<PathBuf>,
+    /// Write the results of every op to standard error as they are computed.
+    #[arg(long)]
+    watch: bool,
     /// Save the function's states to a safetensors file afterwards.
     #[arg(long, value_name = "F")]
     save_state: Option<PathBuf>,
@@ -50,6 +72,9 @@ pub struct GraphArgs {
     /// Draw the graph as stated, not as compiled.
     #[arg(long)]
     stated: bool,
+    /// The length of a named dim, of which kernels may depend; 64 unless given.
+    #[arg(long = "dim", value_name = "NAME=LENGTH")]
+    dims: Vec<String>,
 }
 
 #[derive(Args)]
@@ -78,16 +103,66 @@ impl Source {
         let function = FunctionBuilder::from_graph(self.graph()?).build(&session)?;
         Ok((session, function))
     }
+}
 
-    pub fn explain(&self, common: &Common) -> Result<()> {
-        let (session, function) = self.compile(common)?;
-        print(&format!("{}\n\n{}", session.selection(), inspect::explain(&function)))
+impl Explain {
+    pub fn execute(&self, common: &Common) -> Result<()> {
+        let dims = dims(&self.dims)?;
+        let (session, function) = self.source.compile(&planning(common))?;
+        let compiled = function.compiled();
+        let mut text = String::new();
+        if self.tree {
+            text += &inspect::tree(compiled.graph(), &compiled.result_names())?;
+        }
+        if self.memory {
+            text += &inspect::memory(compiled, &dims, UNKNOWN_DIM)?;
+        }
+        if self.asm {
+            compiled.plan(&compiled.shapes(&dims, UNKNOWN_DIM)?);
+            text += &compiled.debug_text();
+        }
+        if text.is_empty() {
+            text = format!("{}\n\n{}", session.selection(), inspect::explain(&function));
+        }
+        print(&text)
     }
+}
+
+/// How long dims are of which the user says nothing.
+const UNKNOWN_DIM: usize = 64;
+
+/// The same, but with devices that say which nodes one kernel computes: those that keep times.
+fn planning(common: &Common) -> Common {
+    let mut common = common.clone();
+    common.set.push("mode=profile".to_owned());
+    common
+}
+
+fn dims(given: &[String]) -> Result<Vec<(String, usize)>> {
+    let read = |text: &String| {
+        let (name, length) = text.split_once('=')?;
+        Some((name.trim().to_owned(), length.trim().parse().ok()?))
+    };
+    let wrong = |text: &String| Error::new(ErrorKind::Runtime, format!("--dim takes NAME=LENGTH, not `{text}`"));
+    given.iter().map(|text| read(text).ok_or_else(|| wrong(text))).collect()
 }
 
 impl Run {
     pub fn execute(&self, common: &Common) -> Result<()> {
-        let (session, function) = self.source.compile(common)?;
+        let start = std::time::Instant::now();
+        let graph = self.source.graph()?;
+        let parsing = start.elapsed();
+        let session = arignote::session_with(common.config()?)?;
+        let builder = FunctionBuilder::from_graph(graph);
+        let builder = if self.watch {
+            builder.watch(|event: &NodeEvent<'_>| {
+                eprintln!("{event}");
+                Ok(())
+            })
+        } else {
+            builder
+        };
+        let function = builder.build(&session)?;
         if common.config()?.device().is_auto() {
             eprintln!("{}", session.selection());
         }
@@ -129,10 +204,13 @@ impl Run {
         if let Some(path) = &self.save_state {
             save_state(path, &session, function.states())?;
         }
+        let mut profile = function.profile();
+        profile.compiling.insert(0, ("parse".to_owned(), parsing.as_secs_f64()));
         if let Some(path) = &common.profile {
-            let profile = serde_json::to_string_pretty(&function.compiled().profile_rows())
-                .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
-            write_whole(path, profile.as_bytes())?;
+            write_whole(path, inspect::trace(&profile).to_string().as_bytes())?;
+        }
+        if session.profiles() {
+            eprint!("{}", inspect::table(&profile));
         }
         Ok(())
     }
@@ -182,10 +260,18 @@ fn argument(session: &Session, name: &str, text: &str, ty: Option<&Type>) -> Res
 
 impl GraphArgs {
     pub fn execute(&self, common: &Common) -> Result<()> {
-        let (_session, function) = self.source.compile(common)?;
+        let dims = dims(&self.dims)?;
+        let (_session, function) = self.source.compile(&planning(common))?;
         let compiled = function.compiled();
-        let graph = if self.stated { compiled.stated_graph() } else { compiled.graph() };
-        print(&if self.svg { inspect::to_svg(graph) } else { inspect::to_dot(graph) })
+        let drawing = if self.stated {
+            let title = format!("{}, as stated", compiled.name());
+            Drawing::of_graph(&title, compiled.stated_graph(), &compiled.result_names())?
+        } else {
+            // Kernels are known once devices have planned.
+            compiled.plan(&compiled.shapes(&dims, UNKNOWN_DIM)?);
+            Drawing::of_compiled(compiled)?
+        };
+        print(&if self.svg { drawing.to_svg() } else { drawing.to_dot() })
     }
 }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::clock::{Clock, Timed};
 use super::extract::{Extract, extract};
+use super::phases::{phase, phases};
 use super::placement::{self, Group, Place};
 use super::walk::{Record, Walk, Watch};
 use crate::autodiff;
@@ -36,9 +38,19 @@ pub struct Compiled {
     firings: Vec<Firing>,
     nodes: Vec<NodeReport>,
     programs: Vec<(String, Program)>,
-    /// How calls go node by node, where something looks at every node.
-    pub(super) walk: Option<Walk>,
-    records: Vec<Record>,
+    /// Who looks at calls, if anybody does.
+    pub(super) observed: Option<Observed>,
+    /// What each program was made of.
+    pub(super) records: Arc<Vec<Record>>,
+    /// Seconds of the phases of compiling, if the session's mode is `profile`.
+    pub(super) phases: Vec<(&'static str, f64)>,
+}
+
+/// Who looks at a function's calls.
+pub(super) struct Observed {
+    /// How calls go node by node, where somebody looks at every node.
+    pub walk: Option<Walk>,
+    pub clock: Option<Arc<Clock>>,
 }
 
 /// One program on one device.
@@ -55,21 +67,11 @@ pub(super) struct Step {
     pub ops: Vec<String>,
 }
 
-/// Time and memory of one op, summed over all calls.
-#[derive(Clone, Debug, serde::Serialize)]
-#[allow(missing_docs)]
-pub struct ProfileRow {
-    pub op: String,
-    pub device: String,
-    pub location: String,
-    pub calls: u64,
-    pub seconds: f64,
-    pub bytes: u64,
-}
-
 /// What became of one node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NodeReport {
+    /// The node of [`Compiled::graph`].
+    pub id: NodeId,
     /// The op's name.
     pub op: String,
     /// The results' types.
@@ -91,6 +93,13 @@ impl Compiled {
     /// # Errors
     /// If a gradient does not exist, or no device runs an op.
     pub fn new(session: &Session, function: &FunctionGraph, watches: &[Arc<dyn Watch>]) -> Result<Compiled> {
+        let (compiled, times) = phases(|| Compiled::compile(session, function, watches));
+        let mut compiled = compiled?;
+        compiled.phases = times;
+        Ok(compiled)
+    }
+
+    fn compile(session: &Session, function: &FunctionGraph, watches: &[Arc<dyn Watch>]) -> Result<Compiled> {
         let outputs: Vec<Var> = function
             .outputs
             .iter()
@@ -102,9 +111,15 @@ impl Compiled {
         let outputs = super::effects::ordered(&outputs)?;
         let graph = optimize(session, &function.inputs, &outputs, &mut firings)?;
         let graph = decompose_unsupported(session, graph, &mut firings)?;
-        let mut compiled = Builder::new(session, graph)?.finish(function, stated, firings)?;
-        let records = std::mem::take(&mut compiled.records);
-        compiled.walk = Walk::of(session, &compiled, records, watches)?;
+        let mut compiled = phase("place", || Builder::new(session, graph)?.finish(function, stated, firings))?;
+        let clock = session.profiles().then(Clock::new);
+        let walk = Walk::of(session, &compiled, clock.as_ref(), watches)?;
+        if let (Some(clock), None) = (&clock, &walk) {
+            compiled.time_programs(clock);
+        }
+        if walk.is_some() || clock.is_some() {
+            compiled.observed = Some(Observed { walk, clock });
+        }
         Ok(compiled)
     }
 
@@ -123,6 +138,18 @@ impl Compiled {
         crate::lang::print_function(&self.graph, &self.function)
     }
 
+    /// The function's name.
+    pub fn name(&self) -> &str {
+        &self.function.name
+    }
+
+    /// What the outputs of the graph are called: results by name or number, then the updated states with an arrow.
+    pub fn result_names(&self) -> Vec<String> {
+        let named = |(number, (name, _)): (usize, &(Option<String>, Var))| name.clone().unwrap_or_else(|| format!("result {number}"));
+        let results = self.function.outputs.iter().enumerate().map(named);
+        results.chain(self.function.updates.iter().map(|update| format!("{} ←", update.state.name()))).collect()
+    }
+
     /// The function as stated.
     pub(super) fn function(&self) -> &FunctionGraph {
         &self.function
@@ -138,18 +165,13 @@ impl Compiled {
         &self.graph
     }
 
-    /// Calls and time of each op so far, if the session's mode is `profile`.
-    pub fn profile_rows(&self) -> Vec<ProfileRow> {
-        let mut rows = Vec::new();
-        for step in &self.steps {
-            for entry in step.executable.profile() {
-                let location = step.locations.get(entry.statement).map_or(String::new(), ToString::to_string);
-                let op = step.ops.get(entry.statement).cloned().unwrap_or_default();
-                let device = self.devices[step.device].0.clone();
-                rows.push(ProfileRow { op, device, location, calls: entry.calls, seconds: entry.seconds, bytes: entry.bytes });
-            }
+    /// Has every run of every program noted.
+    fn time_programs(&mut self, clock: &Arc<Clock>) {
+        for step in &mut self.steps {
+            let device = self.devices[step.device].0.clone();
+            let (inner, clock) = (step.executable.clone(), clock.clone());
+            step.executable = Arc::new(Timed { inner, clock, device, ops: step.ops.clone(), locations: step.locations.clone() });
         }
-        rows
     }
 
     /// The rewrites that fired, in order.
@@ -215,7 +237,7 @@ fn expanded(session: &Session, inputs: &[Var], outputs: &[Var], firings: &mut Ve
         if !symbolic(&graph) {
             break;
         }
-        graph = autodiff::expand_symbolic(&graph)?;
+        graph = phase("differentiate", || autodiff::expand_symbolic(&graph))?;
     }
     autodiff::remove_barriers(graph)
 }
@@ -355,7 +377,7 @@ impl<'a> Builder<'a> {
         Ok(Compiled {
             inputs, states: self.states, read_states, slots: self.slots.len(), constants: self.constants, steps, outputs: slots,
             updates, devices: self.session.devices().to_vec(), function: function.clone(), stated,
-            graph: self.graph, firings, nodes, programs, records: self.records, walk: None,
+            graph: self.graph, firings, nodes, programs, records: Arc::new(self.records), observed: None, phases: Vec::new(),
         })
     }
 
@@ -425,13 +447,14 @@ impl<'a> Builder<'a> {
         let (program, places) = Program::emit_located(&part, &statements, notes)?;
         let options = CompileOptions { profile: self.session.profiles(), donatable: donate.clone() };
         let device = &self.session.devices()[group.device].1;
-        let executable = device.compile(&program, &options)?;
+        let executable = phase("backend", || device.compile(&program, &options))?;
         let locations = statements.iter().map(|&id| part.node(id).location.clone()).collect();
         let ops = statements.iter().map(|&id| part.node(id).op_name().to_owned()).collect();
         let device_name = self.session.devices()[group.device].0.clone();
         for ((&id, original), note) in statements.iter().zip(&originals).zip(&program.notes) {
             let view = part.node(id);
             reports.push(NodeReport {
+                id: *original,
                 op: view.op_name().to_owned(),
                 types: view.results.iter().map(|result| result.ty.clone()).collect(),
                 device: device_name.clone(),

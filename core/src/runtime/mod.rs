@@ -3,6 +3,7 @@
 
 mod builder;
 mod call;
+mod clock;
 pub mod compare;
 mod compile;
 mod effects;
@@ -10,12 +11,16 @@ mod extract;
 mod function;
 mod host;
 mod io;
+mod phases;
 mod placement;
+mod profile;
 mod session;
 mod walk;
 
 pub use builder::FunctionBuilder;
-pub use compile::{Compiled, NodeReport, ProfileRow};
+pub use clock::Slice;
+pub use compile::{Compiled, NodeReport};
+pub use profile::{Profile, ProfileRow};
 pub use function::Function;
 pub use host::HostServices;
 pub use io::{load_state, read_npy, save_state, write_npy, write_whole};

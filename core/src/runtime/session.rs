@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use rustc_hash::FxHashMap;
 
 use super::HostServices;
+use super::phases::phase;
 use crate::config::{Config, Mode, OptionSpec};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{FunctionGraph, Graph, NodeId, State, StateValue, Var};
@@ -483,7 +484,8 @@ impl Session {
     pub(super) fn rewrite(&self, graph: &mut Graph, phases: &[Phase], firings: &mut Vec<Firing>) -> Result<()> {
         let evaluate = |graph: &Graph| self.evaluate(graph);
         let context = PassContext { evaluate: Some(&evaluate) };
-        let report = self.inner.rules.run(graph, phases, self.rewrite_options(), &context)?;
+        let name = if phases.contains(&Phase::Specialize) { "rewrite" } else { "stabilize" };
+        let report = phase(name, || self.inner.rules.run(graph, phases, self.rewrite_options(), &context))?;
         for stopped in &report.stopped {
             self.inner.host.log(LogLevel::Warn, &format!("the rule `{}` was stopped after {} firings", stopped.rule, stopped.firings));
         }
