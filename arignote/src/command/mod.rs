@@ -52,8 +52,8 @@ enum Command {
     Plugins(list::Listing),
     /// List the ops.
     Ops(list::Listing),
-    /// List the rewrite rules and passes.
-    Rules(list::Listing),
+    /// List the rewrite rules and passes, or check rules.
+    Rules(list::Rules),
     /// Show every option with its value and origin.
     Config(list::Listing),
 }
@@ -89,7 +89,7 @@ pub fn main() -> ExitCode {
         Command::Devices(listing) => listing.devices(&cli.common),
         Command::Plugins(listing) => listing.plugins(&cli.common),
         Command::Ops(listing) => listing.ops(&cli.common),
-        Command::Rules(listing) => listing.rules(&cli.common),
+        Command::Rules(rules) => rules.execute(&cli.common),
         Command::Config(listing) => listing.config(&cli.common),
     };
     match result {

@@ -178,6 +178,7 @@ fn random_draws(of: Of<'_>) {
 }
 
 fn effects(of: Of<'_>) {
+    of("assume", &|c| c.add(&[&[3]], |x| Var::apply("assume", &[x[0].square()], with("facts", "nonnegative")) * &x[0]));
     of("after", &|c| c.add(&[&[3], &[2]], |x| apply("after", &[x[0].square(), x[1].clone()]) * x[1].sum(None)));
     of("assert", &|c| c.add(&[&[3]], |x| x[0].square().assert(&x[0].lt(&Var::weak(3.0)), "in vain")));
 }

@@ -22,6 +22,7 @@ macro_rules! described {
     };
 }
 
+pub mod assume;
 mod attributes;
 mod batch;
 mod composed;
@@ -91,6 +92,7 @@ pub const FAMILIES: &[fn(&mut Registry)] = &[
     random::register,
     effects::register,
     gradient::register,
+    assume::register,
     control::register,
     symbolic::register,
     jacobian::register,
@@ -248,6 +250,11 @@ pub trait Op: Send + Sync + 'static {
 
     /// Whether [`Op::decompose`] gives something.
     fn has_decomposition(&self) -> bool {
+        false
+    }
+
+    /// Whether [`Op::vjp`] and [`Op::jvp`] are to be asked although [`Op::decompose`] gives something.
+    fn has_own_derivative(&self) -> bool {
         false
     }
 

@@ -14,9 +14,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Body, FunctionGraph, Graph, Location, NodeId, NodeKind, State, ValueId, Var};
 use crate::plugin::{CompileOptions, Executable, Program, StatementNote};
 use crate::rewrite::shapes::same_shape;
-use crate::rewrite::{Firing, Phase, normalize_bodies};
+use crate::rewrite::{Firing, Phase, Report, normalize_bodies};
 use crate::runtime::Session;
-use crate::tensor::{DType, Dim, Tensor, Type};
+use crate::tensor::{DType, Dim, MemoryKind, Tensor, Type};
 
 /// A compiled function: the steps of a call, and a record of how they came about.
 pub struct Compiled {
@@ -35,7 +35,7 @@ pub struct Compiled {
     function: FunctionGraph,
     stated: Graph,
     graph: Graph,
-    firings: Vec<Firing>,
+    report: Report,
     nodes: Vec<NodeReport>,
     programs: Vec<(String, Program)>,
     /// Who looks at calls, if anybody does.
@@ -53,9 +53,27 @@ pub(super) struct Observed {
     pub clock: Option<Arc<Clock>>,
 }
 
+/// What a compilation is asked for beside the function.
+#[derive(Clone, Default)]
+pub struct CompileRequest {
+    /// Who looks at every call.
+    pub watches: Vec<Arc<dyn Watch>>,
+    /// After how many firings rewriting stops: those of rules are counted one by one, those of a pass's run together.
+    pub most_firings: Option<usize>,
+}
+
+/// What rewriting has done so far, and after how many firings it stops.
+#[derive(Default)]
+pub(super) struct Rewriting {
+    pub report: Report,
+    pub most_firings: Option<usize>,
+}
+
 /// One program on one device.
 pub(super) struct Step {
     pub device: usize,
+    /// Whether the device computes in host memory.
+    pub in_host_memory: bool,
     pub executable: Arc<dyn Executable>,
     pub arguments: Vec<usize>,
     /// For each argument, whether the step may overwrite it if the call owns it alone.
@@ -87,19 +105,19 @@ pub struct NodeReport {
 }
 
 impl Compiled {
-    /// Compiles a finished function (see [`FunctionBuilder::finish`](super::FunctionBuilder::finish)), whose
-    /// calls `watches` look at.
+    /// Compiles a finished function (see [`FunctionBuilder::finish`](super::FunctionBuilder::finish)), in the way that
+    /// the request asks for.
     ///
     /// # Errors
     /// If a gradient does not exist, or no device runs an op.
-    pub fn new(session: &Session, function: &FunctionGraph, watches: &[Arc<dyn Watch>]) -> Result<Compiled> {
-        let (compiled, times) = phases(|| Compiled::compile(session, function, watches));
+    pub fn new(session: &Session, function: &FunctionGraph, request: &CompileRequest) -> Result<Compiled> {
+        let (compiled, times) = phases(|| Compiled::compile(session, function, request));
         let mut compiled = compiled?;
         compiled.phases = times;
         Ok(compiled)
     }
 
-    fn compile(session: &Session, function: &FunctionGraph, watches: &[Arc<dyn Watch>]) -> Result<Compiled> {
+    fn compile(session: &Session, function: &FunctionGraph, request: &CompileRequest) -> Result<Compiled> {
         let outputs: Vec<Var> = function
             .outputs
             .iter()
@@ -107,13 +125,13 @@ impl Compiled {
             .chain(function.updates.iter().map(|update| update.value.clone()))
             .collect();
         let stated = Graph::from_vars(&function.inputs, &outputs)?;
-        let mut firings = Vec::new();
+        let mut rewriting = Rewriting { most_firings: request.most_firings, ..Rewriting::default() };
         let outputs = super::effects::ordered(&outputs)?;
-        let graph = optimize(session, &function.inputs, &outputs, &mut firings)?;
-        let graph = decompose_unsupported(session, graph, &mut firings)?;
-        let mut compiled = phase("place", || Builder::new(session, graph)?.finish(function, stated, firings))?;
+        let graph = optimize(session, &function.inputs, &outputs, &mut rewriting)?;
+        let graph = decompose_unsupported(session, graph, &mut rewriting)?;
+        let mut compiled = phase("place", || Builder::new(session, graph)?.finish(function, stated, rewriting.report))?;
         let clock = session.profiles().then(Clock::new);
-        let walk = Walk::of(session, &compiled, clock.as_ref(), watches)?;
+        let walk = Walk::of(session, &compiled, clock.as_ref(), &request.watches)?;
         if let (Some(clock), None) = (&clock, &walk) {
             compiled.time_programs(clock);
         }
@@ -176,7 +194,12 @@ impl Compiled {
 
     /// The rewrites that fired, in order.
     pub fn firings(&self) -> &[Firing] {
-        &self.firings
+        &self.report.firings
+    }
+
+    /// All that is known of the rewriting: firings, what was not applied or stopped, and what each rule and pass took.
+    pub fn rewrites(&self) -> &Report {
+        &self.report
     }
 
     /// What became of each node of the compiled graph.
@@ -202,22 +225,22 @@ impl Compiled {
 pub(super) fn rewritten(session: &Session, function: &FunctionGraph) -> Result<Graph> {
     let values = function.outputs.iter().map(|(_, value)| value.clone());
     let outputs: Vec<Var> = values.chain(function.updates.iter().map(|update| update.value.clone())).collect();
-    optimize(session, &function.inputs, &super::effects::ordered(&outputs)?, &mut Vec::new())
+    optimize(session, &function.inputs, &super::effects::ordered(&outputs)?, &mut Rewriting::default())
 }
 
 /// Stabilizes, expands gradients and rewrites; in bodies as outside.
-fn optimize(session: &Session, inputs: &[Var], outputs: &[Var], firings: &mut Vec<Firing>) -> Result<Graph> {
+fn optimize(session: &Session, inputs: &[Var], outputs: &[Var], rewriting: &mut Rewriting) -> Result<Graph> {
     const PHASES: [Phase; 3] = [Phase::Canonicalize, Phase::Stabilize, Phase::Specialize];
-    let graph = expanded(session, inputs, outputs, firings)?;
+    let graph = expanded(session, inputs, outputs, rewriting)?;
     let mut graph = autodiff::remove_derivative_marks(graph)?;
-    session.rewrite(&mut graph, &PHASES, firings)?;
+    session.rewrite(&mut graph, &PHASES, rewriting)?;
     if with_bodies(&graph).is_empty() {
         graph.compact();
         return Ok(graph);
     }
-    graph = in_bodies(graph, &mut |inputs, outputs| optimize(session, inputs, outputs, firings))?;
+    graph = in_bodies(graph, &mut |inputs, outputs| optimize(session, inputs, outputs, rewriting))?;
     // A body may need less than before.
-    session.rewrite(&mut graph, &PHASES, firings)?;
+    session.rewrite(&mut graph, &PHASES, rewriting)?;
     normalize_bodies(&mut graph)?;
     graph.compact();
     Ok(graph)
@@ -225,12 +248,12 @@ fn optimize(session: &Session, inputs: &[Var], outputs: &[Var], firings: &mut Ve
 
 /// Stabilizes and expands gradients, innermost first, stabilizing in between. A body is expanded before
 /// what stands around it is differentiated.
-fn expanded(session: &Session, inputs: &[Var], outputs: &[Var], firings: &mut Vec<Firing>) -> Result<Graph> {
+fn expanded(session: &Session, inputs: &[Var], outputs: &[Var], rewriting: &mut Rewriting) -> Result<Graph> {
     let protected = autodiff::protect_targets(outputs)?;
     let mut graph = Graph::from_vars(inputs, &protected)?;
     loop {
-        session.rewrite(&mut graph, &[Phase::Canonicalize, Phase::Stabilize], firings)?;
-        graph = in_bodies(graph, &mut |inputs, outputs| expanded(session, inputs, outputs, firings))?;
+        session.rewrite(&mut graph, &[Phase::Canonicalize, Phase::Stabilize], rewriting)?;
+        graph = in_bodies(graph, &mut |inputs, outputs| expanded(session, inputs, outputs, rewriting))?;
         let symbolic = |graph: &Graph| {
             graph.topological_order().iter().any(|&id| graph.node(id).apply().is_some_and(|(op, _)| op.is_symbolic()))
         };
@@ -268,28 +291,54 @@ fn in_bodies(graph: Graph, rewrite: &mut RewriteBody<'_>) -> Result<Graph> {
     })
 }
 
-/// Replaces ops that no device runs by their decompositions, where they have one.
-fn decompose_unsupported(session: &Session, mut graph: Graph, firings: &mut Vec<Firing>) -> Result<Graph> {
+/// Replaces ops that the preferred device does not run by their decompositions, where they have one; in bodies
+/// as outside.
+fn decompose_unsupported(session: &Session, mut graph: Graph, rewriting: &mut Rewriting) -> Result<Graph> {
     loop {
-        let mut unsupported = Vec::new();
-        for id in graph.topological_order() {
-            let Some((op, _)) = graph.node(id).apply() else { continue };
-            let preferred = session.devices().get(..1).unwrap_or_default();
-            if op.has_decomposition() && placement::place(&graph, id, preferred).is_err() {
-                unsupported.push(id);
-            }
-        }
+        let unsupported = unsupported(session, &graph);
         if unsupported.is_empty() {
-            return Ok(graph);
+            break;
         }
         graph = crate::graph::expand_nodes(&graph, &unsupported, |op, operands, attributes| {
             op.decompose(operands, attributes).unwrap_or_else(|| {
                 Err(Error::new(ErrorKind::Internal, format!("`{}` has no decomposition", op.name())))
             })
         })?;
-        session.rewrite(&mut graph, &[Phase::Canonicalize, Phase::Stabilize, Phase::Specialize], firings)?;
+        session.rewrite(&mut graph, &[Phase::Canonicalize, Phase::Stabilize, Phase::Specialize], rewriting)?;
         graph.compact();
     }
+    if unsupported_inside(session, &graph)? {
+        graph = in_bodies(graph, &mut |inputs, outputs| {
+            decompose_unsupported(session, Graph::from_vars(inputs, outputs)?, rewriting)
+        })?;
+        normalize_bodies(&mut graph)?;
+        graph.compact();
+    }
+    Ok(graph)
+}
+
+/// The nodes that the preferred device does not run, but what they are made of perhaps.
+fn unsupported(session: &Session, graph: &Graph) -> Vec<NodeId> {
+    let preferred = session.devices().get(..1).unwrap_or_default();
+    let is = |id: &NodeId| {
+        let Some((op, _)) = graph.node(*id).apply() else { return false };
+        op.has_decomposition() && placement::place(graph, *id, preferred).is_err()
+    };
+    graph.topological_order().into_iter().filter(is).collect()
+}
+
+/// Whether a body, or one in it, holds such nodes.
+fn unsupported_inside(session: &Session, graph: &Graph) -> Result<bool> {
+    for id in with_bodies(graph) {
+        let Some((_, attributes)) = graph.node(id).apply() else { continue };
+        for (_, body) in attributes.bodies() {
+            let inside = body.graph()?;
+            if !unsupported(session, &inside).is_empty() || unsupported_inside(session, &inside)? {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 struct Builder<'a> {
@@ -331,7 +380,7 @@ impl<'a> Builder<'a> {
     }
 
     fn finish(
-        mut self, function: &FunctionGraph, stated: Graph, firings: Vec<Firing>,
+        mut self, function: &FunctionGraph, stated: Graph, report: Report,
     ) -> Result<Compiled> {
         let groups = placement::groups(&self.graph, &self.order, &self.places);
         let mut group_of: FxHashMap<NodeId, usize> = FxHashMap::default();
@@ -377,7 +426,7 @@ impl<'a> Builder<'a> {
         Ok(Compiled {
             inputs, states: self.states, read_states, slots: self.slots.len(), constants: self.constants, steps, outputs: slots,
             updates, devices: self.session.devices().to_vec(), function: function.clone(), stated,
-            graph: self.graph, firings, nodes, programs, records: Arc::new(self.records), observed: None, phases: Vec::new(),
+            graph: self.graph, report, nodes, programs, records: Arc::new(self.records), observed: None, phases: Vec::new(),
         })
     }
 
@@ -466,7 +515,8 @@ impl<'a> Builder<'a> {
         self.records.push(Record { device: group.device, nodes: originals, given: arguments.clone(), results: results.clone() });
         let arguments = arguments.into_iter().map(|value| self.slot(value)).collect();
         let results = results.into_iter().map(|value| self.slot(value)).collect();
-        Ok((Step { device: group.device, executable, arguments, donate, results, locations, places, ops }, program))
+        let in_host_memory = device.info().memory == MemoryKind::HOST;
+        Ok((Step { device: group.device, in_host_memory, executable, arguments, donate, results, locations, places, ops }, program))
     }
 }
 

@@ -1,6 +1,7 @@
 //! From a function's expressions to something that can be called: sessions, compilation, placement
 //! with transfers, state and calls.
 
+mod bisect;
 mod builder;
 mod call;
 mod clock;
@@ -15,11 +16,13 @@ mod phases;
 mod placement;
 mod profile;
 mod session;
+mod threads;
 mod walk;
 
+pub use bisect::{Bisection, Culprit, bisect, draw_inputs};
 pub use builder::FunctionBuilder;
 pub use clock::Slice;
-pub use compile::{Compiled, NodeReport};
+pub use compile::{CompileRequest, Compiled, NodeReport};
 pub use profile::{Profile, ProfileRow};
 pub use function::Function;
 pub use host::HostServices;

@@ -11,11 +11,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{FunctionGraph, Graph, NodeId, State, StateValue, Var};
 use crate::plugin::boundary::PluginRootRef;
 use crate::plugin::{
-    Backend, Device, Host, HostKernel, LoadedPlugin, Loader, LogLevel, Origin, StatementNote, same_name, standard_folders,
+    Argument, Backend, Device, Host, HostKernel, LoadedPlugin, Loader, LogLevel, Origin, StatementNote, same_name, standard_folders,
 };
-use crate::rewrite::{self, Algebra, Firing, PassContext, Phase, RewriteOptions, Rewrites};
+use crate::rewrite::{self, Algebra, PassContext, Phase, RewriteOptions, Rewrites};
 use crate::rewrite::passes::inplace::{Statements, usual_views};
-use crate::runtime::{Function, Watch};
+use crate::runtime::{Function, Watch, compile::Rewriting};
 use crate::tensor::{DeviceTensor, Tensor};
 
 /// The plugins, devices and rewrites that a config chooses. Clones are the same session.
@@ -227,6 +227,7 @@ fn rewrite_options(config: &Config, rules: &Rewrites) -> Result<RewriteOptions> 
             Mode::FastCompile => rewrite::Level::Fast,
             _ => rewrite::Level::default(),
         },
+        most_firings: None,
     };
     rules.check_options(&options)?;
     Ok(options)
@@ -481,20 +482,27 @@ impl Session {
             .ok_or_else(|| Error::new(ErrorKind::Device, "no device of this session holds the state's value"))
     }
 
-    pub(super) fn rewrite(&self, graph: &mut Graph, phases: &[Phase], firings: &mut Vec<Firing>) -> Result<()> {
-        let evaluate = |graph: &Graph| self.evaluate(graph);
+    /// Rewrites a graph; adds what happened to `rewriting`, which may say after how many firings to stop.
+    pub(super) fn rewrite(&self, graph: &mut Graph, phases: &[Phase], rewriting: &mut Rewriting) -> Result<()> {
+        let evaluate = |graph: &Graph| self.evaluate(graph, &[]);
         let context = PassContext { evaluate: Some(&evaluate) };
+        let mut options = self.rewrite_options().clone();
+        options.most_firings = rewriting.most_firings.map(|most| most.saturating_sub(rewriting.report.firings.len()));
         let name = if phases.contains(&Phase::Specialize) { "rewrite" } else { "stabilize" };
-        let report = phase(name, || self.inner.rules.run(graph, phases, self.rewrite_options(), &context))?;
+        let report = phase(name, || self.inner.rules.run(graph, phases, &options, &context))?;
         for stopped in &report.stopped {
-            self.inner.host.log(LogLevel::Warn, &format!("the rule `{}` was stopped after {} firings", stopped.rule, stopped.firings));
+            let message = format!("the rule `{}` was stopped after {} firings: {}", stopped.rule, stopped.firings, stopped.reason);
+            self.inner.host.log(LogLevel::Warn, &message);
         }
-        firings.extend(report.firings);
+        rewriting.report.extend(report);
         Ok(())
     }
 
-    /// Values of a graph of constants, computed on the last device: the most faithful fallback.
-    fn evaluate(&self, graph: &Graph) -> Result<Vec<Tensor>> {
+    /// The outputs of a graph as it stands, for some arguments, on the last device: the most faithful fallback.
+    ///
+    /// # Errors
+    /// If the device does not run an op, or a call fails.
+    pub fn evaluate(&self, graph: &Graph, arguments: &[Tensor]) -> Result<Vec<Tensor>> {
         let _one_at_a_time = self.inner.folding.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let order: Vec<NodeId> =
             graph.topological_order().into_iter().filter(|&id| graph.node(id).apply().is_some()).collect();
@@ -503,7 +511,9 @@ impl Session {
         let Some((_, device)) = self.devices().last() else {
             return Err(Error::new(ErrorKind::Device, "the session has no device"));
         };
-        let results = device.compile(&program, &Default::default())?.run(Vec::new())?;
+        let given = |argument: &Tensor| Ok(Argument { tensor: device.upload(argument)?, donated: false });
+        let arguments = arguments.iter().map(given).collect::<Result<_>>()?;
+        let results = device.compile(&program, &Default::default())?.run(arguments)?;
         results.iter().map(|tensor| device.download(tensor)).collect()
     }
 

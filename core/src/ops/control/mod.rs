@@ -292,14 +292,22 @@ impl Op for ScanOp {
             (0, None) => None,
             _ => given.first().and_then(|sequence| sequence.shape.first().copied()),
         };
-        let (Some(rows), false) = (rows, layout.until) else {
-            return Err(Error::new(ErrorKind::Unsupported, "how often a loop runs is known only when it has run"));
+        // The number of steps is the number of rows of what is yielded, and of nothing else.
+        let rows = match rows.filter(|_| !layout.until) {
+            Some(rows) => rows,
+            None if layout.yields() == 0 => 0,
+            None => return Err(Error::new(ErrorKind::Unsupported, "how often a loop runs is known only when it has run")),
         };
         let inside: Vec<(Var, &[usize])> = layout.body.inputs().iter().zip(given).enumerate().map(|(number, (var, operand))| {
             (var.clone(), &operand.shape[usize::from(number < layout.sequences)..])
         }).collect();
         let outputs = &layout.body.outputs()[..layout.states + layout.yields()];
-        shapes_of(outputs, &inside)?
+        let shapes = shapes_of(outputs, &inside)?;
+        let states = shapes.iter().zip(&given[layout.sequences..]).take(layout.states);
+        if states.into_iter().any(|(next, init)| next.as_deref().is_some_and(|next| next != init.shape)) {
+            return Err(Error::new(ErrorKind::Unsupported, "a state has another shape in each step"));
+        }
+        shapes
             .into_iter()
             .enumerate()
             .map(|(number, shape)| {
@@ -314,6 +322,7 @@ impl Op for ScanOp {
 
     fn size_operands(&self, types: &[&Type], attributes: &Attributes) -> Vec<usize> {
         match ScanLayout::of(attributes) {
+            Ok(layout) if layout.yields() == 0 => Vec::new(),
             // Then everything decides.
             Ok(layout) if layout.until => (0..types.len()).collect(),
             Ok(layout) if layout.counted => vec![0],
