@@ -243,8 +243,7 @@ impl Executable for Runner {
             let Some(statement) = statement(node) else { continue };
             entries.entry(statement).or_insert(ProfileEntry { statement, ..Default::default() });
         }
-        let plans = self.plans.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-        for step in plans.values().flatten().flat_map(|plan| &plan.steps).filter(|step| step.members.len() > 1) {
+        for step in self.plans.all().iter().flat_map(|plan| &plan.steps).filter(|step| step.members.len() > 1) {
             let fused: Vec<usize> = step.members.iter().filter_map(statement).collect();
             if let Some(entry) = statement(&step.node).and_then(|statement| entries.get_mut(&statement)) {
                 entry.fused = fused;

@@ -81,7 +81,7 @@ fn drawings_show_devices_kernels_and_what_is_written_over() {
     let program = "fn f(x: f64[n]) {\n    ys = scan (x_t in x) {\n        state h: f64[] = 0\n        h <- cos(h + x_t)\n        yield h\n    }\n    return ys\n}";
     let drawing = inspect::Drawing::of_compiled(compile(&session(config("cpu", "fast-run")), program).compiled()).unwrap();
     let svg = drawing.to_svg();
-    for part in ["each step", ">scan<", ">cos<", ">h ←<", ">yield 0<"] {
+    for part in ["each step", ">scan(", ">cos<", ">h ←<", ">yield 0<"] {
         assert!(svg.contains(part), "the drawing lacks {part:?}:\n{svg}");
     }
     assert!(drawing.to_dot().contains("subgraph cluster_"));

@@ -193,7 +193,9 @@ fn picture(graph: &Graph, known: &Known, results: &[String], frame: &'static str
                 if shape.family != Family::Control && !attributes_shown.is_empty() {
                     shape.lines.push(attributes_shown);
                 }
-                for (name, body) in attributes.bodies() {
+                let mut bodies: Vec<_> = attributes.bodies().collect();
+                bodies.sort_by_key(|(name, _)| *name != "then");
+                for (name, body) in bodies {
                     let title = match (op.name(), name) {
                         ("scan", _) => "each step",
                         ("if", "then") => "if it holds",
