@@ -240,7 +240,19 @@ impl Executable for Runner {
 
     fn profile(&self) -> Vec<ProfileEntry> {
         let Some(profile) = &self.profile else { return Vec::new() };
-        let mut entries: Vec<ProfileEntry> = profile.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).values().cloned().collect();
+        let mut entries = profile.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+        let statement = |node: &NodeId| self.code.statements.get(node).copied();
+        for node in &self.code.nodes {
+            let Some(statement) = statement(node) else { continue };
+            entries.entry(statement).or_insert(ProfileEntry { statement, ..Default::default() });
+        }
+        for step in self.plans.all().iter().flat_map(|plan| &plan.steps).filter(|step| step.members.len() > 1) {
+            let fused: Vec<usize> = step.members.iter().filter_map(statement).collect();
+            if let Some(entry) = statement(&step.node).and_then(|statement| entries.get_mut(&statement)) {
+                entry.fused = fused;
+            }
+        }
+        let mut entries: Vec<ProfileEntry> = entries.into_values().collect();
         entries.sort_by_key(|entry| entry.statement);
         entries
     }

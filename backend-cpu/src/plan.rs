@@ -58,6 +58,8 @@ pub enum Work {
 pub struct Step {
     /// The node (of a region the last one).
     pub node: NodeId,
+    /// The nodes of a region.
+    pub members: Vec<NodeId>,
     /// What to do.
     pub work: Work,
     /// The results' slots.
@@ -500,7 +502,8 @@ impl Planner<'_> {
                 });
                 Work::Node(operands.collect(), axes)
             };
-            steps.push(Step { node: id, work, results, note });
+            let members = if region { members[&id].clone() } else { Vec::new() };
+            steps.push(Step { node: id, members, work, results, note });
         }
         let mut outputs = Vec::new();
         let mut result_bytes = Vec::new();
