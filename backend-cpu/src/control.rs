@@ -24,6 +24,9 @@ use crate::kernels::Context;
 use crate::plan::{Place, Plan};
 use crate::unplanned::{cancelled, check_arguments, unplanned};
 
+/// The ops that have programs inside.
+pub const OPS: [&str; 3] = ["scan", "if", "recompute"];
+
 /// Shapes that plans are remembered for at most.
 const PLANS: usize = 256;
 

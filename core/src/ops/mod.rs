@@ -253,6 +253,11 @@ pub trait Op: Send + Sync + 'static {
         false
     }
 
+    /// Whether [`Op::vjp`] and [`Op::jvp`] are to be asked although [`Op::decompose`] gives something.
+    fn has_own_derivative(&self) -> bool {
+        false
+    }
+
     /// Pairs (operand, result) such that a kernel may write the result over the operand, if dtype
     /// and shape agree.
     fn may_overwrite(&self) -> &[(usize, usize)] {

@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 
-use super::{Function, Session};
+use super::{CompileRequest, Function, Session};
 use crate::error::Result;
 use crate::graph::FunctionGraph;
 use crate::rewrite::Firing;
@@ -68,7 +68,7 @@ pub fn bisect(session: &Session, graph: &FunctionGraph, arguments: &[Tensor]) ->
     let mut compilations = 0;
     let mut attempt = |most: Option<usize>| -> Result<(Vec<Firing>, Vec<Tensor>)> {
         compilations += 1;
-        let function = Function::compile_after_firings(session, graph.clone(), Vec::new(), most)?;
+        let function = Function::compile_as(session, graph.clone(), CompileRequest { most_firings: most, ..CompileRequest::default() })?;
         let states = function.states();
         let kept: Vec<Tensor> = states.iter().map(|state| session.get(state)).collect::<Result<_>>()?;
         let called = function.call(arguments);

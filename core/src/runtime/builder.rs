@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{FunctionGraph, NodeKind, State, Update, Var, clone_with, inputs_of};
-use crate::runtime::{Function, Session, Watch};
+use crate::runtime::{CompileRequest, Function, Session, Watch};
 use crate::tensor::Tensor;
 
 /// Collects inputs, outputs, updates and givens of a [`Function`].
@@ -88,9 +88,8 @@ impl FunctionBuilder {
     /// outputs have one name, two updates name one state, an update or given has another type than what
     /// it stands for, or no device runs an op.
     pub fn build(self, session: &Session) -> Result<Function> {
-        let watches = self.watches.clone();
-        let graph = self.finish()?;
-        Function::compile_watched(session, graph, watches)
+        let request = CompileRequest { watches: self.watches.clone(), ..CompileRequest::default() };
+        Function::compile_as(session, self.finish()?, request)
     }
 
     /// The function's graph with givens applied and dtypes settled, not compiled.

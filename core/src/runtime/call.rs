@@ -30,13 +30,14 @@ impl Resident {
     }
 
     fn on_device(
-        &mut self, device: usize, devices: &[(String, std::sync::Arc<dyn Device>)],
+        &mut self, device: usize, in_host_memory: bool, devices: &[(String, std::sync::Arc<dyn Device>)],
     ) -> Result<DeviceTensor> {
         if let Some((_, tensor)) = self.devices.iter().find(|(at, _)| *at == device) {
             return Ok(tensor.clone());
         }
         let host = self.on_host(devices)?;
-        let tensor = devices[device].1.upload(&host)?;
+        // What computes in host memory reads the tensor where it is; as others may hold it, it is never donated.
+        let tensor = if in_host_memory { DeviceTensor::from_host(host) } else { devices[device].1.upload(&host)? };
         self.devices.push((device, tensor.clone()));
         Ok(tensor)
     }
@@ -145,7 +146,7 @@ impl Compiled {
     fn run(&self, step: &Step, values: &mut [Resident]) -> Result<()> {
         let mut arguments = Vec::with_capacity(step.arguments.len());
         for (&slot, &donate) in step.arguments.iter().zip(&step.donate) {
-            let tensor = values[slot].on_device(step.device, &self.devices)?;
+            let tensor = values[slot].on_device(step.device, step.in_host_memory, &self.devices)?;
             let donated = donate && is_sole(&tensor);
             arguments.push(Argument { tensor, donated });
         }

@@ -14,7 +14,7 @@ use crate::plugin::{CompileOptions, Executable, Program, StatementNote};
 use crate::rewrite::shapes::same_shape;
 use crate::rewrite::{Firing, Phase, Report, normalize_bodies};
 use crate::runtime::Session;
-use crate::tensor::{DType, Dim, Tensor, Type};
+use crate::tensor::{DType, Dim, MemoryKind, Tensor, Type};
 
 /// A compiled function: the steps of a call, and a record of how they came about.
 pub struct Compiled {
@@ -41,6 +41,15 @@ pub struct Compiled {
     records: Vec<Record>,
 }
 
+/// What a compilation is asked for beside the function.
+#[derive(Clone, Default)]
+pub struct CompileRequest {
+    /// Who looks at every call.
+    pub watches: Vec<Arc<dyn Watch>>,
+    /// After how many firings rewriting stops: those of rules are counted one by one, those of a pass's run together.
+    pub most_firings: Option<usize>,
+}
+
 /// What rewriting has done so far, and after how many firings it stops.
 #[derive(Default)]
 pub(super) struct Rewriting {
@@ -51,6 +60,8 @@ pub(super) struct Rewriting {
 /// One program on one device.
 pub(super) struct Step {
     pub device: usize,
+    /// Whether the device computes in host memory.
+    pub in_host_memory: bool,
     pub executable: Arc<dyn Executable>,
     pub arguments: Vec<usize>,
     /// For each argument, whether the step may overwrite it if the call owns it alone.
@@ -92,23 +103,12 @@ pub struct NodeReport {
 }
 
 impl Compiled {
-    /// Compiles a finished function (see [`FunctionBuilder::finish`](super::FunctionBuilder::finish)), whose
-    /// calls `watches` look at.
+    /// Compiles a finished function (see [`FunctionBuilder::finish`](super::FunctionBuilder::finish)), in the way that
+    /// the request asks for.
     ///
     /// # Errors
     /// If a gradient does not exist, or no device runs an op.
-    pub fn new(session: &Session, function: &FunctionGraph, watches: &[Arc<dyn Watch>]) -> Result<Compiled> {
-        Compiled::after_firings(session, function, watches, None)
-    }
-
-    /// As [`Compiled::new`], but rewriting stops after so many firings: those of rules are counted one by one, those of
-    /// a pass's run together.
-    ///
-    /// # Errors
-    /// As those of [`Compiled::new`].
-    pub fn after_firings(
-        session: &Session, function: &FunctionGraph, watches: &[Arc<dyn Watch>], most_firings: Option<usize>,
-    ) -> Result<Compiled> {
+    pub fn new(session: &Session, function: &FunctionGraph, request: &CompileRequest) -> Result<Compiled> {
         let outputs: Vec<Var> = function
             .outputs
             .iter()
@@ -116,13 +116,13 @@ impl Compiled {
             .chain(function.updates.iter().map(|update| update.value.clone()))
             .collect();
         let stated = Graph::from_vars(&function.inputs, &outputs)?;
-        let mut rewriting = Rewriting { most_firings, ..Rewriting::default() };
+        let mut rewriting = Rewriting { most_firings: request.most_firings, ..Rewriting::default() };
         let outputs = super::effects::ordered(&outputs)?;
         let graph = optimize(session, &function.inputs, &outputs, &mut rewriting)?;
         let graph = decompose_unsupported(session, graph, &mut rewriting)?;
         let mut compiled = Builder::new(session, graph)?.finish(function, stated, rewriting.report)?;
         let records = std::mem::take(&mut compiled.records);
-        compiled.walk = Walk::of(session, &compiled, records, watches)?;
+        compiled.walk = Walk::of(session, &compiled, records, &request.watches)?;
         Ok(compiled)
     }
 
@@ -492,7 +492,8 @@ impl<'a> Builder<'a> {
         self.records.push(Record { device: group.device, nodes: originals, given: arguments.clone(), results: results.clone() });
         let arguments = arguments.into_iter().map(|value| self.slot(value)).collect();
         let results = results.into_iter().map(|value| self.slot(value)).collect();
-        Ok((Step { device: group.device, executable, arguments, donate, results, locations, places, ops }, program))
+        let in_host_memory = device.info().memory == MemoryKind::HOST;
+        Ok((Step { device: group.device, in_host_memory, executable, arguments, donate, results, locations, places, ops }, program))
     }
 }
 

@@ -13,11 +13,12 @@ mod host;
 mod io;
 mod placement;
 mod session;
+mod threads;
 mod walk;
 
 pub use bisect::{Bisection, Culprit, bisect, draw_inputs};
 pub use builder::FunctionBuilder;
-pub use compile::{Compiled, NodeReport, ProfileRow};
+pub use compile::{CompileRequest, Compiled, NodeReport, ProfileRow};
 pub use function::Function;
 pub use host::HostServices;
 pub use io::{load_state, read_npy, save_state, write_npy, write_whole};

@@ -61,8 +61,8 @@ impl DeviceTensor {
         }
     }
 
-    /// The tensor in host memory: without a copy where it came from [`DeviceTensor::from_host`] of
-    /// this library, else copied.
+    /// The tensor in host memory: without a copy where it is contiguous, so that the memory stays in use
+    /// until the last clone of the result is dropped or written to.
     ///
     /// # Errors
     /// If it is not in host memory.
@@ -72,13 +72,16 @@ impl DeviceTensor {
             return Err(Error::new(ErrorKind::Device, message));
         }
         if let Some(tensor) = self.owner.downcast_ref::<Tensor>()
-            && tensor.as_ptr() == self.data.cast_const()
+            && std::ptr::eq(tensor.as_ptr(), self.data)
             && self.is_contiguous()
             && self.byte_offset == 0
             && tensor.dtype() == self.dtype
             && tensor.shape() == self.shape.as_slice()
         {
             return Ok(tensor.clone());
+        }
+        if let Some(tensor) = Tensor::lent(self) {
+            return Ok(tensor);
         }
         let count: usize = self.shape.iter().product();
         dispatch_dtype!(self.dtype, T => {

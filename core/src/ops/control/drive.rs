@@ -35,6 +35,12 @@ pub fn run_scan(
         let mut outputs = evaluate(step, &arguments)?;
         let stop = layout.until && outputs.pop().is_some_and(|stop| stop.to_i64_vec() != [0]);
         let yields = outputs.split_off(layout.states);
+        for (number, (next, state)) in outputs.iter().zip(&states).enumerate() {
+            if next.shape() != state.shape() {
+                let (name, before, after) = (layout.name(layout.sequences + number), state.shape(), next.shape());
+                return fail(format!("the state `{name}` has the shape {before:?} and after step {step} {after:?}; a state keeps its shape"));
+            }
+        }
         states = outputs;
         for ((rows, &keep), value) in rows.iter_mut().zip(&layout.keep).zip(yields) {
             rows.push_back(value);
