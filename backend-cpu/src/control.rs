@@ -416,7 +416,7 @@ fn scan(
     let mut rows: Vec<std::collections::VecDeque<Value>> = (0..layout.yields()).map(|_| Default::default()).collect();
     for step in 0..steps {
         cancelled(context)?;
-        let mut arguments: Vec<View<'_>> = sequences.iter().map(|sequence| row(sequence, step)).collect();
+        let mut arguments: Vec<View<'_>> = sequences.iter().map(|sequence| row(sequence, if layout.reverse { steps - 1 - step } else { step })).collect();
         arguments.extend(states.iter().map(Value::view).chain(captured.iter().copied()));
         let code = &control.inner[0].code;
         check_arguments(code, &arguments)?;
@@ -433,7 +433,10 @@ fn scan(
             break;
         }
     }
-    for (number, rows) in rows.into_iter().enumerate() {
+    for (number, mut rows) in rows.into_iter().enumerate() {
+        if layout.reverse {
+            rows.make_contiguous().reverse();
+        }
         states.push(match rows.front() {
             Some(_) => stacked(pool, &rows)?,
             None => empty(layout, number, pool, given)?,

@@ -42,7 +42,10 @@ fn scan(call: &KernelCall<'_>) -> Result<Vec<Tensor>> {
     let (inits, captured) = rest.split_at(layout.states);
     let steps = steps(&layout, counted.first(), sequences)?;
     let graph = layout.body.graph()?;
-    let sliced = sequences.iter().map(|sequence| slices(sequence, steps)).collect::<Result<Vec<_>>>()?;
+    let mut sliced = sequences.iter().map(|sequence| slices(sequence, steps)).collect::<Result<Vec<_>>>()?;
+    if layout.reverse {
+        sliced.iter_mut().for_each(|rows| rows.reverse());
+    }
     let mut states = inits.to_vec();
     let mut rows: Vec<VecDeque<Tensor>> = vec![VecDeque::new(); layout.yields()];
     for step in 0..steps {
@@ -63,7 +66,10 @@ fn scan(call: &KernelCall<'_>) -> Result<Vec<Tensor>> {
         }
     }
     let mut results = states;
-    for (number, rows) in rows.into_iter().enumerate() {
+    for (number, mut rows) in rows.into_iter().enumerate() {
+        if layout.reverse {
+            rows.make_contiguous().reverse();
+        }
         results.push(match rows.front() {
             Some(_) => stacked(&rows)?,
             None => empty(&layout, number, sequences, &call.operands[usize::from(layout.counted)..])?,

@@ -7,6 +7,7 @@ pub mod inplace;
 mod lift;
 mod logdet;
 mod merge;
+mod scan;
 
 pub use bodies::{PruneBodies, normalize_bodies};
 pub use constant_fold::ConstantFold;
@@ -14,6 +15,7 @@ pub use dead_code::DeadCode;
 pub use lift::LogOfMoved;
 pub use logdet::LogDet;
 pub use merge::Merge;
+pub use scan::{AccumulateOutside, AfterLoop, BatchSequences, HoistInvariants, ReverseLoop, UnrollShort};
 
 use super::Phase;
 use super::engine::Firing;
