@@ -8,6 +8,7 @@ use arignote::config::Config;
 use arignote::lang;
 use arignote::ops::effects::set_print_writer;
 use arignote::ops::{Op, ParamKind, registry};
+use arignote::runtime::compare::{EXACT, SUM_ULPS, ULPS};
 use arignote::runtime::{FunctionBuilder, Session};
 use arignote::tensor::{DType, Tensor};
 use fastrand::Rng;
@@ -17,15 +18,6 @@ const SEED: u64 = 20_26;
 const DTYPES: [DType; 13] = [
     DType::Bool, DType::I8, DType::I16, DType::I32, DType::I64, DType::U8, DType::U16, DType::U32, DType::U64,
     DType::F16, DType::BF16, DType::F32, DType::F64,
-];
-
-/// Ops whose results IEEE 754 fixes to the last bit, or that only move or compare elements. `floor_div` is
-/// not one: a quotient too large for its dtype's digits is rounded, in f32 on the cpu and in f64 on the
-/// reference.
-const EXACT: &[&str] = &[
-    "abs", "add", "sub", "mul", "div", "neg", "sqrt", "square", "reciprocal", "floor", "ceil", "rint", "trunc", "sign",
-    "maximum", "minimum", "clip", "where", "eq", "ne", "lt", "le", "gt", "ge", "isnan", "isinf", "isfinite", "relu",
-    "cast", "max", "min", "argmax", "argmin", "all", "any", "mod", "fmod", "copysign",
 ];
 
 /// Ops that the cpu backend leaves to the reference by `fallback`, each with the reason.
@@ -43,11 +35,6 @@ const BY_FALLBACK: &[(&str, &str)] = &[
 
 /// Ops that both backends compute by the same function of the core, in microseconds: on few elements.
 const SLOW: &[&str] = &["gammainc", "gammaincc", "gammainc_da", "chi2sf", "beta", "betaln", "betainc", "iv", "ive", "jv", "polygamma"];
-
-/// What results may differ by, in their own units in the last place: each backend may be 4 off.
-const ULPS: f64 = 8.0;
-/// The same for sums, which cancel or are added in another order, in units of the largest result.
-const SUM_ULPS: f64 = 64.0;
 
 /// Elements for an input.
 fn random_tensor(random: &mut Rng, dtype: DType, shape: &[usize], special: bool) -> Tensor {

@@ -140,6 +140,69 @@ fn fmt_lays_out_and_checks() {
     assert_eq!(std::fs::read_to_string(folder.path("crooked.arig")).unwrap(), "fn f(x: f64[]) {\n    return x + 1\n}\n");
 }
 
+/// Three rules that are wrong, each in another way, between two that are right.
+const MINE: &str = "\
+rule softplus_by_hand [stabilize]: log(1 + exp(x)) => softplus(x)
+rule hides_nan        [specialize]: x - x => zeros_like(x) where is_float(x)
+rule loses_digits     [specialize]: log1p(x) => log(1 + x)
+rule other_function   [specialize]: sinh(x) => 0.5 * (exp(x) + exp(-x)) where is_float(x)
+rule minus_minus      [canonicalize]: 0 - (0 - x) => x where is_signed(x)
+";
+
+#[test]
+fn rules_of_a_file_are_checked() {
+    let folder = Folder::new();
+    std::fs::write(folder.path("mine.rules"), MINE).unwrap();
+    let output = folder.command("rules --check mine.rules").output().unwrap();
+    let (found, told) = (String::from_utf8_lossy(&output.stdout).into_owned(), errors(&output));
+    assert_eq!(output.status.code(), Some(1), "{found}{told}");
+    assert!(told.contains("3 of 5 rules fail"), "{found}{told}");
+    let verdict = |name: &str| {
+        let start = found.find(&format!("{name}: ")).unwrap_or_else(|| panic!("no verdict on {name}:\n{found}"));
+        let rest = &found[start..];
+        rest.lines().take(1).chain(rest.lines().skip(1).take_while(|line| line.starts_with("  "))).collect::<Vec<_>>().join("\n")
+    };
+    for name in ["softplus_by_hand", "minus_minus"] {
+        assert!(verdict(name).starts_with(&format!("{name}: holds (")), "{}", verdict(name));
+    }
+    // Each with a counterexample.
+    for (name, what) in [("hides_nan", "it hides a NaN"), ("loses_digits", "the error grows"), ("other_function", "the error grows")] {
+        let verdict = verdict(name);
+        assert!(verdict.starts_with(&format!("{name}: FAILS")) && verdict.contains(what) && verdict.contains("x="), "{verdict}");
+    }
+    std::fs::write(folder.path("good.rules"), MINE.lines().next().unwrap()).unwrap();
+    assert!(folder.prints("rules --check good.rules").contains("1 rules hold"));
+    assert!(folder.prints("rules --check --set rewrite.rules=good.rules").contains("1 rules hold"));
+    std::fs::write(folder.path("broken.rules"), "rule a [specialize]: expp(x) => x\nrule b: exp(x) => x\n").unwrap();
+    let output = folder.command("rules --check broken.rules").output().unwrap();
+    let found = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(found.contains("there is no op `expp`") && found.contains("no phase"), "{found}{}", errors(&output));
+    folder.fails("rules --check none.rules", &["none.rules: cannot read"]);
+}
+
+#[test]
+fn a_firing_that_changes_a_result_is_found() {
+    let folder = Folder::new();
+    std::fs::write(folder.path("wrong.rules"), "rule turned [specialize]: sin(x) => cos(x)\n").unwrap();
+    let text = "fn f(x: f64[n], y: f64[n]) {\n    z = -(-x) + 0\n    return z * 1, square(-y) + sin(z)\n}\n";
+    std::fs::write(folder.path("f.arig"), text).unwrap();
+    let found = folder.prints("explain f.arig --bisect --set rewrite.rules=wrong.rules");
+    for part in ["changes a result", "turned  (wrong.rules:1)  at f.arig:3", "sin(", "=> cos(", "of result 1 is"] {
+        assert!(found.contains(part), "expected {part:?} in\n{found}");
+    }
+    let found = folder.prints("explain f.arig --bisect --in x=[1,2] --in y=[3,4]");
+    assert!(found.contains("changes a result beyond rounding"), "{found}");
+    // What a rule saves from overflow is a change too.
+    let found = folder.prints("explain program.arig --fn softplus --bisect --in x=[800]");
+    assert!(found.contains("is inf before and 800.0 after"), "{found}");
+    folder.fails("explain f.arig --bisect --in w=1", &["there is no input `w`"]);
+    folder.fails("explain f.arig --in x=1", &["only with --bisect"]);
+    // States are as they were.
+    folder.prints("explain program.arig --fn count --bisect --in step=2");
+    let found = folder.prints("explain program.arig --fn softplus --timings");
+    assert!(found.contains("# time of rewriting") && found.contains("log1p_of_one_plus"), "{found}");
+}
+
 #[test]
 fn listings_are_there_as_text_and_as_json() {
     let folder = Folder::new();

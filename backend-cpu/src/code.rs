@@ -11,7 +11,9 @@ use arignote_core::{Error, ErrorKind, Result};
 
 use crate::buffer::{Block, Pool, View, ViewMut};
 use crate::control::{self, Control};
-use crate::kernels::elementwise::{self, Builder, Operation, Source, broadcast_strides};
+use crate::kernel::lower::Lowering;
+use crate::kernel::run::Region;
+use crate::kernels::elementwise::{self, Operation, broadcast_strides};
 use crate::kernels::{self, Call, Context, Kernel};
 
 /// What computes a node.
@@ -220,22 +222,20 @@ impl Code {
             Implementation::Host(kernel, _) => run_host(&**kernel, attributes, operands, results).map_err(describe),
             Implementation::Control(_) => Err(Error::new(ErrorKind::Internal, "a loop or branch is not a kernel")),
             Implementation::Elementwise(operation) => {
-                let mut builder = Builder::default();
+                let mut lowering = Lowering::default();
                 let types = self.operand_types(view.operands);
-                let registers: Vec<_> = types.iter().map(|ty| builder.input(ty.dtype)).collect();
+                let registers: Vec<_> = types.iter().map(|ty| lowering.input(ty.dtype)).collect();
                 let wrong = || Error::new(ErrorKind::Internal, format!("`{}` has the wrong operands", op.name()));
-                let output = builder.apply(*operation, &registers, &types, view.results[0].ty.dtype).ok_or_else(wrong)?;
+                let output = lowering.apply(*operation, &registers, &types, view.results[0].ty.dtype).ok_or_else(wrong)?;
                 let operands: Vec<View<'a>> = operands.iter().copied().collect::<Option<_>>().ok_or_else(wrong)?;
                 let result = &mut results[0];
-                let scalar: Vec<bool> = operands.iter().map(|operand| operand.count() == 1).collect();
-                let region = builder.finish(output, &scalar);
-                let sources: Vec<Source> = operands
-                    .iter()
-                    .map(|o| Source { start: o.bytes.as_ptr(), strides: broadcast_strides(o.shape, result.shape) })
-                    .collect();
+                let strides: Vec<_> = operands.iter().map(|operand| broadcast_strides(operand.shape, result.shape)).collect();
+                let region = Region::new(lowering.finish(&[output]), context.cache, result.shape, &strides);
+                let mut arrays: Vec<*mut u8> = operands.iter().map(|operand| operand.bytes.as_ptr().cast_mut()).collect();
+                arrays.push(result.bytes.as_mut_ptr());
                 // SAFETY: views cover their shapes, which broadcast to the result's; views to write are
-                // apart from all others.
-                unsafe { region.run(context, result.shape, &sources, result.bytes.as_mut_ptr()) };
+                // apart from all others, and what is only read is not written to.
+                unsafe { region.run(context, &arrays) };
                 Ok(())
             }
         }

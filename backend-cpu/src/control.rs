@@ -422,7 +422,14 @@ fn scan(
         check_arguments(code, &arguments)?;
         let mut outputs = unplanned(code, context, pool, &arguments, &|_, _| {})?;
         let stop = layout.until && outputs.pop().is_some_and(|stop| stop.view().bytes != [0]);
-        states = outputs.split_off(layout.yields());
+        let next = outputs.split_off(layout.yields());
+        for (number, (next, state)) in next.iter().zip(&states).enumerate() {
+            if next.shape != state.shape {
+                let (name, before, after) = (layout.name(layout.sequences + number), state.shape.as_slice(), next.shape.as_slice());
+                return fail(format!("the state `{name}` has the shape {before:?} and after step {step} {after:?}; a state keeps its shape"));
+            }
+        }
+        states = next;
         for ((rows, &keep), value) in rows.iter_mut().zip(&layout.keep).zip(outputs) {
             rows.push_back(value);
             if keep > 0 && rows.len() > keep {

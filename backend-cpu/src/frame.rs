@@ -13,7 +13,7 @@ use arignote_core::{Error, ErrorKind, Result};
 use crate::buffer::{Pool, View, ViewMut};
 use crate::code::{Code, Implementation, Value};
 use crate::control::{Kind, Next, Planned, Steps, Target, count};
-use crate::kernels::elementwise::{Region, Source};
+use crate::kernel::run::Region;
 use crate::kernels::{Call, Context, Kernel};
 use crate::plan::{Place, Plan, Work};
 use crate::unplanned::cancelled;
@@ -33,7 +33,7 @@ pub struct Frame<'a> {
 
 /// A step that is prepared. Numbers are those of storages.
 enum Ready<'a> {
-    Region { region: &'a Region, shape: &'a [usize], sources: Vec<Source>, from: Vec<usize>, into: usize },
+    Region { region: &'a Region, arrays: Vec<*mut u8>, slots: Vec<usize> },
     Kernel(Operation<'a>, Kernel, &'a Attributes),
     Other(Operation<'a>),
     Control { node: NodeId, frame: Box<ControlFrame<'a>>, from: Vec<usize>, into: Vec<usize>, operands: Vec<*const u8>, results: Vec<*mut u8> },
@@ -71,10 +71,8 @@ impl<'a> Frame<'a> {
         let steps = plan.steps.iter().map(|step| match &step.work {
             Work::Region(region, inputs) => Ready::Region {
                 region,
-                shape: &plan.slots[step.results[0]].shape,
-                sources: inputs.iter().map(|(_, strides)| Source { start: std::ptr::null(), strides: strides.clone() }).collect(),
-                from: inputs.iter().map(|&(slot, _)| slots[slot]).collect(),
-                into: slots[step.results[0]],
+                arrays: vec![std::ptr::null_mut(); inputs.len() + step.results.len()],
+                slots: inputs.iter().chain(&step.results).map(|&slot| slots[slot]).collect(),
             },
             Work::Node(operands) => {
                 let bytes = |slot: usize| plan.slots[slot].dtype.size() * plan.slots[slot].shape.iter().product::<usize>();
@@ -128,14 +126,12 @@ impl<'a> Frame<'a> {
         let Frame { code, bases, steps, .. } = self;
         for step in steps {
             match step {
-                Ready::Region { region, shape, sources, from, into } => {
-                    for (source, &from) in sources.iter_mut().zip(from.iter()) {
-                        source.start = bases[from];
-                    }
+                Ready::Region { region, arrays, slots } => {
+                    for (array, &slot) in arrays.iter_mut().zip(slots.iter()) { *array = bases[slot]; }
                     // SAFETY: the plan gives every living value memory of its size that nothing else is written
-                    // to while it lives, and made the strides from the shapes of inputs and result; it overwrites
-                    // only inputs of the result's shape and element size.
-                    unsafe { region.run(context, shape, sources, bases[*into]) };
+                    // to while it lives, and made the region for the shapes of inputs and results; it overwrites
+                    // only inputs of the results' shape and element size.
+                    unsafe { region.run(context, arrays) };
                 }
                 Ready::Kernel(operation, kernel, attributes) => {
                     // SAFETY: as above; a step's results lie apart from each other and from all operands but those

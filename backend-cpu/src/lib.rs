@@ -11,8 +11,11 @@ pub mod control;
 pub mod device;
 pub mod execute;
 pub mod frame;
+pub mod kernel;
 pub mod kernels;
+pub mod maths;
 pub mod plan;
+pub mod signature;
 pub mod unplanned;
 
 use std::sync::Arc;

@@ -12,7 +12,9 @@ use crate::buffer::{ALIGNMENT, Pool, View};
 use crate::code::{Code, Implementation};
 use crate::control::Planned;
 use crate::kernels::Context;
-use crate::kernels::elementwise::{Builder, Region, broadcast_strides};
+use crate::kernel::lower::Lowering;
+use crate::kernel::run::{Cache, Region};
+use crate::kernels::elementwise::broadcast_strides;
 
 /// Where a value lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +42,8 @@ pub struct Slot {
 
 /// What a step does.
 pub enum Work {
-    /// Runs a fused region over the inputs: values with their strides along the result.
-    Region(Region, Vec<(usize, Option<Vec<usize>>)>),
+    /// Runs a fused region over the inputs.
+    Region(Region, Vec<usize>),
     /// Runs one node. Operands that are `None` are overwritten.
     Node(Vec<Option<usize>>),
     /// Runs a loop, a branch, or what is computed again: with these operands, and memory for itself.
@@ -135,7 +137,7 @@ impl Plan {
                 shape_of.insert(id.output(output), shape);
             }
         }
-        Planner { code, known, controls, shape_of, slots: Vec::new(), storages: Vec::new(), constants: Vec::new(), slot_of: HashMap::new() }
+        Planner { code, cache: context.cache, known, controls, shape_of, slots: Vec::new(), storages: Vec::new(), constants: Vec::new(), slot_of: HashMap::new() }
             .lay_out(donated)
             .map(Some)
     }
@@ -165,18 +167,20 @@ impl Plan {
                 slot(&mut text, result);
             }
             text.push_str(&step.note);
-            if let Work::Region(region, _) = &step.work {
-                let _ = write!(text, " ({})", region.describe());
-            }
             text.push('\n');
-            if let Work::Control(planned, ..) = &step.work {
-                text.push_str(&planned.describe());
+            match &step.work {
+                Work::Region(region, _) => text.push_str(&region.describe()),
+                Work::Control(planned, ..) => text.push_str(&planned.describe()),
+                Work::Node(_) => {}
             }
         }
         let _ = writeln!(text, "  peak: {} bytes", self.arena);
         text
     }
 }
+
+/// Nodes of a region at most.
+const REGION: usize = 256;
 
 /// Values in the arena up to which they are packed largest first, which is tighter but quadratic.
 const PACKED: usize = 2048;
@@ -229,6 +233,7 @@ impl Gaps {
 
 struct Planner<'a> {
     code: &'a Code,
+    cache: &'a Cache,
     known: HashMap<ValueId, Tensor>,
     controls: HashMap<NodeId, Arc<Planned>>,
     shape_of: HashMap<ValueId, Shape>,
@@ -267,24 +272,29 @@ impl Planner<'_> {
     }
 
     /// For each node the last node of the region that it is computed in; itself if that is its own.
+    ///
+    /// A node joins the first of its users' regions. It is one of the region's results if others use it too, which
+    /// then come later, so that no region needs what a later one computes.
     fn regions(&self, live: &[NodeId]) -> HashMap<NodeId, NodeId> {
         let mut root: HashMap<NodeId, NodeId> = HashMap::new();
-        let outputs: HashSet<NodeId> = self.code.graph.outputs().iter().map(|value| value.node).collect();
-        let is_live: HashSet<NodeId> = live.iter().copied().collect();
+        let mut sizes: HashMap<NodeId, usize> = HashMap::new();
+        let position: HashMap<NodeId, usize> = live.iter().enumerate().map(|(at, &id)| (id, at)).collect();
         let elementwise = |id: &NodeId| matches!(self.code.implementations.get(id), Some(Implementation::Elementwise(_)));
         for &id in live.iter().rev() {
             let mut own = id;
-            if elementwise(&id) && !outputs.contains(&id) {
-                let mut roots = self.code.graph.users(id).iter().filter(|user| is_live.contains(user)).map(|user| root[user]);
-                if let Some(first) = roots.next()
+            if elementwise(&id) {
+                let users = self.code.graph.users(id);
+                let first = users.iter().filter(|user| position.contains_key(user)).map(|user| root[user]).min_by_key(|root| position[root]);
+                if let Some(first) = first
                     && elementwise(&first)
-                    && roots.all(|other| other == first)
+                    && sizes[&first] < REGION
                     && self.shape_of[&first.output(0)] == self.shape_of[&id.output(0)]
                 {
                     own = first;
                 }
             }
             root.insert(id, own);
+            *sizes.entry(own).or_insert(0) += 1;
         }
         root
     }
@@ -306,6 +316,10 @@ impl Planner<'_> {
             members.entry(root[&id]).or_default().push(id);
         }
         let order: Vec<NodeId> = live.iter().copied().filter(|id| root[id] == *id).collect();
+        let is_output: HashSet<NodeId> = code.graph.outputs().iter().map(|value| value.node).collect();
+        let is_result = |id: NodeId| {
+            is_output.contains(&id) || root[&id] == id || code.graph.users(id).iter().any(|user| root.get(user).is_some_and(|other| *other != root[&id]))
+        };
         let reads = |id: &NodeId| -> Vec<ValueId> {
             let mut seen: HashSet<ValueId> = HashSet::new();
             let operands = members[id].iter().flat_map(|&member| code.graph.node(member).operands).copied();
@@ -329,11 +343,17 @@ impl Planner<'_> {
                 self.storages[storage].last = self.storages[storage].last.max(at);
             }
             let region = matches!(code.implementations[&id], Implementation::Elementwise(_));
+            let produced: Vec<ValueId> = if region {
+                members[&id].iter().filter(|&&member| is_result(member)).map(|member| member.output(0)).collect()
+            } else {
+                (0..view.results.len()).map(|output| id.output(output)).collect()
+            };
             // Which operand each result overwrites, if any.
             let pairs: Vec<(ValueId, usize)> = if region {
                 // A fused operand may be overwritten if any of the fused nodes may overwrite it.
                 let permitted = |value: ValueId| members[&id].iter().any(|&member| code.permits(member, value, 0));
-                inputs.iter().filter(|value| permitted(**value)).map(|&value| (value, 0)).collect()
+                let may = inputs.iter().filter(|value| permitted(**value));
+                may.flat_map(|&value| (0..produced.len()).map(move |output| (value, output))).collect()
             } else {
                 let pairs = code.implementations[&id].overwrites(view.operands.len());
                 pairs.into_iter().filter(|pair| pair.0 < view.operands.len() && pair.1 < view.results.len())
@@ -344,8 +364,7 @@ impl Planner<'_> {
             let mut overwritten: Vec<(ValueId, usize)> = Vec::new();
             let mut results = Vec::new();
             let mut note = String::new();
-            for output in 0..view.results.len() {
-                let value = id.output(output);
+            for (output, &value) in produced.iter().enumerate() {
                 let found = pairs.iter().copied().filter(|pair| pair.1 == output).map(|pair| pair.0).find(|operand| {
                     let Some(&slot) = self.slot_of.get(operand) else { return false };
                     let storage = &self.storages[self.slots[slot].storage];
@@ -371,25 +390,38 @@ impl Planner<'_> {
             }
             let work = if region {
                 let shape = self.shape_of[&id.output(0)].clone();
-                let mut builder = Builder::default();
+                let mut lowering = Lowering::default();
                 let mut registers = HashMap::new();
-                for &value in &inputs { registers.insert(value, builder.input(code.graph.ty(value).dtype)); }
+                let mut sources: Vec<usize> = Vec::new();
+                let mut strides = Vec::new();
+                for (&value, &slot) in inputs.iter().zip(&slots) {
+                    let dtype = code.graph.ty(value).dtype;
+                    let register = match self.known.get(&value).filter(|tensor| tensor.len() == 1) {
+                        Some(tensor) => lowering.constant(dtype, View::of(tensor).bytes),
+                        None => {
+                            sources.push(slot);
+                            strides.push(broadcast_strides(&self.shape_of[&value], &shape));
+                            lowering.input(dtype)
+                        }
+                    };
+                    registers.insert(value, register);
+                }
                 for &member in &members[&id] {
                     let node = code.graph.node(member);
                     let own: Vec<_> = node.operands.iter().map(|value| registers[value]).collect();
                     let types = code.operand_types(node.operands);
                     let Implementation::Elementwise(operation) = code.implementations[&member] else { continue };
                     let wrong = || arignote_core::Error::new(arignote_core::ErrorKind::Internal, format!("`{}` has the wrong operands", node.op_name()));
-                    let register = builder.apply(operation, &own, &types, node.results[0].ty.dtype).ok_or_else(wrong)?;
+                    let register = lowering.apply(operation, &own, &types, node.results[0].ty.dtype).ok_or_else(wrong)?;
                     registers.insert(member.output(0), register);
                 }
                 if members[&id].len() > 1 {
                     let names: Vec<&str> = members[&id].iter().map(|&member| code.graph.node(member).op_name()).collect();
                     let _ = write!(note, " fused [{}]", names.join(" "));
                 }
-                let scalar: Vec<bool> = inputs.iter().map(|value| self.shape_of[value].iter().product::<usize>() == 1).collect();
-                let sources = inputs.iter().zip(&slots).map(|(value, &slot)| (slot, broadcast_strides(&self.shape_of[value], &shape))).collect();
-                Work::Region(builder.finish(registers[&id.output(0)], &scalar), sources)
+                let outputs: Vec<_> = produced.iter().map(|value| registers[value]).collect();
+                let kernel = lowering.finish(&outputs);
+                Work::Region(Region::new(kernel, self.cache, &shape, &strides), sources)
             } else if let Some(planned) = self.controls.get(&id).cloned() {
                 // Arguments that are not read inside have a slot nevertheless.
                 let operands = view.operands.iter().map(|&value| self.existing(value)).collect();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use arignote::graph::FunctionGraph;
-use arignote::runtime::{Function, FunctionBuilder, Session, load_state, read_npy, save_state, write_npy, write_whole};
+use arignote::runtime::{Function, FunctionBuilder, Session, bisect, draw_inputs, load_state, read_npy, save_state, write_npy, write_whole};
 use arignote::tensor::{DType, Kind, Tensor, Type};
 use arignote::{Error, ErrorKind, Result, inspect, lang};
 use clap::Args;
@@ -17,6 +17,21 @@ pub struct Source {
     /// Which of its functions; may be left out if there is one.
     #[arg(long = "fn", value_name = "NAME")]
     function: Option<String>,
+}
+
+#[derive(Args)]
+pub struct Explain {
+    #[command(flatten)]
+    source: Source,
+    /// Also show how long each rewrite rule and pass took.
+    #[arg(long)]
+    timings: bool,
+    /// Find the first firing of a rewrite that changes a result beyond rounding.
+    #[arg(long, conflicts_with = "timings")]
+    bisect: bool,
+    /// With --bisect, an input as `run` takes them; others are drawn at random.
+    #[arg(long = "in", value_name = "NAME=VALUE")]
+    inputs: Vec<String>,
 }
 
 #[derive(Args)]
@@ -78,11 +93,86 @@ impl Source {
         let function = FunctionBuilder::from_graph(self.graph()?).build(&session)?;
         Ok((session, function))
     }
+}
 
-    pub fn explain(&self, common: &Common) -> Result<()> {
-        let (session, function) = self.compile(common)?;
-        print(&format!("{}\n\n{}", session.selection(), inspect::explain(&function)))
+impl Explain {
+    pub fn execute(&self, common: &Common) -> Result<()> {
+        if self.bisect {
+            return self.search(common);
+        }
+        if let [given, ..] = self.inputs.as_slice() {
+            let message = format!("--in {given}: `explain` calls the function only with --bisect");
+            return Err(Error::new(ErrorKind::Runtime, message));
+        }
+        let (session, function) = self.source.compile(common)?;
+        print(&format!("{}\n\n{}", session.selection(), inspect::explain(&function)))?;
+        if self.timings { print(&format!("\n# time of rewriting\n{}", timings(&function))) } else { Ok(()) }
     }
+
+    /// Finds the first firing that changes a result.
+    fn search(&self, common: &Common) -> Result<()> {
+        const SEED: u64 = 1;
+        let (session, function) = self.source.compile(common)?;
+        let types: Vec<Type> = function.graph().inputs.iter().map(|input| input.ty().cloned()).collect::<Result<_>>()?;
+        let mut arguments = draw_inputs(&types, SEED)?;
+        let given = arguments_of(&session, &function, &self.inputs)?;
+        for (name, value) in &given {
+            match function.input_names().iter().position(|known| known == name) {
+                Some(at) => arguments[at] = value.clone(),
+                None => return Err(Error::new(ErrorKind::Runtime, format!("there is no input `{name}`"))),
+            }
+        }
+        if given.len() < types.len() {
+            print(&format!("inputs that are not given are drawn with the seed {SEED}"))?;
+        }
+        let found = bisect(&session, function.graph(), &arguments)?;
+        let (all, tries) = (found.firings, found.compilations);
+        let Some(culprit) = found.culprit else {
+            return print(&format!("none of the {all} firings changes a result beyond rounding ({tries} compilations)"));
+        };
+        let (at, before, after) = culprit.element;
+        let mut text = format!("firing {} of {all} changes a result ({tries} compilations):\n", culprit.number);
+        for firing in &culprit.firings {
+            let source = if firing.source.is_known() { format!("  ({}:{})", firing.source.file, firing.source.line) } else { String::new() };
+            let place = if firing.location.is_known() { format!("  at {}", firing.location) } else { String::new() };
+            text += &format!("{}{source}{place}\n    {}\n    => {}\n", firing.rule, firing.before, firing.after);
+        }
+        let names = function.output_names();
+        let result = match names.get(culprit.result) {
+            Some(name) => format!("result {}", name.map_or_else(|| culprit.result.to_string(), str::to_owned)),
+            None => format!("the state `{}`", function.states()[culprit.result - names.len()].name()),
+        };
+        text += &format!("element {at} of {result} is {before:?} before and {after:?} after it");
+        print(&text)
+    }
+}
+
+/// What rules and passes took, the longest first.
+fn timings(function: &Function) -> String {
+    let report = function.compiled().rewrites();
+    let mut rows: Vec<_> = report.costs.iter().collect();
+    rows.sort_by(|a, b| b.1.time.cmp(&a.1.time).then(a.0.cmp(b.0)));
+    let total: f64 = rows.iter().map(|(_, cost)| cost.time.as_secs_f64()).sum();
+    let mut text = format!("{:<32} {:>10} {:>8} {:>12}\n", "rule or pass", "tried", "fired", "ms");
+    for (name, cost) in rows {
+        text += &format!("{name:<32} {:>10} {:>8} {:>12.3}\n", cost.tried, cost.fired, cost.time.as_secs_f64() * 1e3);
+    }
+    text + &format!("{:<32} {:>10} {:>8} {:>12.3}", "all", "", report.firings.len(), total * 1e3)
+}
+
+/// The inputs that are given as NAME=VALUE.
+fn arguments_of<'a>(session: &Session, function: &Function, inputs: &'a [String]) -> Result<Vec<(&'a str, Tensor)>> {
+    let mut arguments = Vec::new();
+    for given in inputs {
+        let Some((name, value)) = given.split_once('=') else {
+            let message = format!("--in takes NAME=VALUE, not `{given}`");
+            return Err(Error::new(ErrorKind::Runtime, message));
+        };
+        let position = function.input_names().iter().position(|known| *known == name);
+        let ty = position.and_then(|at| function.graph().inputs[at].ty().ok().cloned());
+        arguments.push((name, argument(session, name, value, ty.as_ref())?));
+    }
+    Ok(arguments)
 }
 
 impl Run {
@@ -91,16 +181,7 @@ impl Run {
         if common.config()?.device().is_auto() {
             eprintln!("{}", session.selection());
         }
-        let mut arguments = Vec::new();
-        for given in &self.inputs {
-            let Some((name, value)) = given.split_once('=') else {
-                let message = format!("--in takes NAME=VALUE, not `{given}`");
-                return Err(Error::new(ErrorKind::Runtime, message));
-            };
-            let position = function.input_names().iter().position(|known| *known == name);
-            let ty = position.and_then(|at| function.graph().inputs[at].ty().ok().cloned());
-            arguments.push((name, argument(&session, name, value, ty.as_ref())?));
-        }
+        let arguments = arguments_of(&session, &function, &self.inputs)?;
         if self.repeat == 0 {
             return Err(Error::new(ErrorKind::Runtime, "--repeat 0 would call nothing; it takes 1 or more"));
         }

@@ -7,6 +7,7 @@ use arignote_core::plugin::Host;
 use arignote_core::{Error, ErrorKind, Result};
 
 use crate::buffer::{View, ViewMut};
+use crate::kernel::run::Cache;
 
 /// Calls `$body` with `$T` bound to the type in which elementwise kernels compute a dtype.
 macro_rules! number_type {
@@ -38,13 +39,15 @@ pub mod random;
 pub mod reduce;
 pub mod shape;
 
-/// What kernels work with: the host's threads.
+/// What kernels work with: the host's threads and the kernels that are compiled.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
     /// The host.
     pub host: &'a dyn Host,
     /// How many threads to use at most.
     pub threads: usize,
+    /// Compiled kernels.
+    pub cache: &'a Cache,
 }
 
 impl Context<'_> {

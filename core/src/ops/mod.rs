@@ -22,6 +22,7 @@ macro_rules! described {
     };
 }
 
+pub mod assume;
 mod attributes;
 mod batch;
 mod composed;
@@ -91,6 +92,7 @@ pub const FAMILIES: &[fn(&mut Registry)] = &[
     random::register,
     effects::register,
     gradient::register,
+    assume::register,
     control::register,
     symbolic::register,
     jacobian::register,

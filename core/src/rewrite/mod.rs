@@ -15,7 +15,10 @@
 
 pub mod describe;
 pub mod engine;
+pub mod facts;
 pub mod harness;
+pub mod local;
+mod locals;
 pub mod matcher;
 pub mod passes;
 pub mod pattern;
@@ -23,7 +26,8 @@ pub mod predicates;
 pub mod registry;
 pub mod shapes;
 
-pub use engine::{Engine, Firing, Limits, Rejection, Report, Stopped};
+pub use engine::{Cost, Engine, Firing, Limits, Rejection, Report, Stopped};
+pub use local::{Local, Site};
 pub use passes::{Pass, PassContext, normalize_bodies};
 pub use pattern::{Rule, compile_rules};
 pub use registry::{Algebra, Level, Origin, Phase, RewriteOptions, Rewrites, Row, rewrites, rewrites_mut};

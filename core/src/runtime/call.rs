@@ -1,5 +1,7 @@
 //! A call: a transaction over states.
 
+use std::sync::MutexGuard;
+
 use super::compile::{Step, check_arguments};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{State, StateValue};
@@ -47,8 +49,31 @@ fn is_sole(tensor: &DeviceTensor) -> bool {
     std::sync::Arc::strong_count(&tensor.owner) <= 3 && !shared_inside
 }
 
+/// The values of states, locked.
+///
+/// # Errors
+/// If one state stands at two places.
+pub(super) fn lock_states(states: &[State]) -> Result<Vec<Option<MutexGuard<'_, StateValue>>>> {
+    // Locks are taken in one order by every call, so that two calls cannot wait for each other.
+    let mut order: Vec<usize> = (0..states.len()).collect();
+    order.sort_by_key(|&state| states[state].address());
+    let mut guards: Vec<Option<MutexGuard<'_, StateValue>>> = states.iter().map(|_| None).collect();
+    for (i, &state) in order.iter().enumerate() {
+        let twin = i > 0 && states[order[i - 1]].is(&states[state]);
+        if twin {
+            let message = format!("the state `{}` stands for two states of the function", states[state].name());
+            return Err(Error::new(ErrorKind::Runtime, message));
+        }
+        guards[state] = Some(states[state].lock());
+    }
+    Ok(guards)
+}
+
 impl Compiled {
     pub(super) fn call(&self, session: &Session, states: &[State], arguments: &[Tensor]) -> Result<Vec<Tensor>> {
+        if let Some(walk) = &self.walk {
+            return self.call_walking(walk, session, states, arguments);
+        }
         check_arguments(&self.inputs, arguments)?;
         let mut values: Vec<Resident> = vec![Resident::default(); self.slots];
         for (value, argument) in values.iter_mut().zip(arguments) {
@@ -57,18 +82,7 @@ impl Compiled {
         for (slot, constant) in &self.constants {
             values[*slot].host = Some(constant.clone());
         }
-        // Locks are taken in one order by every call, so that two calls cannot wait for each other.
-        let mut order: Vec<usize> = (0..states.len()).collect();
-        order.sort_by_key(|&state| states[state].address());
-        let mut guards: Vec<Option<std::sync::MutexGuard<'_, StateValue>>> = states.iter().map(|_| None).collect();
-        for (i, &state) in order.iter().enumerate() {
-            let twin = i > 0 && states[order[i - 1]].is(&states[state]);
-            if twin {
-                let message = format!("the state `{}` stands for two states of the function", states[state].name());
-                return Err(Error::new(ErrorKind::Runtime, message));
-            }
-            guards[state] = Some(states[state].lock());
-        }
+        let mut guards = lock_states(states)?;
         for (state, guard) in guards.iter_mut().enumerate() {
             let slot = self.inputs.len() + state;
             let Some(guard) = guard else { continue };
@@ -115,7 +129,7 @@ impl Compiled {
         state < self.read_states
     }
 
-    fn check_update(&self, state: &State, value: &StateValue) -> Result<()> {
+    pub(super) fn check_update(&self, state: &State, value: &StateValue) -> Result<()> {
         let (dtype, shape) = match value {
             StateValue::Host(tensor) => (tensor.dtype(), tensor.shape().to_vec()),
             StateValue::Device(tensor) => (tensor.dtype, tensor.shape.to_vec()),

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::extract::{Extract, extract};
 use super::placement::{self, Group, Place};
+use super::walk::{Record, Walk, Watch};
 use crate::autodiff;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Body, FunctionGraph, Graph, Location, NodeId, NodeKind, State, ValueId, Var};
 use crate::plugin::{CompileOptions, Executable, Program, StatementNote};
 use crate::rewrite::shapes::same_shape;
-use crate::rewrite::{Firing, Phase, normalize_bodies};
+use crate::rewrite::{Firing, Phase, Report, normalize_bodies};
 use crate::runtime::Session;
 use crate::tensor::{DType, Dim, Tensor, Type};
 
@@ -31,9 +33,28 @@ pub struct Compiled {
     function: FunctionGraph,
     stated: Graph,
     graph: Graph,
-    firings: Vec<Firing>,
+    report: Report,
     nodes: Vec<NodeReport>,
     programs: Vec<(String, Program)>,
+    /// How calls go node by node, where something looks at every node.
+    pub(super) walk: Option<Walk>,
+    records: Vec<Record>,
+}
+
+/// What a compilation is asked for beside the function.
+#[derive(Clone, Default)]
+pub struct CompileRequest {
+    /// Who looks at every call.
+    pub watches: Vec<Arc<dyn Watch>>,
+    /// After how many firings rewriting stops: those of rules are counted one by one, those of a pass's run together.
+    pub most_firings: Option<usize>,
+}
+
+/// What rewriting has done so far, and after how many firings it stops.
+#[derive(Default)]
+pub(super) struct Rewriting {
+    pub report: Report,
+    pub most_firings: Option<usize>,
 }
 
 /// One program on one device.
@@ -80,11 +101,12 @@ pub struct NodeReport {
 }
 
 impl Compiled {
-    /// Compiles a finished function (see [`FunctionBuilder::finish`](super::FunctionBuilder::finish)).
+    /// Compiles a finished function (see [`FunctionBuilder::finish`](super::FunctionBuilder::finish)), in the way that
+    /// the request asks for.
     ///
     /// # Errors
     /// If a gradient does not exist, or no device runs an op.
-    pub fn new(session: &Session, function: &FunctionGraph) -> Result<Compiled> {
+    pub fn new(session: &Session, function: &FunctionGraph, request: &CompileRequest) -> Result<Compiled> {
         let outputs: Vec<Var> = function
             .outputs
             .iter()
@@ -92,11 +114,14 @@ impl Compiled {
             .chain(function.updates.iter().map(|update| update.value.clone()))
             .collect();
         let stated = Graph::from_vars(&function.inputs, &outputs)?;
-        let mut firings = Vec::new();
+        let mut rewriting = Rewriting { most_firings: request.most_firings, ..Rewriting::default() };
         let outputs = super::effects::ordered(&outputs)?;
-        let graph = optimize(session, &function.inputs, &outputs, &mut firings)?;
-        let graph = decompose_unsupported(session, graph, &mut firings)?;
-        Builder::new(session, graph)?.finish(function, stated, firings)
+        let graph = optimize(session, &function.inputs, &outputs, &mut rewriting)?;
+        let graph = decompose_unsupported(session, graph, &mut rewriting)?;
+        let mut compiled = Builder::new(session, graph)?.finish(function, stated, rewriting.report)?;
+        let records = std::mem::take(&mut compiled.records);
+        compiled.walk = Walk::of(session, &compiled, records, &request.watches)?;
+        Ok(compiled)
     }
 
     /// The states that the function reads or updates, in the order of first use.
@@ -112,6 +137,11 @@ impl Compiled {
     /// The graph as compiled, in the language.
     pub fn after(&self) -> String {
         crate::lang::print_function(&self.graph, &self.function)
+    }
+
+    /// The function as stated.
+    pub(super) fn function(&self) -> &FunctionGraph {
+        &self.function
     }
 
     /// The graph as stated.
@@ -140,7 +170,12 @@ impl Compiled {
 
     /// The rewrites that fired, in order.
     pub fn firings(&self) -> &[Firing] {
-        &self.firings
+        &self.report.firings
+    }
+
+    /// All that is known of the rewriting: firings, what was not applied or stopped, and what each rule and pass took.
+    pub fn rewrites(&self) -> &Report {
+        &self.report
     }
 
     /// What became of each node of the compiled graph.
@@ -159,19 +194,29 @@ impl Compiled {
     }
 }
 
+/// The graph of a function, rewritten as the session's options say.
+///
+/// # Errors
+/// As [`Compiled::new`].
+pub(super) fn rewritten(session: &Session, function: &FunctionGraph) -> Result<Graph> {
+    let values = function.outputs.iter().map(|(_, value)| value.clone());
+    let outputs: Vec<Var> = values.chain(function.updates.iter().map(|update| update.value.clone())).collect();
+    optimize(session, &function.inputs, &super::effects::ordered(&outputs)?, &mut Rewriting::default())
+}
+
 /// Stabilizes, expands gradients and rewrites; in bodies as outside.
-fn optimize(session: &Session, inputs: &[Var], outputs: &[Var], firings: &mut Vec<Firing>) -> Result<Graph> {
+fn optimize(session: &Session, inputs: &[Var], outputs: &[Var], rewriting: &mut Rewriting) -> Result<Graph> {
     const PHASES: [Phase; 4] = [Phase::Canonicalize, Phase::Stabilize, Phase::Specialize, Phase::Scan];
-    let graph = expanded(session, inputs, outputs, firings)?;
+    let graph = expanded(session, inputs, outputs, rewriting)?;
     let mut graph = autodiff::remove_derivative_marks(graph)?;
-    session.rewrite(&mut graph, &PHASES[..3], firings)?;
+    session.rewrite(&mut graph, &PHASES[..3], rewriting)?;
     if with_bodies(&graph).is_empty() {
         graph.compact();
         return Ok(graph);
     }
-    graph = in_bodies(graph, &mut |inputs, outputs| optimize(session, inputs, outputs, firings))?;
+    graph = in_bodies(graph, &mut |inputs, outputs| optimize(session, inputs, outputs, rewriting))?;
     // A body may need less than before, and do work that need not be in it.
-    session.rewrite(&mut graph, &PHASES, firings)?;
+    session.rewrite(&mut graph, &PHASES, rewriting)?;
     normalize_bodies(&mut graph)?;
     graph.compact();
     Ok(graph)
@@ -179,12 +224,12 @@ fn optimize(session: &Session, inputs: &[Var], outputs: &[Var], firings: &mut Ve
 
 /// Stabilizes and expands gradients, innermost first, stabilizing in between. A body is expanded before
 /// what stands around it is differentiated.
-fn expanded(session: &Session, inputs: &[Var], outputs: &[Var], firings: &mut Vec<Firing>) -> Result<Graph> {
+fn expanded(session: &Session, inputs: &[Var], outputs: &[Var], rewriting: &mut Rewriting) -> Result<Graph> {
     let protected = autodiff::protect_targets(outputs)?;
     let mut graph = Graph::from_vars(inputs, &protected)?;
     loop {
-        session.rewrite(&mut graph, &[Phase::Canonicalize, Phase::Stabilize], firings)?;
-        graph = in_bodies(graph, &mut |inputs, outputs| expanded(session, inputs, outputs, firings))?;
+        session.rewrite(&mut graph, &[Phase::Canonicalize, Phase::Stabilize], rewriting)?;
+        graph = in_bodies(graph, &mut |inputs, outputs| expanded(session, inputs, outputs, rewriting))?;
         let symbolic = |graph: &Graph| {
             graph.topological_order().iter().any(|&id| graph.node(id).apply().is_some_and(|(op, _)| op.is_symbolic()))
         };
@@ -224,7 +269,7 @@ fn in_bodies(graph: Graph, rewrite: &mut RewriteBody<'_>) -> Result<Graph> {
 
 /// Replaces ops that the preferred device does not run by their decompositions, where they have one; in bodies
 /// as outside.
-fn decompose_unsupported(session: &Session, mut graph: Graph, firings: &mut Vec<Firing>) -> Result<Graph> {
+fn decompose_unsupported(session: &Session, mut graph: Graph, rewriting: &mut Rewriting) -> Result<Graph> {
     loop {
         let unsupported = unsupported(session, &graph);
         if unsupported.is_empty() {
@@ -235,12 +280,12 @@ fn decompose_unsupported(session: &Session, mut graph: Graph, firings: &mut Vec<
                 Err(Error::new(ErrorKind::Internal, format!("`{}` has no decomposition", op.name())))
             })
         })?;
-        session.rewrite(&mut graph, &[Phase::Canonicalize, Phase::Stabilize, Phase::Specialize], firings)?;
+        session.rewrite(&mut graph, &[Phase::Canonicalize, Phase::Stabilize, Phase::Specialize], rewriting)?;
         graph.compact();
     }
     if unsupported_inside(session, &graph)? {
         graph = in_bodies(graph, &mut |inputs, outputs| {
-            decompose_unsupported(session, Graph::from_vars(inputs, outputs)?, firings)
+            decompose_unsupported(session, Graph::from_vars(inputs, outputs)?, rewriting)
         })?;
         normalize_bodies(&mut graph)?;
         graph.compact();
@@ -280,6 +325,7 @@ struct Builder<'a> {
     slots: FxHashMap<ValueId, usize>,
     states: Vec<State>,
     constants: Vec<(usize, Tensor)>,
+    records: Vec<Record>,
 }
 
 impl<'a> Builder<'a> {
@@ -287,7 +333,7 @@ impl<'a> Builder<'a> {
         let order = graph.topological_order();
         let mut builder = Builder {
             session, places: vec![None; order.len() + graph.inputs().len()], order, slots: FxHashMap::default(),
-            states: Vec::new(), constants: Vec::new(), graph,
+            states: Vec::new(), constants: Vec::new(), records: Vec::new(), graph,
         };
         for &input in builder.graph.inputs() {
             let slot = builder.slots.len();
@@ -310,7 +356,7 @@ impl<'a> Builder<'a> {
     }
 
     fn finish(
-        mut self, function: &FunctionGraph, stated: Graph, firings: Vec<Firing>,
+        mut self, function: &FunctionGraph, stated: Graph, report: Report,
     ) -> Result<Compiled> {
         let groups = placement::groups(&self.graph, &self.order, &self.places);
         let mut group_of: FxHashMap<NodeId, usize> = FxHashMap::default();
@@ -356,7 +402,7 @@ impl<'a> Builder<'a> {
         Ok(Compiled {
             inputs, states: self.states, read_states, slots: self.slots.len(), constants: self.constants, steps, outputs: slots,
             updates, devices: self.session.devices().to_vec(), function: function.clone(), stated,
-            graph: self.graph, firings, nodes, programs,
+            graph: self.graph, report, nodes, programs, records: self.records, walk: None,
         })
     }
 
@@ -393,43 +439,8 @@ impl<'a> Builder<'a> {
         &mut self, group: &Group, number: usize, group_of: &FxHashMap<NodeId, usize>, updated: &[State], donates: bool,
         reports: &mut Vec<NodeReport>,
     ) -> Result<(Step, Program)> {
-        let mut part = Graph::new();
-        let mut map: FxHashMap<ValueId, ValueId> = FxHashMap::default();
-        let mut arguments: Vec<ValueId> = Vec::new();
-        // Inputs come first, so that the program's parameters are its first nodes.
-        for &id in &group.nodes {
-            for &operand in self.graph.node(id).operands {
-                let view = self.graph.node(operand.node);
-                let outside = group_of.get(&operand.node) != Some(&number);
-                if outside && view.constant().is_none() && !map.contains_key(&operand) {
-                    let name = format!("p{}", arguments.len());
-                    let ty = self.graph.ty(operand).clone();
-                    map.insert(operand, part.add_input(&name, ty, view.location.clone()));
-                    arguments.push(operand);
-                }
-            }
-        }
-        let mut originals: FxHashMap<NodeId, NodeId> = FxHashMap::default();
-        for &id in &group.nodes {
-            let view = self.graph.node(id);
-            for &operand in view.operands {
-                if let Some(constant) = self.graph.node(operand.node).constant()
-                    && !map.contains_key(&operand)
-                {
-                    map.insert(operand, part.add_constant(constant.clone(), view.location.clone()));
-                }
-            }
-            let Some((op, attributes)) = view.apply() else { continue };
-            let operands: Vec<ValueId> = view.operands.iter().map(|operand| map[operand]).collect();
-            let new = part.apply(op.clone(), &operands, attributes.clone(), view.location.clone())?;
-            for output in 0..view.results.len() {
-                map.insert(id.output(output), new.output(output));
-            }
-            originals.insert(new, id);
-        }
-        let inside: Vec<NodeId> = group.nodes.clone();
         let mut results: Vec<ValueId> = Vec::new();
-        for &id in &inside {
+        for &id in &group.nodes {
             let users_outside = self.graph.users(id).iter().any(|user| group_of.get(user) != Some(&number));
             for output in 0..self.graph.node(id).results.len() {
                 let value = id.output(output);
@@ -442,7 +453,7 @@ impl<'a> Builder<'a> {
                 }
             }
         }
-        part.set_outputs(results.iter().map(|value| map[value]).collect());
+        let Extract { graph: part, given: arguments, statements, originals } = extract(&self.graph, &group.nodes, &results)?;
         // A state's old value may be overwritten by the last step of a call that gives it a new one,
         // unless the old value is also a result.
         let donate: Vec<bool> = arguments
@@ -454,15 +465,9 @@ impl<'a> Builder<'a> {
                 _ => false,
             })
             .collect();
-        let statements: Vec<NodeId> =
-            part.topological_order().into_iter().filter(|id| originals.contains_key(id)).collect();
-        let overwrites: Vec<Vec<(usize, usize)>> = statements
-            .iter()
-            .map(|id| {
-                let place = self.places[originals[id].0 as usize].as_ref();
-                place.map_or(Vec::new(), |place| place.overwrites.clone())
-            })
-            .collect();
+        let place = |original: &NodeId| self.places[original.0 as usize].as_ref();
+        let overwrites: Vec<Vec<(usize, usize)>> =
+            originals.iter().map(|id| place(id).map_or(Vec::new(), |place| place.overwrites.clone())).collect();
         let notes: Vec<StatementNote> = self.session.plan_in_place(&part, &statements, &overwrites, &donate)?;
         let (program, places) = Program::emit_located(&part, &statements, notes)?;
         let options = CompileOptions { profile: self.session.profiles(), donatable: donate.clone() };
@@ -471,18 +476,18 @@ impl<'a> Builder<'a> {
         let locations = statements.iter().map(|&id| part.node(id).location.clone()).collect();
         let ops = statements.iter().map(|&id| part.node(id).op_name().to_owned()).collect();
         let device_name = self.session.devices()[group.device].0.clone();
-        for (&id, note) in statements.iter().zip(&program.notes) {
+        for ((&id, original), note) in statements.iter().zip(&originals).zip(&program.notes) {
             let view = part.node(id);
-            let place = self.places[originals[&id].0 as usize].as_ref();
             reports.push(NodeReport {
                 op: view.op_name().to_owned(),
                 types: view.results.iter().map(|result| result.ty.clone()).collect(),
                 device: device_name.clone(),
-                reasons: place.map_or(Vec::new(), |place| place.reasons.clone()),
+                reasons: place(original).map_or(Vec::new(), |place| place.reasons.clone()),
                 in_place: note.overwrites.clone(),
                 location: view.location.clone(),
             });
         }
+        self.records.push(Record { device: group.device, nodes: originals, given: arguments.clone(), results: results.clone() });
         let arguments = arguments.into_iter().map(|value| self.slot(value)).collect();
         let results = results.into_iter().map(|value| self.slot(value)).collect();
         Ok((Step { device: group.device, executable, arguments, donate, results, locations, places, ops }, program))

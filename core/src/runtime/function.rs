@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result, nearest};
 use crate::graph::{FunctionGraph, NodeKind, State};
-use crate::runtime::{Compiled, Session};
+use crate::runtime::{CompileRequest, Compiled, Session};
 use crate::tensor::Tensor;
 
 /// A compiled function. Clones share the compiled code and the state. Calls may be made from several
@@ -16,6 +16,7 @@ pub struct Function {
     compiled: Arc<Compiled>,
     /// The states, in the order in which the compiled code expects them.
     states: Vec<State>,
+    request: CompileRequest,
 }
 
 impl Function {
@@ -24,12 +25,20 @@ impl Function {
     /// # Errors
     /// If the graph is ill-typed or a device does not support it.
     pub fn compile(session: &Session, graph: FunctionGraph) -> Result<Function> {
-        let compiled = Compiled::new(session, &graph)?;
+        Function::compile_as(session, graph, CompileRequest::default())
+    }
+
+    /// As [`Function::compile`], in the way that the request asks for.
+    ///
+    /// # Errors
+    /// As those of [`Function::compile`].
+    pub fn compile_as(session: &Session, graph: FunctionGraph, request: CompileRequest) -> Result<Function> {
+        let compiled = Compiled::new(session, &graph, &request)?;
         let states = compiled.states().to_vec();
         for state in &states {
             session.initialize(state)?;
         }
-        Ok(Function { session: session.clone(), graph: Arc::new(graph), compiled: Arc::new(compiled), states })
+        Ok(Function { session: session.clone(), graph: Arc::new(graph), compiled: Arc::new(compiled), states, request })
     }
 
     /// Calls the function with arguments by position; trailing ones may be left out if they have defaults.
@@ -186,7 +195,7 @@ impl Function {
     /// If it does not compile, which the function itself would have shown.
     pub fn without_updates(&self) -> Result<Function> {
         let graph = FunctionGraph { updates: Vec::new(), ..(*self.graph).clone() };
-        let mut twin = Function::compile(&self.session, graph)?;
+        let mut twin = Function::compile_as(&self.session, graph, self.request.clone())?;
         let originals = self.compiled.states();
         for state in &mut twin.states {
             if let Some(position) = originals.iter().position(|original| original.is(state)) {

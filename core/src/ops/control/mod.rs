@@ -33,6 +33,7 @@
 
 mod builders;
 mod chunks;
+mod drive;
 mod inside;
 mod prune;
 
@@ -40,6 +41,7 @@ use std::sync::Arc;
 
 pub use builders::{Scan, Scanned, Step, fold, if_else, map, while_loop};
 pub(crate) use builders::{ScanOptions, ScanParts, build_if, build_scan, no_next, row};
+pub use drive::run_scan;
 pub use inside::{CustomLayout, checkpoint, custom_vjp};
 pub(crate) use inside::{CustomParts, build_checkpoint, build_custom, param};
 pub use prune::{Pruned, Read, normal_form, prune};

@@ -8,6 +8,7 @@ mod lift;
 mod logdet;
 mod merge;
 mod scan;
+mod together;
 
 pub use bodies::{PruneBodies, normalize_bodies};
 pub use constant_fold::ConstantFold;
@@ -16,6 +17,7 @@ pub use lift::LogOfMoved;
 pub use logdet::LogDet;
 pub use merge::Merge;
 pub use scan::{AccumulateOutside, AfterLoop, BatchSequences, HoistInvariants, ReverseLoop, UnrollShort};
+pub use together::{MergeBranches, MergeSolves};
 
 use super::Phase;
 use super::engine::Firing;
