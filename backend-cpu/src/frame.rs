@@ -414,23 +414,25 @@ impl<'a> ControlFrame<'a> {
             }
         }
         let mut taken = count;
+        // The row of a step.
+        let row = |step: usize| if layout.reverse { count - 1 - step } else { step };
         for step in 0..count {
             cancelled(context)?;
             for (number, (&start, &bytes)) in sequences.iter().zip(&plan.rows).enumerate() {
-                frame.set_argument(number, start.wrapping_add(step * bytes));
+                frame.set_argument(number, start.wrapping_add(row(step) * bytes));
             }
             for (rows, yielded) in rows.iter_mut().zip(&plan.yields) {
                 rows.make_room(pool, step, count, yielded.bytes)?;
             }
             for (state, (memory, described)) in states.iter_mut().zip(&plan.states).enumerate() {
                 if let (Next::Row(at), true) = (described.next, step > 0) {
-                    memory.now = rows[at].at(step - 1, described.bytes);
+                    memory.now = rows[at].at(row(step - 1), described.bytes);
                 }
                 frame.set_argument(layout.sequences + state, memory.now);
             }
             for (number, target) in plan.targets.iter().enumerate() {
                 match *target {
-                    Target::Row(at) => frame.set_result(number, rows[at].at(step, plan.yields[at].bytes)),
+                    Target::Row(at) => frame.set_result(number, rows[at].at(row(step), plan.yields[at].bytes)),
                     Target::State(state) => frame.set_result(number, states[state].next),
                     Target::Stop => {}
                 }
@@ -442,7 +444,7 @@ impl<'a> ControlFrame<'a> {
             for (rows, yielded) in rows.iter().zip(&plan.yields) {
                 if let Some(slot) = yielded.copied {
                     // SAFETY: both hold the row's bytes; a row overlaps nothing else that a step reads.
-                    unsafe { std::ptr::copy_nonoverlapping(frame.start(slot), rows.at(step, yielded.bytes), yielded.bytes) };
+                    unsafe { std::ptr::copy_nonoverlapping(frame.start(slot), rows.at(row(step), yielded.bytes), yielded.bytes) };
                 }
             }
             for (memory, described) in states.iter_mut().zip(&plan.states) {
@@ -464,7 +466,7 @@ impl<'a> ControlFrame<'a> {
         }
         for ((memory, described), &wanted) in states.iter_mut().zip(&plan.states).zip(wanted) {
             if let (Next::Row(at), true) = (described.next, taken > 0) {
-                memory.now = rows[at].at(taken - 1, described.bytes);
+                memory.now = rows[at].at(row(taken - 1), described.bytes);
             }
             if memory.now != wanted {
                 // SAFETY: both hold the state's bytes, and lie apart.

@@ -231,16 +231,16 @@ pub(super) fn rewritten(session: &Session, function: &FunctionGraph) -> Result<G
 
 /// Stabilizes, expands gradients and rewrites; in bodies as outside.
 fn optimize(session: &Session, inputs: &[Var], outputs: &[Var], rewriting: &mut Rewriting) -> Result<Graph> {
-    const PHASES: [Phase; 3] = [Phase::Canonicalize, Phase::Stabilize, Phase::Specialize];
+    const PHASES: [Phase; 4] = [Phase::Canonicalize, Phase::Stabilize, Phase::Specialize, Phase::Scan];
     let graph = expanded(session, inputs, outputs, rewriting)?;
     let mut graph = autodiff::remove_derivative_marks(graph)?;
-    session.rewrite(&mut graph, &PHASES, rewriting)?;
+    session.rewrite(&mut graph, &PHASES[..3], rewriting)?;
     if with_bodies(&graph).is_empty() {
         graph.compact();
         return Ok(graph);
     }
     graph = in_bodies(graph, &mut |inputs, outputs| optimize(session, inputs, outputs, rewriting))?;
-    // A body may need less than before.
+    // A body may need less than before, and do work that need not be in it.
     session.rewrite(&mut graph, &PHASES, rewriting)?;
     normalize_bodies(&mut graph)?;
     graph.compact();
