@@ -483,7 +483,7 @@ impl Planner<'_> {
                 if let Some(spec) = spec {
                     let (value, dtype) = (registers[&view.operands[0]], view.results[0].ty.dtype);
                     let reducing = Reducing::new(lowering, value, spec, dtype, self.cache, &shape, &strides);
-                    steps.push(Step { node: id, work: Work::Reduce(reducing, sources), results, note });
+                    steps.push(Step { node: id, members: members[&id].clone(), work: Work::Reduce(reducing, sources), results, note });
                     continue;
                 }
                 let outputs: Vec<_> = produced.iter().map(|value| registers[value]).collect();
