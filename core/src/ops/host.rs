@@ -183,7 +183,7 @@ pub fn run_inspect(attributes: &Attributes, operands: &[Tensor]) -> Result<()> {
 /// use arignote_core::{graph::Var, ops::host_call, tensor::{DType, Tensor, Type}};
 /// let x = Var::input("x", Type::new(DType::F64, ["n".into()]));
 /// let ty = Type::new(DType::F64, ["n".into()]);
-/// let y = host_call(&[&x], &[ty], |values| Ok(vec![Tensor::vector(values[0].to_f64_vec().iter().map(|x| x.sin()).collect())]));
+/// let y = host_call(&[&x], &[ty], |values| Ok(vec![Tensor::vector(values[0].to_f64_vec().iter().map(|x| x.sin()).collect::<Vec<f64>>())]));
 /// assert_eq!(y[0].ty().unwrap().to_string(), "f64[?]");
 /// ```
 #[track_caller]
