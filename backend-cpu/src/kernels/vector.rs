@@ -34,9 +34,8 @@ macro_rules! real {
         fn $row(mut sums: [$T; LANES]) -> $T {
             let mut width = LANES / 2;
             while width > 0 {
-                for lane in 0..width {
-                    sums[lane] += sums[lane + width];
-                }
+                let (low, high) = sums.split_at_mut(width);
+                low.iter_mut().zip(high).for_each(|(low, high)| *low += *high);
                 width /= 2;
             }
             sums[0]
@@ -56,8 +55,8 @@ macro_rules! real {
                 let done = y.len() - groups.remainder().len();
                 for (group, y) in groups.enumerate() {
                     let [a, b, c, d] = [0, 1, 2, 3].map(|at| column(4 * group + at, from, length));
-                    for i in 0..length {
-                        out[i] = add(add(add(add(out[i], a[i], y[0]), b[i], y[1]), c[i], y[2]), d[i], y[3]);
+                    for ((((out, &a), &b), &c), &d) in out.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+                        *out = add(add(add(add(*out, a, y[0]), b, y[1]), c, y[2]), d, y[3]);
                     }
                 }
                 for (at, &y) in y.iter().enumerate().skip(done) {
@@ -71,7 +70,7 @@ macro_rules! real {
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2,fma")]
         unsafe fn $rows(matrix: *const $T, step: usize, y: &[$T], out: &mut [$T]) {
-            let (vectors, length) = (LANES / $width, y.len());
+            let length = y.len();
             for (number, out) in out.iter_mut().enumerate() {
                 let mut parts = [wide::$zero(); LANES / $width];
                 let mut at = 0;
@@ -80,9 +79,9 @@ macro_rules! real {
                 unsafe {
                     let row = matrix.add(number * step);
                     while at + LANES <= length {
-                        for part in 0..vectors {
+                        for (part, sum) in parts.iter_mut().enumerate() {
                             let from = at + part * $width;
-                            parts[part] = wide::$fused(wide::$load(row.add(from)), wide::$load(y.as_ptr().add(from)), parts[part]);
+                            *sum = wide::$fused(wide::$load(row.add(from)), wide::$load(y.as_ptr().add(from)), *sum);
                         }
                         at += LANES;
                     }
