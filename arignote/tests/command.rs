@@ -120,6 +120,28 @@ fn explain_shows_every_stage() {
 }
 
 #[test]
+fn explain_shows_parts() {
+    let folder = Folder::new();
+    let says = |found: &str, parts: &[&str]| parts.iter().for_each(|part| assert!(found.contains(part), "expected {part:?} in\n{found}"));
+    says(&folder.prints("explain program.arig --fn softplus --device cpu --tree"), &["result 0\n└─ softplus [A]", "input x ["]);
+    says(&folder.prints("explain program.arig --fn softplus --device cpu --memory --dim n=1000"), &["where n = 1000", "softplus f64[1000] on cpu", "program 0 on cpu plans"]);
+    says(&folder.prints("explain program.arig --fn softplus --device cpu --asm"), &["plan for [[64]]"]);
+}
+
+#[test]
+fn profiles_are_written_for_trace_viewers() {
+    let folder = Folder::new();
+    write_npy(&folder.path("x.npy"), &Tensor::vector(vec![0.0, 800.0])).unwrap();
+    folder.prints("run program.arig --fn softplus --in x=x.npy --repeat 2 --profile out.json");
+    let trace: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(folder.path("out.json")).unwrap()).unwrap();
+    let events = trace["traceEvents"].as_array().unwrap();
+    let count = |category: &str| events.iter().filter(|event| event["cat"] == category).count();
+    assert_eq!(count("call"), 2);
+    assert!(count("compile") > 2 && events.iter().any(|event| event["name"] == "parse"), "{trace}");
+    assert_eq!(trace["profile"]["calls"], 2);
+}
+
+#[test]
 fn graph_draws() {
     let folder = Folder::new();
     assert!(folder.prints("graph program.arig --fn softplus").starts_with("digraph"));

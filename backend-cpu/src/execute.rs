@@ -143,6 +143,11 @@ impl Runner {
                     // written to.
                     unsafe { region.run(&context, &arrays) };
                 }
+                Work::Reduce(reducing, inputs) => {
+                    let arrays: SmallVec<[*mut u8; 16]> = inputs.iter().chain(&step.results).map(|&slot| start(slot)).collect();
+                    // SAFETY: as above; the result lies apart.
+                    unsafe { reducing.run(&context, &arrays) };
+                }
                 Work::Node(operands, axes) => {
                     let operands: Vec<Option<View<'_>>> = operands.iter().map(|slot| slot.map(view)).collect();
                     let mut results: Vec<ViewMut<'_>> = step.results.iter().map(|&slot| {
@@ -235,7 +240,19 @@ impl Executable for Runner {
 
     fn profile(&self) -> Vec<ProfileEntry> {
         let Some(profile) = &self.profile else { return Vec::new() };
-        let mut entries: Vec<ProfileEntry> = profile.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).values().cloned().collect();
+        let mut entries = profile.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+        let statement = |node: &NodeId| self.code.statements.get(node).copied();
+        for node in &self.code.nodes {
+            let Some(statement) = statement(node) else { continue };
+            entries.entry(statement).or_insert(ProfileEntry { statement, ..Default::default() });
+        }
+        for step in self.plans.all().iter().flat_map(|plan| &plan.steps).filter(|step| step.members.len() > 1) {
+            let fused: Vec<usize> = step.members.iter().filter_map(statement).collect();
+            if let Some(entry) = statement(&step.node).and_then(|statement| entries.get_mut(&statement)) {
+                entry.fused = fused;
+            }
+        }
+        let mut entries: Vec<ProfileEntry> = entries.into_values().collect();
         entries.sort_by_key(|entry| entry.statement);
         entries
     }

@@ -203,7 +203,7 @@ fn the_same_graph_is_compiled_once() {
         for other in [format!("\n{text}"), text.replace("x * s", "x * (s + 2)"), text.replace("x * s", "x / s")] {
             assert!(!std::ptr::eq(first.compiled(), load(&other).compiled()), "{other}");
         }
-        assert!(first.compiled().phases().iter().any(|phase| phase.phase == "rewrite" && phase.seconds > 0.0));
+        assert!(first.compiled().compile_phases().iter().any(|phase| phase.1 > 0.0));
     }
 }
 

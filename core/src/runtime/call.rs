@@ -82,9 +82,13 @@ pub(super) fn lock_states(states: &[State]) -> Result<Guards<'_>> {
 
 impl Compiled {
     pub(super) fn call(&self, session: &Session, states: &[State], arguments: &[Tensor]) -> Result<Vec<Tensor>> {
-        if let Some(walk) = &self.walk {
-            return self.call_walking(walk, session, states, arguments);
+        match &self.observed {
+            None => self.call_plainly(session, states, arguments),
+            Some(observed) => self.call_observed(observed, session, states, arguments),
         }
+    }
+
+    pub(super) fn call_plainly(&self, session: &Session, states: &[State], arguments: &[Tensor]) -> Result<Vec<Tensor>> {
         check_arguments(&self.inputs, arguments)?;
         let given = arguments.iter().map(|argument| Resident { host: Some(argument.clone()), ..Resident::default() });
         let mut values: SmallVec<[Resident; 4]> = given.collect();

@@ -1,12 +1,13 @@
 //! Compilation: from a function's expressions to programs on devices.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
+use super::clock::{Clock, Timed};
 use super::extract::{Extract, extract};
+use super::phases::{phase, phases};
 use super::placement::{self, Group, Place};
 use super::walk::{Record, Walk, Watch};
 use crate::autodiff;
@@ -38,30 +39,19 @@ pub struct Compiled {
     report: Report,
     nodes: Vec<NodeReport>,
     programs: Vec<(String, Program)>,
-    /// How calls go node by node, where something looks at every node.
-    pub(super) walk: Option<Walk>,
-    records: Vec<Record>,
-    phases: Vec<PhaseTime>,
+    /// Who looks at calls, if anybody does.
+    pub(super) observed: Option<Observed>,
+    /// What each program was made of.
+    pub(super) records: Arc<Vec<Record>>,
+    /// Seconds of the phases of compiling.
+    pub(super) phases: Vec<(&'static str, f64)>,
 }
 
-/// How long a phase of compilation took. Plans for shapes are made by the device in the first call with them, and are
-/// not counted here.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct PhaseTime {
-    /// What was done: `rewrite` (with gradients), `place`, `program` (its in-place plan and its text), `device`.
-    pub phase: &'static str,
-    /// For how long.
-    pub seconds: f64,
-}
-
-/// Adds the time since `start` to a phase, and starts the next.
-fn record(phases: &mut Vec<PhaseTime>, phase: &'static str, start: &mut Instant) {
-    let seconds = start.elapsed().as_secs_f64();
-    *start = Instant::now();
-    match phases.iter_mut().find(|known| known.phase == phase) {
-        Some(known) => known.seconds += seconds,
-        None => phases.push(PhaseTime { phase, seconds }),
-    }
+/// Who looks at a function's calls.
+pub(super) struct Observed {
+    /// How calls go node by node, where somebody looks at every node.
+    pub walk: Option<Walk>,
+    pub clock: Option<Arc<Clock>>,
 }
 
 /// What a compilation is asked for beside the function.
@@ -96,21 +86,11 @@ pub(super) struct Step {
     pub ops: Vec<String>,
 }
 
-/// Time and memory of one op, summed over all calls.
-#[derive(Clone, Debug, serde::Serialize)]
-#[allow(missing_docs)]
-pub struct ProfileRow {
-    pub op: String,
-    pub device: String,
-    pub location: String,
-    pub calls: u64,
-    pub seconds: f64,
-    pub bytes: u64,
-}
-
 /// What became of one node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NodeReport {
+    /// The node of [`Compiled::graph`].
+    pub id: NodeId,
     /// The op's name.
     pub op: String,
     /// The results' types.
@@ -132,7 +112,13 @@ impl Compiled {
     /// # Errors
     /// If a gradient does not exist, or no device runs an op.
     pub fn new(session: &Session, function: &FunctionGraph, request: &CompileRequest) -> Result<Compiled> {
-        let (mut start, mut phases) = (Instant::now(), Vec::new());
+        let (compiled, times) = phases(|| Compiled::compile(session, function, request));
+        let mut compiled = compiled?;
+        compiled.phases = times;
+        Ok(compiled)
+    }
+
+    fn compile(session: &Session, function: &FunctionGraph, request: &CompileRequest) -> Result<Compiled> {
         let outputs: Vec<Var> = function
             .outputs
             .iter()
@@ -144,10 +130,15 @@ impl Compiled {
         let outputs = super::effects::ordered(&outputs)?;
         let graph = optimize(session, &function.inputs, &outputs, &mut rewriting)?;
         let graph = decompose_unsupported(session, graph, &mut rewriting)?;
-        record(&mut phases, "rewrite", &mut start);
-        let mut compiled = Builder::new(session, graph, phases)?.finish(function, stated, rewriting.report)?;
-        let records = std::mem::take(&mut compiled.records);
-        compiled.walk = Walk::of(session, &compiled, records, &request.watches)?;
+        let mut compiled = phase("place", || Builder::new(session, graph)?.finish(function, stated, rewriting.report))?;
+        let clock = session.profiles().then(Clock::new);
+        let walk = Walk::of(session, &compiled, clock.as_ref(), &request.watches)?;
+        if let (Some(clock), None) = (&clock, &walk) {
+            compiled.time_programs(clock);
+        }
+        if walk.is_some() || clock.is_some() {
+            compiled.observed = Some(Observed { walk, clock });
+        }
         Ok(compiled)
     }
 
@@ -166,6 +157,18 @@ impl Compiled {
         crate::lang::print_function(&self.graph, &self.function)
     }
 
+    /// The function's name.
+    pub fn name(&self) -> &str {
+        &self.function.name
+    }
+
+    /// What the outputs of the graph are called: results by name or number, then the updated states with an arrow.
+    pub fn result_names(&self) -> Vec<String> {
+        let named = |(number, (name, _)): (usize, &(Option<String>, Var))| name.clone().unwrap_or_else(|| format!("result {number}"));
+        let results = self.function.outputs.iter().enumerate().map(named);
+        results.chain(self.function.updates.iter().map(|update| format!("{} ←", update.state.name()))).collect()
+    }
+
     /// The function as stated.
     pub(super) fn function(&self) -> &FunctionGraph {
         &self.function
@@ -181,23 +184,13 @@ impl Compiled {
         &self.graph
     }
 
-    /// Calls and time of each op so far, if the session's mode is `profile`.
-    pub fn profile_rows(&self) -> Vec<ProfileRow> {
-        let mut rows = Vec::new();
-        for step in &self.steps {
-            for entry in step.executable.profile() {
-                let location = step.locations.get(entry.statement).map_or(String::new(), ToString::to_string);
-                let op = step.ops.get(entry.statement).cloned().unwrap_or_default();
-                let device = self.devices[step.device].0.clone();
-                rows.push(ProfileRow { op, device, location, calls: entry.calls, seconds: entry.seconds, bytes: entry.bytes });
-            }
+    /// Has every run of every program noted.
+    fn time_programs(&mut self, clock: &Arc<Clock>) {
+        for step in &mut self.steps {
+            let device = self.devices[step.device].0.clone();
+            let (inner, clock) = (step.executable.clone(), clock.clone());
+            step.executable = Arc::new(Timed { inner, clock, device, ops: step.ops.clone(), locations: step.locations.clone() });
         }
-        rows
-    }
-
-    /// How long each phase of compilation took.
-    pub fn phases(&self) -> &[PhaseTime] {
-        &self.phases
     }
 
     /// The rewrites that fired, in order.
@@ -238,16 +231,16 @@ pub(super) fn rewritten(session: &Session, function: &FunctionGraph) -> Result<G
 
 /// Stabilizes, expands gradients and rewrites; in bodies as outside.
 fn optimize(session: &Session, inputs: &[Var], outputs: &[Var], rewriting: &mut Rewriting) -> Result<Graph> {
-    const PHASES: [Phase; 3] = [Phase::Canonicalize, Phase::Stabilize, Phase::Specialize];
+    const PHASES: [Phase; 4] = [Phase::Canonicalize, Phase::Stabilize, Phase::Specialize, Phase::Scan];
     let graph = expanded(session, inputs, outputs, rewriting)?;
     let mut graph = autodiff::remove_derivative_marks(graph)?;
-    session.rewrite(&mut graph, &PHASES, rewriting)?;
+    session.rewrite(&mut graph, &PHASES[..3], rewriting)?;
     if with_bodies(&graph).is_empty() {
         graph.compact();
         return Ok(graph);
     }
     graph = in_bodies(graph, &mut |inputs, outputs| optimize(session, inputs, outputs, rewriting))?;
-    // A body may need less than before.
+    // A body may need less than before, and do work that need not be in it.
     session.rewrite(&mut graph, &PHASES, rewriting)?;
     normalize_bodies(&mut graph)?;
     graph.compact();
@@ -268,7 +261,7 @@ fn expanded(session: &Session, inputs: &[Var], outputs: &[Var], rewriting: &mut 
         if !symbolic(&graph) {
             break;
         }
-        graph = autodiff::expand_symbolic(&graph)?;
+        graph = phase("differentiate", || autodiff::expand_symbolic(&graph))?;
     }
     autodiff::remove_barriers(graph)
 }
@@ -358,16 +351,14 @@ struct Builder<'a> {
     states: Vec<State>,
     constants: Vec<(usize, Tensor)>,
     records: Vec<Record>,
-    phases: Vec<PhaseTime>,
 }
 
 impl<'a> Builder<'a> {
-    fn new(session: &'a Session, graph: Graph, phases: Vec<PhaseTime>) -> Result<Builder<'a>> {
-        let mut start = Instant::now();
+    fn new(session: &'a Session, graph: Graph) -> Result<Builder<'a>> {
         let order = graph.topological_order();
         let mut builder = Builder {
             session, places: vec![None; order.len() + graph.inputs().len()], order, slots: FxHashMap::default(),
-            states: Vec::new(), constants: Vec::new(), records: Vec::new(), phases, graph,
+            states: Vec::new(), constants: Vec::new(), records: Vec::new(), graph,
         };
         for &input in builder.graph.inputs() {
             let slot = builder.slots.len();
@@ -386,7 +377,6 @@ impl<'a> Builder<'a> {
                 builder.places[id.0 as usize] = Some(place);
             }
         }
-        record(&mut builder.phases, "place", &mut start);
         Ok(builder)
     }
 
@@ -437,7 +427,7 @@ impl<'a> Builder<'a> {
         Ok(Compiled {
             inputs, states: self.states, read_states, slots: self.slots.len(), constants: self.constants, steps, outputs: slots,
             updates, devices: self.session.devices().to_vec(), function: function.clone(), stated,
-            graph: self.graph, report, nodes, programs, records: self.records, phases: self.phases, walk: None,
+            graph: self.graph, report, nodes, programs, records: Arc::new(self.records), observed: None, phases: Vec::new(),
         })
     }
 
@@ -503,20 +493,18 @@ impl<'a> Builder<'a> {
         let place = |original: &NodeId| self.places[original.0 as usize].as_ref();
         let overwrites: Vec<Vec<(usize, usize)>> =
             originals.iter().map(|id| place(id).map_or(Vec::new(), |place| place.overwrites.clone())).collect();
-        let mut start = Instant::now();
         let notes: Vec<StatementNote> = self.session.plan_in_place(&part, &statements, &overwrites, &donate)?;
         let (program, places) = Program::emit_located(&part, &statements, notes)?;
         let options = CompileOptions { profile: self.session.profiles(), donatable: donate.clone() };
         let device = &self.session.devices()[group.device].1;
-        record(&mut self.phases, "program", &mut start);
-        let executable = device.compile(&program, &options)?;
-        record(&mut self.phases, "device", &mut start);
+        let executable = phase("backend", || device.compile(&program, &options))?;
         let locations = statements.iter().map(|&id| part.node(id).location.clone()).collect();
         let ops = statements.iter().map(|&id| part.node(id).op_name().to_owned()).collect();
         let device_name = self.session.devices()[group.device].0.clone();
         for ((&id, original), note) in statements.iter().zip(&originals).zip(&program.notes) {
             let view = part.node(id);
             reports.push(NodeReport {
+                id: *original,
                 op: view.op_name().to_owned(),
                 types: view.results.iter().map(|result| result.ty.clone()).collect(),
                 device: device_name.clone(),

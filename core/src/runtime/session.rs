@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 use super::HostServices;
 use super::cache::Cache;
 use super::call::on_host;
+use super::phases::phase;
 use crate::config::{Config, Mode, OptionSpec};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{FunctionGraph, Graph, NodeId, State, StateValue, Var};
@@ -511,7 +512,8 @@ impl Session {
         let context = PassContext { evaluate: Some(&evaluate) };
         let mut options = self.rewrite_options().clone();
         options.most_firings = rewriting.most_firings.map(|most| most.saturating_sub(rewriting.report.firings.len()));
-        let report = self.inner.rules.run(graph, phases, &options, &context)?;
+        let name = if phases.contains(&Phase::Specialize) { "rewrite" } else { "stabilize" };
+        let report = phase(name, || self.inner.rules.run(graph, phases, &options, &context))?;
         for stopped in &report.stopped {
             let message = format!("the rule `{}` was stopped after {} firings: {}", stopped.rule, stopped.firings, stopped.reason);
             self.inner.host.log(LogLevel::Warn, &message);
