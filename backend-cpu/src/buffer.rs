@@ -3,7 +3,7 @@
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -27,7 +27,7 @@ const KEPT_SCRATCH: usize = 1 << 23;
 /// Blocks that wait to be used again, by size.
 #[derive(Default)]
 pub struct Pool {
-    free: Mutex<(usize, HashMap<usize, Vec<Raw>>)>,
+    free: Mutex<(usize, BTreeMap<usize, Vec<Raw>>)>,
     allocations: AtomicU64,
     live: AtomicU64,
     peak: AtomicU64,
