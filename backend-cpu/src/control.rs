@@ -416,13 +416,20 @@ fn scan(
     let mut rows: Vec<std::collections::VecDeque<Value>> = (0..layout.yields()).map(|_| Default::default()).collect();
     for step in 0..steps {
         cancelled(context)?;
-        let mut arguments: Vec<View<'_>> = sequences.iter().map(|sequence| row(sequence, step)).collect();
+        let mut arguments: Vec<View<'_>> = sequences.iter().map(|sequence| row(sequence, if layout.reverse { steps - 1 - step } else { step })).collect();
         arguments.extend(states.iter().map(Value::view).chain(captured.iter().copied()));
         let code = &control.inner[0].code;
         check_arguments(code, &arguments)?;
         let mut outputs = unplanned(code, context, pool, &arguments, &|_, _| {})?;
         let stop = layout.until && outputs.pop().is_some_and(|stop| stop.view().bytes != [0]);
-        states = outputs.split_off(layout.yields());
+        let next = outputs.split_off(layout.yields());
+        for (number, (next, state)) in next.iter().zip(&states).enumerate() {
+            if next.shape != state.shape {
+                let (name, before, after) = (layout.name(layout.sequences + number), state.shape.as_slice(), next.shape.as_slice());
+                return fail(format!("the state `{name}` has the shape {before:?} and after step {step} {after:?}; a state keeps its shape"));
+            }
+        }
+        states = next;
         for ((rows, &keep), value) in rows.iter_mut().zip(&layout.keep).zip(outputs) {
             rows.push_back(value);
             if keep > 0 && rows.len() > keep {
@@ -433,7 +440,10 @@ fn scan(
             break;
         }
     }
-    for (number, rows) in rows.into_iter().enumerate() {
+    for (number, mut rows) in rows.into_iter().enumerate() {
+        if layout.reverse {
+            rows.make_contiguous().reverse();
+        }
         states.push(match rows.front() {
             Some(_) => stacked(pool, &rows)?,
             None => empty(layout, number, pool, given)?,

@@ -45,12 +45,10 @@ pub fn host_tensor(shape: &[usize], dtype: arignote_core::tensor::DType, data: *
 /// Makes arguments contiguous and aligned, and leaves donated only those that may indeed be overwritten.
 fn arrange(arguments: &mut [Argument]) -> Result<()> {
     for number in 0..arguments.len() {
-        let address = arguments[number].tensor.data;
-        // Someone else may hold the same host tensor.
-        let held = || arguments[number].tensor.owner.downcast_ref::<arignote_core::tensor::Tensor>().is_some();
-        let twice = || arguments.iter().enumerate().any(|(other, argument)| other != number && argument.tensor.data == address);
-        if arguments[number].donated && (held() || twice()) {
-            arguments[number].donated = false;
+        if arguments[number].donated {
+            let address = arguments[number].tensor.data;
+            let twice = arguments.iter().enumerate().any(|(other, argument)| other != number && argument.tensor.data == address);
+            arguments[number].donated = !twice;
         }
     }
     for Argument { tensor, donated } in arguments {
@@ -144,6 +142,11 @@ impl Runner {
                     // overwrites only inputs of the results' shape and element size. What is only read is not
                     // written to.
                     unsafe { region.run(&context, &arrays) };
+                }
+                Work::Reduce(reducing, inputs) => {
+                    let arrays: SmallVec<[*mut u8; 16]> = inputs.iter().chain(&step.results).map(|&slot| start(slot)).collect();
+                    // SAFETY: as above; the result lies apart.
+                    unsafe { reducing.run(&context, &arrays) };
                 }
                 Work::Node(operands, axes) => {
                     let operands: Vec<Option<View<'_>>> = operands.iter().map(|slot| slot.map(view)).collect();

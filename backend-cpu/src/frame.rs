@@ -13,6 +13,7 @@ use arignote_core::{Error, ErrorKind, Result};
 use crate::buffer::{Pool, View, ViewMut};
 use crate::code::{Code, Implementation, Value};
 use crate::control::{Kind, Next, Planned, Steps, Target, count};
+use crate::kernel::reduce::Reducing;
 use crate::kernel::run::Region;
 use crate::kernels::{Axes, Call, Context, Kernel};
 use crate::plan::{Place, Plan, Work};
@@ -33,10 +34,17 @@ pub struct Frame<'a> {
 
 /// A step that is prepared. Numbers are those of storages.
 enum Ready<'a> {
-    Region { region: &'a Region, arrays: Vec<*mut u8>, slots: Vec<usize> },
+    Region { region: Fused<'a>, arrays: Vec<*mut u8>, slots: Vec<usize> },
     Kernel(Operation<'a>, Kernel, &'a Attributes),
     Other(Operation<'a>),
     Control { node: NodeId, frame: Box<ControlFrame<'a>>, from: Vec<usize>, into: Vec<usize>, operands: Vec<*const u8>, results: Vec<*mut u8> },
+}
+
+/// A fused region, or its reduction.
+#[derive(Clone, Copy)]
+enum Fused<'a> {
+    Elements(&'a Region),
+    Reduced(&'a Reducing),
 }
 
 /// A node with its operands and results, and their storages and bytes.
@@ -71,7 +79,12 @@ impl<'a> Frame<'a> {
         let slots: Vec<usize> = plan.slots.iter().map(|slot| slot.storage).collect();
         let steps = plan.steps.iter().map(|step| match &step.work {
             Work::Region(region, inputs) => Ready::Region {
-                region,
+                region: Fused::Elements(region),
+                arrays: vec![std::ptr::null_mut(); inputs.len() + step.results.len()],
+                slots: inputs.iter().chain(&step.results).map(|&slot| slots[slot]).collect(),
+            },
+            Work::Reduce(reducing, inputs) => Ready::Region {
+                region: Fused::Reduced(reducing),
                 arrays: vec![std::ptr::null_mut(); inputs.len() + step.results.len()],
                 slots: inputs.iter().chain(&step.results).map(|&slot| slots[slot]).collect(),
             },
@@ -133,7 +146,12 @@ impl<'a> Frame<'a> {
                     // SAFETY: the plan gives every living value memory of its size that nothing else is written
                     // to while it lives, and made the region for the shapes of inputs and results; it overwrites
                     // only inputs of the results' shape and element size.
-                    unsafe { region.run(context, arrays) };
+                    unsafe {
+                        match region {
+                            Fused::Elements(region) => region.run(context, arrays),
+                            Fused::Reduced(reducing) => reducing.run(context, arrays),
+                        }
+                    }
                 }
                 Ready::Kernel(operation, kernel, attributes) => {
                     // SAFETY: as above; a step's results lie apart from each other and from all operands but those
@@ -396,23 +414,25 @@ impl<'a> ControlFrame<'a> {
             }
         }
         let mut taken = count;
+        // The row of a step.
+        let row = |step: usize| if layout.reverse { count - 1 - step } else { step };
         for step in 0..count {
             cancelled(context)?;
             for (number, (&start, &bytes)) in sequences.iter().zip(&plan.rows).enumerate() {
-                frame.set_argument(number, start.wrapping_add(step * bytes));
+                frame.set_argument(number, start.wrapping_add(row(step) * bytes));
             }
             for (rows, yielded) in rows.iter_mut().zip(&plan.yields) {
                 rows.make_room(pool, step, count, yielded.bytes)?;
             }
             for (state, (memory, described)) in states.iter_mut().zip(&plan.states).enumerate() {
                 if let (Next::Row(at), true) = (described.next, step > 0) {
-                    memory.now = rows[at].at(step - 1, described.bytes);
+                    memory.now = rows[at].at(row(step - 1), described.bytes);
                 }
                 frame.set_argument(layout.sequences + state, memory.now);
             }
             for (number, target) in plan.targets.iter().enumerate() {
                 match *target {
-                    Target::Row(at) => frame.set_result(number, rows[at].at(step, plan.yields[at].bytes)),
+                    Target::Row(at) => frame.set_result(number, rows[at].at(row(step), plan.yields[at].bytes)),
                     Target::State(state) => frame.set_result(number, states[state].next),
                     Target::Stop => {}
                 }
@@ -424,7 +444,7 @@ impl<'a> ControlFrame<'a> {
             for (rows, yielded) in rows.iter().zip(&plan.yields) {
                 if let Some(slot) = yielded.copied {
                     // SAFETY: both hold the row's bytes; a row overlaps nothing else that a step reads.
-                    unsafe { std::ptr::copy_nonoverlapping(frame.start(slot), rows.at(step, yielded.bytes), yielded.bytes) };
+                    unsafe { std::ptr::copy_nonoverlapping(frame.start(slot), rows.at(row(step), yielded.bytes), yielded.bytes) };
                 }
             }
             for (memory, described) in states.iter_mut().zip(&plan.states) {
@@ -446,7 +466,7 @@ impl<'a> ControlFrame<'a> {
         }
         for ((memory, described), &wanted) in states.iter_mut().zip(&plan.states).zip(wanted) {
             if let (Next::Row(at), true) = (described.next, taken > 0) {
-                memory.now = rows[at].at(taken - 1, described.bytes);
+                memory.now = rows[at].at(row(taken - 1), described.bytes);
             }
             if memory.now != wanted {
                 // SAFETY: both hold the state's bytes, and lie apart.

@@ -13,6 +13,8 @@ use crate::code::{Code, Implementation};
 use crate::control::Planned;
 use crate::kernels::{Axes, Context};
 use crate::kernel::lower::Lowering;
+use crate::kernel::ir::Reduction;
+use crate::kernel::reduce::{self, Reducing, Spec};
 use crate::kernel::run::{Cache, Region};
 use crate::kernels::elementwise::broadcast_strides;
 
@@ -44,6 +46,8 @@ pub struct Slot {
 pub enum Work {
     /// Runs a fused region over the inputs.
     Region(Region, Vec<usize>),
+    /// Reduces what a fused region computes from the inputs.
+    Reduce(Reducing, Vec<usize>),
     /// Runs one node. Operands that are `None` are overwritten; those with an order of axes are read in it.
     Node(Vec<Option<usize>>, Vec<Option<Axes>>),
     /// Runs a loop, a branch, or what is computed again: with these operands, and memory for itself.
@@ -172,6 +176,7 @@ impl Plan {
             text.push('\n');
             match &step.work {
                 Work::Region(region, _) => text.push_str(&region.describe()),
+                Work::Reduce(reducing, _) => text.push_str(&reducing.describe()),
                 Work::Control(planned, ..) => text.push_str(&planned.describe()),
                 Work::Node(..) => {}
             }
@@ -273,11 +278,38 @@ impl Planner<'_> {
         self.code.graph.ty(value).dtype.size() * self.shape_of[&value].iter().product::<usize>()
     }
 
+    /// The reduction that a node is, if a region can end in it.
+    fn reduction(&self, id: NodeId) -> Option<Spec> {
+        let view = self.code.graph.node(id);
+        let (op, attributes) = view.apply()?;
+        if !matches!(self.code.implementations.get(&id), Some(Implementation::Kernel(..))) {
+            return None;
+        }
+        let reduction = match op.name() {
+            "sum" | "mean" | "sum_to" => Reduction::Sum,
+            "prod" => Reduction::Product,
+            "max" | "any" => Reduction::Max,
+            "min" | "all" => Reduction::Min,
+            _ => return None,
+        };
+        let dtype = view.results[0].ty.dtype;
+        let (shape, result) = (&self.shape_of[view.operands.first()?], &self.shape_of[&id.output(0)]);
+        let axes: Vec<usize> = if op.name() == "sum_to" {
+            let extra = shape.len().saturating_sub(result.len());
+            (0..shape.len()).filter(|&axis| axis < extra || (result[axis - extra] == 1 && shape[axis] != 1)).collect()
+        } else {
+            attributes.axes("axis", shape.len()).ok()?
+        };
+        let fits = !axes.is_empty() && !shape.contains(&0) && reduce::is_supported(reduction, dtype);
+        fits.then(|| Spec { reduction, mean: op.name() == "mean", axes })
+    }
+
     /// For each node the last node of the region that it is computed in; itself if that is its own.
     ///
     /// A node joins the first of its users' regions. It is one of the region's results if others use it too, which
-    /// then come later, so that no region needs what a later one computes.
-    fn regions(&self, live: &[NodeId]) -> HashMap<NodeId, NodeId> {
+    /// then come later, so that no region needs what a later one computes. What is reduced is no result as well.
+    fn regions(&self, live: &[NodeId], readers: &HashMap<NodeId, Vec<NodeId>>, reductions: &HashMap<NodeId, Spec>) -> HashMap<NodeId, NodeId> {
+        let outputs: HashSet<NodeId> = self.code.graph.outputs().iter().map(|value| value.node).collect();
         let mut root: HashMap<NodeId, NodeId> = HashMap::new();
         let mut sizes: HashMap<NodeId, usize> = HashMap::new();
         let position: HashMap<NodeId, usize> = live.iter().enumerate().map(|(at, &id)| (id, at)).collect();
@@ -285,14 +317,18 @@ impl Planner<'_> {
         for &id in live.iter().rev() {
             let mut own = id;
             if elementwise(&id) {
-                let users = self.code.graph.users(id);
-                let first = users.iter().filter(|user| position.contains_key(user)).map(|user| root[user]).min_by_key(|root| position[root]);
-                if let Some(first) = first
-                    && elementwise(&first)
+                let roots = || readers.get(&id).into_iter().flatten().map(|reader| root[reader]);
+                if let Some(first) = roots().min_by_key(|root| position[root])
                     && sizes[&first] < REGION
-                    && self.shape_of[&first.output(0)] == self.shape_of[&id.output(0)]
                 {
-                    own = first;
+                    let over = match reductions.contains_key(&first) {
+                        true => self.code.graph.node(first).operands.first().copied(),
+                        false => elementwise(&first).then(|| first.output(0)),
+                    };
+                    let alone = !outputs.contains(&id) && roots().all(|other| other == first);
+                    if over.is_some_and(|value| self.shape_of[&value] == self.shape_of[&id.output(0)]) && (elementwise(&first) || alone) {
+                        own = first;
+                    }
                 }
             }
             root.insert(id, own);
@@ -321,7 +357,13 @@ impl Planner<'_> {
             }
         }
         live.retain(|id| read.contains(id) || !passed.contains(id));
-        let root = self.regions(&live);
+        let reductions: HashMap<NodeId, Spec> = live.iter().filter_map(|&id| Some((id, self.reduction(id)?))).collect();
+        // Who reads each node, also through an order of axes.
+        let mut readers: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
+        for &id in &live {
+            for (value, _) in code.reads(id) { readers.entry(value.node).or_default().push(id); }
+        }
+        let root = self.regions(&live, &readers, &reductions);
         // Steps with the values that they read from outside.
         let mut members: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
         for &id in &live {
@@ -330,7 +372,7 @@ impl Planner<'_> {
         let order: Vec<NodeId> = live.iter().copied().filter(|id| root[id] == *id).collect();
         let is_output: HashSet<NodeId> = code.graph.outputs().iter().map(|value| value.node).collect();
         let is_result = |id: NodeId| {
-            is_output.contains(&id) || root[&id] == id || code.graph.users(id).iter().any(|user| root.get(user).is_some_and(|other| *other != root[&id]))
+            is_output.contains(&id) || root[&id] == id || readers.get(&id).into_iter().flatten().any(|reader| root[reader] != root[&id])
         };
         let reads = |id: &NodeId| -> Vec<ValueId> {
             let mut seen: HashSet<ValueId> = HashSet::new();
@@ -366,6 +408,8 @@ impl Planner<'_> {
                 let permitted = |value: ValueId| members[&id].iter().any(|&member| code.permits(member, value, 0));
                 let may = inputs.iter().filter(|value| permitted(**value));
                 may.flat_map(|&value| (0..produced.len()).map(move |output| (value, output))).collect()
+            } else if reductions.contains_key(&id) {
+                Vec::new()
             } else {
                 let pairs = code.implementations[&id].overwrites(view.operands.len());
                 pairs.into_iter().filter(|pair| pair.0 < view.operands.len() && pair.1 < view.results.len())
@@ -400,13 +444,18 @@ impl Planner<'_> {
                 self.storages[storage].last = self.storages[storage].last.max(at);
                 results.push(self.slot(value, storage));
             }
-            let work = if region {
-                let shape = self.shape_of[&id.output(0)].clone();
+            let spec = reductions.get(&id);
+            let work = if region || spec.is_some() {
+                let shape = self.shape_of[&spec.map_or(id.output(0), |_| view.operands[0])].clone();
                 let mut lowering = Lowering::default();
                 let mut registers = HashMap::new();
                 let mut sources: Vec<usize> = Vec::new();
                 let mut strides = Vec::new();
-                for (&value, &slot) in inputs.iter().zip(&slots) {
+                // A reduction may have operands that only say its shape.
+                let is_read = |value: ValueId| {
+                    spec.is_none_or(|_| view.operands[0] == value) || members[&id].iter().any(|&member| member != id && code.graph.node(member).operands.contains(&value))
+                };
+                for (&value, &slot) in inputs.iter().zip(&slots).filter(|(value, _)| is_read(**value)) {
                     let dtype = code.graph.ty(value).dtype;
                     let register = match self.known.get(&value).filter(|tensor| tensor.len() == 1) {
                         Some(tensor) => lowering.constant(dtype, View::of(tensor).bytes),
@@ -430,6 +479,12 @@ impl Planner<'_> {
                 if members[&id].len() > 1 {
                     let names: Vec<&str> = members[&id].iter().map(|&member| code.graph.node(member).op_name()).collect();
                     let _ = write!(note, " fused [{}]", names.join(" "));
+                }
+                if let Some(spec) = spec {
+                    let (value, dtype) = (registers[&view.operands[0]], view.results[0].ty.dtype);
+                    let reducing = Reducing::new(lowering, value, spec, dtype, self.cache, &shape, &strides);
+                    steps.push(Step { node: id, members: members[&id].clone(), work: Work::Reduce(reducing, sources), results, note });
+                    continue;
                 }
                 let outputs: Vec<_> = produced.iter().map(|value| registers[value]).collect();
                 let kernel = lowering.finish(&outputs);

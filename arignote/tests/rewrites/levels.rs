@@ -92,7 +92,7 @@ fn levels_differ_in_time_only() {
         }
     }
     println!("{} rules and passes fired: {fired:?}", fired.len());
-    assert!(fired.len() >= 40, "only {fired:?} fired");
+    assert!(fired.len() >= 30, "only {fired:?} fired");
 }
 
 #[test]

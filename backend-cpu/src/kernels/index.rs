@@ -273,10 +273,33 @@ pub fn index(call: &mut Call<'_, '_>) -> Result<()> {
             let (axes, run) = selection.together();
             if run == 0 { return Ok(()); }
             let runs = (CHUNK / (run * size_of::<T>())).max(1);
+            let listed: &[isize] = match &selection.table {
+                Some((table, offsets)) if table + 1 == axes => offsets,
+                _ => &[],
+            };
             call.context.chunks(target, runs * run, &|chunk, part| {
-                for (at, out) in part.chunks_mut(run).enumerate() {
-                    let from = selection.start(axes, chunk * runs + at);
-                    out.copy_from_slice(&source[from..from + run]);
+                let (first, mut at) = (chunk * runs, 0);
+                if listed.is_empty() {
+                    for (at, out) in part.chunks_mut(run).enumerate() {
+                        let from = selection.start(axes, first + at);
+                        out.copy_from_slice(&source[from..from + run]);
+                    }
+                    return;
+                }
+                // The listed offsets are those of the last axis: one after the other from one place.
+                while at * run < part.len() {
+                    let place = (first + at) % listed.len();
+                    let base = selection.start(axes, first + at - place) as isize - listed[0];
+                    let count = (listed.len() - place).min(part.len() / run - at);
+                    let (offsets, out) = (&listed[place..place + count], &mut part[at * run..(at + count) * run]);
+                    if run == 1 {
+                        for (out, offset) in out.iter_mut().zip(offsets) { *out = source[(base + offset) as usize]; }
+                    } else {
+                        for (out, offset) in out.chunks_mut(run).zip(offsets) {
+                            out.copy_from_slice(&source[(base + offset) as usize..][..run]);
+                        }
+                    }
+                    at += count;
                 }
             });
         }

@@ -105,6 +105,9 @@ fn factor(a: MatRef<'_, f64>) -> Result<Mat<f64>> {
     let done = llt::factor::cholesky_in_place(l.as_mut(), Default::default(), Par::Seq, MemStack::new(&mut memory), Default::default());
     let positive = done.is_ok() && (0..n).all(|i| l[(i, i)] > 0.0);
     if positive {
+        for j in 1..n {
+            (0..j).for_each(|i| l[(i, j)] = 0.0);
+        }
         return Ok(l);
     }
     // Which pivot it is, and what its value: by plain elimination up to there.

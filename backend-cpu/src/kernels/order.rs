@@ -91,14 +91,35 @@ fn key<T: Element>(value: T) -> u64 {
     }
 }
 
-fn places<T: Stored>(x: &[T], start: usize, inner: usize, sorted: &mut [(u64, u32)], out: &mut [i64], step: usize) {
-    for (at, entry) in sorted.iter_mut().enumerate() {
-        *entry = (key(x[start + at * inner]), at as u32);
+/// The same in 32 bits, of types that have no more.
+fn narrow_key<T: Element>(value: T) -> u32 {
+    if T::DTYPE.is_float() {
+        let value = value.to_f64() as f32;
+        if value.is_nan() {
+            return u32::MAX;
+        }
+        let bits = (value + 0.0).to_bits();
+        if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
+    } else {
+        // Of unsigned numbers, the upper half wraps behind the lower one and so keeps its place.
+        let shift = if T::from_i64(-1).to_i64() < 0 { 1 << 31 } else { 0 };
+        (value.to_i64() + shift) as u32
     }
-    // Equal elements keep their order by their places.
-    sorted.sort_unstable();
-    for (out, entry) in out.iter_mut().step_by(step).zip(sorted) {
-        *out = i64::from(entry.1);
+}
+
+/// Equal elements keep their order by their places, which are compared last.
+fn places<'a, T: Stored>(x: impl Iterator<Item = T>, wide: &mut Vec<(u64, u32)>, narrow: &mut Vec<u64>, out: impl Iterator<Item = &'a mut i64>) {
+    let x = x.zip(0u32..);
+    if size_of::<T>() <= 4 {
+        narrow.clear();
+        narrow.extend(x.map(|(value, at)| u64::from(narrow_key(value)) << 32 | u64::from(at)));
+        narrow.sort_unstable();
+        out.zip(narrow).for_each(|(out, entry)| *out = i64::from(*entry as u32));
+    } else {
+        wide.clear();
+        wide.extend(x.map(|(value, at)| (key(value), at)));
+        wide.sort_unstable();
+        out.zip(wide).for_each(|(out, entry)| *out = i64::from(entry.1));
     }
 }
 
@@ -117,11 +138,12 @@ pub fn argsort(call: &mut Call<'_, '_>) -> Result<()> {
     stored_type!(x.dtype, T => {
         let x = typed::<T>(x.bytes);
         call.context.chunks(target, each, &|chunk, part| {
-            let mut sorted = vec![(0, 0); length];
+            let (mut wide, mut narrow) = (Vec::new(), Vec::new());
             for (number, block) in part.chunks_mut(length * inner).enumerate() {
                 let start = chunk * each + number * length * inner;
                 for line in 0..inner {
-                    places(x, start + line, inner, &mut sorted, &mut block[line..], inner);
+                    let (from, to) = (&x[start + line..start + length * inner], &mut block[line..]);
+                    places(from.iter().step_by(inner).copied(), &mut wide, &mut narrow, to.iter_mut().step_by(inner));
                 }
             }
         });

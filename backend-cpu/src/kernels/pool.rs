@@ -51,28 +51,28 @@ impl Geometry {
         self.axes.iter().map(|axis| axis.count).product()
     }
 
-    /// Calls with the places of each line of the last axis, and for each element of their windows with the
-    /// windows that have it inside of x, and where in the plane the first of those has it.
-    fn each_line(&self, mut line: impl FnMut(usize, &[(usize, usize, usize)])) {
+    /// The lines of places along the last axis.
+    fn lines(&self) -> Lines {
         let [planes, rows, columns] = &self.axes;
-        let mut runs = Vec::with_capacity(planes.window * rows.window * columns.window);
+        let mut lines = Lines { stride: columns.stride, width: columns.count, window: planes.window * rows.window * columns.window, lines: Vec::new(), runs: Vec::new() };
         for plane in 0..planes.count {
             for row in 0..rows.count {
-                runs.clear();
+                let before = lines.runs.len();
                 for a in (0..planes.window).filter_map(|a| planes.place(plane, a)) {
                     for b in (0..rows.window).filter_map(|b| rows.place(row, b)) {
                         for c in 0..columns.window {
                             let (first, last) = columns.inside(c);
                             if first < last {
                                 let column = first * columns.stride + c * columns.dilation - columns.padding[0];
-                                runs.push((first, last, (a * rows.length + b) * columns.length + column));
+                                lines.runs.push((first, last, (a * rows.length + b) * columns.length + column));
                             }
                         }
                     }
                 }
-                line((plane * rows.count + row) * columns.count, &runs);
+                lines.lines.push((before, lines.runs.len()));
             }
         }
+        lines
     }
 
     /// How many elements count in each window along each axis, where not all do.
@@ -86,9 +86,35 @@ impl Geometry {
     }
 }
 
+/// The windows that have an element in x, from the first to behind the last, and where in a plane of x the first
+/// of those has it.
+type Run = (usize, usize, usize);
+
+/// The lines of places along the last axis, with a run for each element of their windows.
+struct Lines {
+    stride: usize,
+    /// Places of a line.
+    width: usize,
+    /// Elements of a window.
+    window: usize,
+    /// For each line its part of the runs.
+    lines: Vec<(usize, usize)>,
+    runs: Vec<Run>,
+}
+
+impl Lines {
+    /// Calls with the first place of each line, and its runs.
+    #[inline(always)]
+    fn each(&self, mut line: impl FnMut(usize, &[Run])) {
+        for (number, &(from, to)) in self.lines.iter().enumerate() {
+            line(number * self.width, &self.runs[from..to]);
+        }
+    }
+}
+
 /// The largest element of each window of a line.
 #[inline(always)]
-fn peaks<T: Float>(x: &[T], runs: &[(usize, usize, usize)], stride: usize, out: &mut [T]) {
+fn peaks<T: Float>(x: &[T], runs: &[Run], stride: usize, out: &mut [T]) {
     out.fill(T::LOWEST);
     for &(first, last, from) in runs {
         let values = x[from..].iter().step_by(stride);
@@ -99,7 +125,7 @@ fn peaks<T: Float>(x: &[T], runs: &[(usize, usize, usize)], stride: usize, out: 
 }
 
 /// How many elements of each window equal its peak; padding is the lowest.
-fn ties<T: Float>(x: &[T], runs: &[(usize, usize, usize)], stride: usize, window: usize, peaks: &[T], out: &mut [T]) {
+fn ties<T: Float>(x: &[T], runs: &[Run], stride: usize, window: usize, peaks: &[T], out: &mut [T]) {
     out.fill(T::default());
     let mut inside = vec![0usize; if runs.len() < window || runs.iter().any(|run| run.1 - run.0 < peaks.len()) { peaks.len() } else { 0 }];
     for &(first, last, from) in runs {
@@ -171,21 +197,22 @@ fn of_gradient(call: &Call<'_, '_>, rank: usize, mean: bool) -> Result<Geometry>
 
 fn pooled_max(call: &mut Call<'_, '_>, rank: usize) -> Result<()> {
     let geometry = of_x(call, rank, false)?;
-    let (width, stride) = (geometry.axes[2].count, geometry.axes[2].stride);
+    let lines = geometry.lines();
+    let (width, stride) = (lines.width, lines.stride);
     in_float!(call, T, dtype => planes::<T>(call, &geometry, dtype, [geometry.plane(), 0, geometry.places()], &|x, _, out| {
-        geometry.each_line(|at, runs| peaks(x, runs, stride, &mut out[at..at + width]));
+        lines.each(|at, runs| peaks(x, runs, stride, &mut out[at..at + width]));
     }))
 }
 
 fn max_cotangent(call: &mut Call<'_, '_>, rank: usize) -> Result<()> {
     let geometry = of_gradient(call, rank, false)?;
-    let (width, stride) = (geometry.axes[2].count, geometry.axes[2].stride);
-    let window = geometry.axes.iter().map(|axis| axis.window).product();
+    let lines = geometry.lines();
+    let (width, stride, window) = (lines.width, lines.stride, lines.window);
     in_float!(call, T, dtype => planes::<T>(call, &geometry, dtype, [geometry.plane(), geometry.places(), geometry.plane()], &|x, g, out| {
         out.fill(0.0);
         with_scratch(2 * width, |scratch: &mut [T]| {
             let (peak, share) = scratch.split_at_mut(width);
-            geometry.each_line(|at, runs| {
+            lines.each(|at, runs| {
                 peaks(x, runs, stride, peak);
                 ties(x, runs, stride, window, peak, share);
                 for (share, &g) in share.iter_mut().zip(&g[at..]) { *share = g / *share; }
@@ -202,12 +229,12 @@ fn max_cotangent(call: &mut Call<'_, '_>, rank: usize) -> Result<()> {
 
 fn tangent_of_max(call: &mut Call<'_, '_>, rank: usize) -> Result<()> {
     let geometry = of_x(call, rank, false)?;
-    let (width, stride) = (geometry.axes[2].count, geometry.axes[2].stride);
-    let window = geometry.axes.iter().map(|axis| axis.window).product();
+    let lines = geometry.lines();
+    let (width, stride, window) = (lines.width, lines.stride, lines.window);
     in_float!(call, T, dtype => planes::<T>(call, &geometry, dtype, [geometry.plane(), geometry.plane(), geometry.places()], &|x, t, out| {
         with_scratch(2 * width, |scratch: &mut [T]| {
             let (peak, count) = scratch.split_at_mut(width);
-            geometry.each_line(|at, runs| {
+            lines.each(|at, runs| {
                 peaks(x, runs, stride, peak);
                 ties(x, runs, stride, window, peak, count);
                 let out = &mut out[at..at + width];
@@ -226,10 +253,11 @@ fn tangent_of_max(call: &mut Call<'_, '_>, rank: usize) -> Result<()> {
 
 fn pooled_sum(call: &mut Call<'_, '_>, rank: usize, mean: bool) -> Result<()> {
     let geometry = of_x(call, rank, mean)?;
-    let (width, stride) = (geometry.axes[2].count, geometry.axes[2].stride);
+    let lines = geometry.lines();
+    let (width, stride) = (lines.width, lines.stride);
     let counts = geometry.counts();
     in_float!(call, T, dtype => planes::<T>(call, &geometry, dtype, [geometry.plane(), 0, geometry.places()], &|x, _, out| {
-        geometry.each_line(|at, runs| {
+        lines.each(|at, runs| {
             let out = &mut out[at..at + width];
             out.fill(0.0);
             for &(first, last, from) in runs {
@@ -251,12 +279,13 @@ fn divide<T>(geometry: &Geometry, counts: &Option<[Vec<usize>; 3]>, at: usize, l
 
 fn sum_cotangent(call: &mut Call<'_, '_>, rank: usize, mean: bool) -> Result<()> {
     let geometry = of_gradient(call, rank, mean)?;
-    let (width, stride) = (geometry.axes[2].count, geometry.axes[2].stride);
+    let lines = geometry.lines();
+    let (width, stride) = (lines.width, lines.stride);
     let counts = geometry.counts();
     in_float!(call, T, dtype => planes::<T>(call, &geometry, dtype, [geometry.plane(), geometry.places(), geometry.plane()], &|_, g, out| {
         out.fill(0.0);
         with_scratch(width, |share: &mut [T]| {
-            geometry.each_line(|at, runs| {
+            lines.each(|at, runs| {
                 share.copy_from_slice(&g[at..at + width]);
                 divide(&geometry, &counts, at, share, |out, count| *out /= count as T);
                 for &(first, last, from) in runs {

@@ -4,6 +4,14 @@
 /// Partial sums of a sum of products, added up in one order at the end.
 const LANES: usize = 32;
 
+/// Vectors of the processor, and what is needed of them.
+#[cfg(target_arch = "x86_64")]
+mod wide {
+    pub use std::arch::x86_64::{
+        _mm256_fmadd_pd, _mm256_fmadd_ps, _mm256_loadu_pd, _mm256_loadu_ps, _mm256_setzero_pd, _mm256_setzero_ps, _mm256_storeu_pd, _mm256_storeu_ps,
+    };
+}
+
 /// An element type of these products.
 pub trait Real: Copy {
     /// `out[i] = sum(row i of the matrix * y)`: row i begins `i * step` elements from `matrix` on.
@@ -20,22 +28,10 @@ pub trait Real: Copy {
 }
 
 macro_rules! real {
-    ($T:ident, $rows:ident, $columns:ident, $row:ident, $column:ident) => {
-        /// A sum of products; a multiplication and addition are rounded once if `FUSED`.
+    ($T:ident, $width:literal, $rows:ident, $columns:ident, $row:ident, $column:ident, $load:ident, $store:ident, $zero:ident, $fused:ident) => {
+        /// Adds up partial sums, halving their number.
         #[inline(always)]
-        fn $row<const FUSED: bool>(x: &[$T], y: &[$T]) -> $T {
-            let step = |sum: $T, x: $T, y: $T| if FUSED { x.mul_add(y, sum) } else { x * y + sum };
-            let mut sums = [0.0; LANES];
-            let (xs, ys) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
-            let mut rest = 0.0;
-            for (&x, &y) in xs.remainder().iter().zip(ys.remainder()) {
-                rest = step(rest, x, y);
-            }
-            for (x, y) in xs.zip(ys) {
-                for lane in 0..LANES {
-                    sums[lane] = step(sums[lane], x[lane], y[lane]);
-                }
-            }
+        fn $row(mut sums: [$T; LANES]) -> $T {
             let mut width = LANES / 2;
             while width > 0 {
                 for lane in 0..width {
@@ -43,7 +39,7 @@ macro_rules! real {
                 }
                 width /= 2;
             }
-            sums[0] + rest
+            sums[0]
         }
 
         /// Adds the scaled columns, four at a time, in their order.
@@ -75,9 +71,37 @@ macro_rules! real {
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2,fma")]
         unsafe fn $rows(matrix: *const $T, step: usize, y: &[$T], out: &mut [$T]) {
-            for (row, out) in out.iter_mut().enumerate() {
-                // SAFETY: by the caller's promise.
-                *out = $row::<true>(unsafe { std::slice::from_raw_parts(matrix.add(row * step), y.len()) }, y);
+            let (vectors, length) = (LANES / $width, y.len());
+            for (number, out) in out.iter_mut().enumerate() {
+                let mut parts = [wide::$zero(); LANES / $width];
+                let mut at = 0;
+                // SAFETY: by the caller's promise the row has `length` elements, as `y` has: `at` plus what is read
+                // from there is not more.
+                unsafe {
+                    let row = matrix.add(number * step);
+                    while at + LANES <= length {
+                        for part in 0..vectors {
+                            let from = at + part * $width;
+                            parts[part] = wide::$fused(wide::$load(row.add(from)), wide::$load(y.as_ptr().add(from)), parts[part]);
+                        }
+                        at += LANES;
+                    }
+                    let mut part = 0;
+                    while at + $width <= length {
+                        parts[part] = wide::$fused(wide::$load(row.add(at)), wide::$load(y.as_ptr().add(at)), parts[part]);
+                        (at, part) = (at + $width, part + 1);
+                    }
+                    let mut rest: $T = 0.0;
+                    while at < length {
+                        rest = (*row.add(at)).mul_add(y[at], rest);
+                        at += 1;
+                    }
+                    let mut sums: [$T; LANES] = [0.0; LANES];
+                    for (part, &sum) in parts.iter().enumerate() {
+                        wide::$store(sums.as_mut_ptr().add(part * $width), sum);
+                    }
+                    *out = $row(sums) + rest;
+                }
             }
         }
 
@@ -95,9 +119,14 @@ macro_rules! real {
                     // SAFETY: the processor has the features; else by the caller's promise.
                     return unsafe { $rows(matrix, step, y, out) };
                 }
-                for (row, out) in out.iter_mut().enumerate() {
+                for (number, out) in out.iter_mut().enumerate() {
                     // SAFETY: by the caller's promise.
-                    *out = $row::<false>(unsafe { std::slice::from_raw_parts(matrix.add(row * step), y.len()) }, y);
+                    let row = unsafe { std::slice::from_raw_parts(matrix.add(number * step), y.len()) };
+                    let mut sums = [0.0; LANES];
+                    for (row, y) in row.chunks(LANES).zip(y.chunks(LANES)) {
+                        for ((sum, x), y) in sums.iter_mut().zip(row).zip(y) { *sum += x * y; }
+                    }
+                    *out = $row(sums);
                 }
             }
 
@@ -113,5 +142,5 @@ macro_rules! real {
         }
     };
 }
-real!(f32, rows_f32, columns_f32, row_f32, column_f32);
-real!(f64, rows_f64, columns_f64, row_f64, column_f64);
+real!(f32, 8, rows_f32, columns_f32, added_f32, column_f32, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_setzero_ps, _mm256_fmadd_ps);
+real!(f64, 4, rows_f64, columns_f64, added_f64, column_f64, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_setzero_pd, _mm256_fmadd_pd);

@@ -229,6 +229,7 @@ fn row_by_row(op: &std::sync::Arc<dyn Op>, batch: &Batch<'_>) -> Result<Option<V
     let layout = ScanLayout {
         keep: vec![0; results.len()], body: Body::new(inputs, results)?.into(), counted: false,
         sequences: batch.batched.iter().filter(|&&batched| batched).count(), states: 0, until: false, truncate: None,
+        reverse: false,
     };
     Ok(Some(apply("scan", &values, layout.attributes())?.into_iter().map(|value| (value, true)).collect()))
 }

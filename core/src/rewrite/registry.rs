@@ -7,7 +7,10 @@ use std::time::Instant;
 use super::engine::{Cost, Engine, Limits, Report, Stopped};
 use super::local::Local;
 use super::locals;
-use super::passes::{ConstantFold, DeadCode, LogDet, LogOfMoved, Merge, MergeBranches, MergeSolves, Pass, PassContext, PruneBodies};
+use super::passes::{
+    AccumulateOutside, AfterLoop, BatchSequences, ConstantFold, DeadCode, HoistInvariants, LogDet, LogOfMoved, Merge, MergeBranches,
+    MergeSolves, Pass, PassContext, PruneBodies, ReverseLoop, UnrollShort,
+};
 use super::pattern::{Rule, compile_each, compile_rules};
 use crate::error::{Error, ErrorKind, Result, nearest};
 use crate::graph::Graph;
@@ -21,6 +24,8 @@ pub enum Phase {
     Stabilize,
     /// Forms that devices compute faster.
     Specialize,
+    /// Work that need not be in a loop, out of it.
+    Scan,
     /// A device for each node.
     Place,
     /// Results written over operands.
@@ -29,14 +34,14 @@ pub enum Phase {
 
 impl Phase {
     /// All phases, in order.
-    pub const ALL: [Phase; 5] = {
+    pub const ALL: [Phase; 6] = {
         use Phase::*;
-        [Canonicalize, Stabilize, Specialize, Place, Inplace]
+        [Canonicalize, Stabilize, Specialize, Scan, Place, Inplace]
     };
 
     /// The name, which is also a tag of everything that belongs to it.
     pub fn name(self) -> &'static str {
-        ["canonicalize", "stabilize", "specialize", "place", "inplace"][self as usize]
+        ["canonicalize", "stabilize", "specialize", "scan", "place", "inplace"][self as usize]
     }
 
     /// The phase of this name.
@@ -168,9 +173,10 @@ impl Rewrites {
     /// The core's rules and passes.
     pub fn core() -> Rewrites {
         let mut rewrites = Rewrites::empty();
-        let core: [Arc<dyn Pass>; 8] = [
+        let core: [Arc<dyn Pass>; 14] = [
             Arc::new(Merge), Arc::new(ConstantFold), Arc::new(DeadCode), Arc::new(PruneBodies), Arc::new(LogOfMoved), Arc::new(LogDet),
-            Arc::new(MergeBranches), Arc::new(MergeSolves),
+            Arc::new(MergeBranches), Arc::new(MergeSolves), Arc::new(UnrollShort), Arc::new(HoistInvariants), Arc::new(ReverseLoop),
+            Arc::new(AccumulateOutside), Arc::new(AfterLoop), Arc::new(BatchSequences),
         ];
         rewrites.passes.extend(core.map(|pass| (pass, Origin::Core)));
         rewrites.locals.extend(locals::all().map(Arc::new));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use super::clock::{Clock, Timed};
 use super::extract::{Extract, extract};
@@ -42,7 +43,7 @@ pub struct Compiled {
     pub(super) observed: Option<Observed>,
     /// What each program was made of.
     pub(super) records: Arc<Vec<Record>>,
-    /// Seconds of the phases of compiling, if the session's mode is `profile`.
+    /// Seconds of the phases of compiling.
     pub(super) phases: Vec<(&'static str, f64)>,
 }
 
@@ -230,16 +231,16 @@ pub(super) fn rewritten(session: &Session, function: &FunctionGraph) -> Result<G
 
 /// Stabilizes, expands gradients and rewrites; in bodies as outside.
 fn optimize(session: &Session, inputs: &[Var], outputs: &[Var], rewriting: &mut Rewriting) -> Result<Graph> {
-    const PHASES: [Phase; 3] = [Phase::Canonicalize, Phase::Stabilize, Phase::Specialize];
+    const PHASES: [Phase; 4] = [Phase::Canonicalize, Phase::Stabilize, Phase::Specialize, Phase::Scan];
     let graph = expanded(session, inputs, outputs, rewriting)?;
     let mut graph = autodiff::remove_derivative_marks(graph)?;
-    session.rewrite(&mut graph, &PHASES, rewriting)?;
+    session.rewrite(&mut graph, &PHASES[..3], rewriting)?;
     if with_bodies(&graph).is_empty() {
         graph.compact();
         return Ok(graph);
     }
     graph = in_bodies(graph, &mut |inputs, outputs| optimize(session, inputs, outputs, rewriting))?;
-    // A body may need less than before.
+    // A body may need less than before, and do work that need not be in it.
     session.rewrite(&mut graph, &PHASES, rewriting)?;
     normalize_bodies(&mut graph)?;
     graph.compact();
@@ -525,7 +526,7 @@ impl<'a> Builder<'a> {
 /// # Errors
 /// If a dtype, rank or dim does not fit; the error names the input.
 pub(super) fn check_arguments(inputs: &[(String, Type)], arguments: &[Tensor]) -> Result<()> {
-    let mut named: Vec<(&str, usize, &str)> = Vec::new();
+    let mut named: SmallVec<[(&str, usize, &str); 4]> = SmallVec::new();
     for ((name, ty), value) in inputs.iter().zip(arguments) {
         let found = || format!("{}{:?}", value.dtype(), value.shape());
         if !ty.admits(value.dtype(), value.shape()) {

@@ -3,6 +3,7 @@
 
 mod bisect;
 mod builder;
+mod cache;
 mod call;
 mod clock;
 pub mod compare;

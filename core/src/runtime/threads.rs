@@ -170,7 +170,7 @@ mod tests {
         for count in [0, 1, 2, 3, 1000] {
             let taken: Vec<AtomicUsize> = (0..count).map(|_| AtomicUsize::new(0)).collect();
             for _ in 0..100 {
-                parallel_for(count, &|at| drop(taken[at].fetch_add(1, Ordering::Relaxed)));
+                parallel_for(count, &|at| { taken[at].fetch_add(1, Ordering::Relaxed); });
             }
             assert!(taken.iter().all(|times| times.load(Ordering::Relaxed) == 100), "{count}");
         }
@@ -183,7 +183,7 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..200 {
-                        parallel_for(4, &|_| parallel_for(4, &|_| drop(total.fetch_add(1, Ordering::Relaxed))));
+                        parallel_for(4, &|_| parallel_for(4, &|_| { total.fetch_add(1, Ordering::Relaxed); }));
                     }
                 });
             }
@@ -197,7 +197,7 @@ mod tests {
             let caught = catch_unwind(|| parallel_for(8, &|at| assert!(at != 5, "five")));
             assert!(caught.is_err());
             let total = AtomicUsize::new(0);
-            parallel_for(8, &|at| drop(total.fetch_add(at, Ordering::Relaxed)));
+            parallel_for(8, &|at| { total.fetch_add(at, Ordering::Relaxed); });
             assert_eq!(total.into_inner(), 28);
         }
     }

@@ -23,16 +23,31 @@ unsafe impl<T: Send + Sync> Send for Lent<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send + Sync> Sync for Lent<T> {}
 
-impl<T> Elements<T> {
-    /// Elements of an owner; `None` if the address is null or not aligned.
+impl<T: Send + Sync + 'static> Elements<T> {
+    /// What keeps the elements alive.
+    pub(super) fn owner(&self) -> Arc<dyn Any + Send + Sync> {
+        match self {
+            Elements::Own(vector) => vector.clone(),
+            Elements::Lent(lent) => lent.owner.clone(),
+        }
+    }
+
+    /// Elements of an owner, by [`Elements::owner`] or another; `None` if the address is null or not aligned.
     ///
     /// # Safety
     /// `start` points to `length` initialized elements that live, and are not written to, as long as a clone
     /// of the owner does.
     pub(super) unsafe fn lent(start: *mut T, length: usize, owner: Arc<dyn Any + Send + Sync>) -> Option<Elements<T>> {
         let start = NonNull::new(start).filter(|start| start.is_aligned())?;
+        let is_all = |vector: &Vec<T>| std::ptr::eq(vector.as_ptr(), start.as_ptr()) && vector.len() == length;
+        if owner.downcast_ref::<Vec<T>>().is_some_and(is_all) {
+            return owner.downcast().ok().map(Elements::Own);
+        }
         Some(Elements::Lent(Lent { start, length, owner }))
     }
+}
+
+impl<T> Elements<T> {
 
     /// Whether nobody else holds the elements.
     pub(super) fn is_unique(&self) -> bool {

@@ -93,6 +93,14 @@ impl Tensor {
         if !tensor.is_contiguous() || tensor.data.is_null() {
             return None;
         }
+        if tensor.dtype == DType::Bool {
+            // Another library may have left any byte there.
+            // SAFETY: as below; every byte is a value of `u8`.
+            let bytes = unsafe { std::slice::from_raw_parts(tensor.data.wrapping_add(tensor.byte_offset), tensor.len()) };
+            if bytes.iter().any(|&byte| byte > 1) {
+                return None;
+            }
+        }
         let data = dispatch_dtype!(tensor.dtype, T => {
             let start = tensor.data.wrapping_add(tensor.byte_offset).cast::<T>();
             // SAFETY: the tensor's maker promises elements of its dtype that live as long as the owner and are
@@ -100,6 +108,11 @@ impl Tensor {
             <T as Stored>::wrap(unsafe { Elements::lent(start, tensor.len(), tensor.owner.clone()) }?)
         });
         Some(Tensor { data, shape: tensor.shape.clone() })
+    }
+
+    /// What keeps the elements alive, for descriptors.
+    pub(super) fn owner(&self) -> Arc<dyn std::any::Any + Send + Sync> {
+        for_data!(&self.data, vector => vector.owner())
     }
 
     /// A tensor from its elements in row-major order.
@@ -143,6 +156,35 @@ impl Tensor {
     pub fn from_ndarray<T: TensorElement, D: ndarray::Dimension>(array: &ndarray::ArrayRef<T, D>) -> Tensor {
         let elements: Vec<T> = array.iter().copied().collect();
         Tensor { data: T::wrap(own(elements)), shape: array.shape().into() }
+    }
+
+    /// The elements of an ndarray, without a copy where they lie in row-major order and are all of its memory.
+    ///
+    /// ```
+    /// use arignote_core::tensor::Tensor;
+    /// let x = Tensor::from_array(ndarray::array![[1.0f32, 2.0], [3.0, 4.0]]);
+    /// let y = x.view::<f32>().unwrap();
+    /// assert_eq!((y[[1, 0]], y.as_ptr().cast()), (3.0, x.as_ptr()));
+    /// ```
+    pub fn from_array<T: TensorElement, D: ndarray::Dimension>(array: ndarray::Array<T, D>) -> Tensor {
+        if !array.is_standard_layout() {
+            return Tensor::from_ndarray(&array);
+        }
+        let (shape, count): (Shape, usize) = (array.shape().into(), array.len());
+        let (mut elements, start) = array.into_raw_vec_and_offset();
+        // A slice of a larger array keeps its part alone.
+        elements.truncate(start.unwrap_or(0) + count);
+        elements.drain(..start.unwrap_or(0));
+        Tensor { data: T::wrap(own(elements)), shape }
+    }
+
+    /// The elements as an ndarray, without a copy.
+    ///
+    /// # Errors
+    /// If the tensor has another dtype.
+    pub fn view<T: TensorElement>(&self) -> Result<ndarray::ArrayViewD<'_, T>> {
+        ndarray::ArrayViewD::from_shape(ndarray::IxDyn(&self.shape), self.as_slice::<T>()?)
+            .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))
     }
 
     /// A copy as an ndarray.

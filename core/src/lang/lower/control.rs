@@ -83,6 +83,7 @@ impl<'a> Lowerer<'a> {
             steps, operands, params, sequences: scan.sequences.len(), next, yields: body.yields, until: body.until, since,
             options: ScanOptions {
                 keep: scan.options.keep.clone(), truncate: scan.options.truncate, checkpoint: scan.options.checkpoint,
+                reverse: scan.options.reverse,
             },
         };
         let mut results = build_scan(parts, &location).map_err(|error| self.pointed(error, expr.span))?;

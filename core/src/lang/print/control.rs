@@ -42,6 +42,9 @@ impl Printer {
             if layout.states > 0 && layout.yields() > 0 {
                 head.push("final = true".to_owned());
             }
+            if layout.reverse {
+                head.push("reverse = true".to_owned());
+            }
             if layout.keep.iter().any(|&rows| rows > 0) {
                 head.push(format!("keep = {:?}", layout.keep));
             }

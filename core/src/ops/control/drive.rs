@@ -26,7 +26,10 @@ pub fn run_scan(
     let (sequences, rest) = rest.split_at(layout.sequences);
     let (inits, captured) = rest.split_at(layout.states);
     let steps = steps(&layout, counted.first(), sequences)?;
-    let sliced = sequences.iter().map(|sequence| slices(sequence, steps)).collect::<Result<Vec<_>>>()?;
+    let mut sliced = sequences.iter().map(|sequence| slices(sequence, steps)).collect::<Result<Vec<_>>>()?;
+    if layout.reverse {
+        sliced.iter_mut().for_each(|rows| rows.reverse());
+    }
     let mut states = inits.to_vec();
     let mut rows: Vec<VecDeque<Tensor>> = vec![VecDeque::new(); layout.yields()];
     for step in 0..steps {
@@ -53,7 +56,10 @@ pub fn run_scan(
         }
     }
     let mut results = states;
-    for (number, rows) in rows.into_iter().enumerate() {
+    for (number, mut rows) in rows.into_iter().enumerate() {
+        if layout.reverse {
+            rows.make_contiguous().reverse();
+        }
         results.push(match rows.front() {
             Some(_) => stacked(&rows)?,
             None => empty(&layout, number, sequences, &operands[usize::from(layout.counted)..])?,

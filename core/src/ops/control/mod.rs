@@ -10,6 +10,10 @@
 //! condition the loop ends after the first step in which it holds. After no step at all the final states
 //! are the initial ones, and the yields have no rows.
 //!
+//! With `reverse` the steps go from the last rows of the sequences to the first, and rows that are yielded lie as
+//! those of the sequences do: the first step's are the last. It goes together with neither a condition nor a
+//! `keep`.
+//!
 //! Of a yield with a `keep` of k above 0 only the last k rows are kept. With a `truncate` of k derivatives in
 //! reverse mode go back through the last k steps alone.
 //!
@@ -69,6 +73,9 @@ pub fn register(registry: &mut Registry) {
                 "truncate", AttributeKind::Int, Some(Attribute::Int(0)),
                 "through how many of the last steps reverse mode goes, 0 for all",
             ),
+            Param::attribute(
+                "reverse", AttributeKind::Bool, Some(Attribute::Bool(false)), "whether the steps go from the last row to the first",
+            ),
             attribute("until", AttributeKind::Bool, "whether the last output of a step says that it is the last step"),
         ],
         doc: "A loop over the rows of sequences, or of a number of steps, with states.\n\n    ys = scan (x_t in x) {\n        state h: f64[] = 0\n        h <- h + x_t\n        yield h\n    }",
@@ -103,6 +110,8 @@ pub struct ScanLayout {
     pub keep: Vec<usize>,
     /// Through how many of the last steps reverse mode goes, if not through all.
     pub truncate: Option<usize>,
+    /// Whether the steps go from the last row to the first.
+    pub reverse: bool,
 }
 
 impl ScanLayout {
@@ -124,6 +133,7 @@ impl ScanLayout {
             until: attributes.bool("until")?,
             keep,
             truncate: Some(count("truncate")?).filter(|&steps| steps > 0),
+            reverse: attributes.bool("reverse")?,
         };
         let (inputs, outputs) = (layout.body.inputs().len(), layout.body.outputs().len());
         if inputs < layout.sequences + layout.states || outputs < layout.states + usize::from(layout.until) {
@@ -135,6 +145,10 @@ impl ScanLayout {
         if layout.keep.len() != layout.yields() {
             let message = format!("`keep` has {} entries for {} yields", layout.keep.len(), layout.yields());
             return Err(Error::new(ErrorKind::Type, message).note("it says for each yield how many of the last rows are kept"));
+        }
+        if layout.reverse && (layout.until || layout.keep.iter().any(|&rows| rows > 0)) {
+            let other = if layout.until { "until" } else { "keep" };
+            return Err(Error::new(ErrorKind::Type, format!("`reverse` and `{other}` do not go together in one scan")));
         }
         Ok(layout)
     }
@@ -155,6 +169,7 @@ impl ScanLayout {
             .with("counted", self.counted)
             .with("sequences", self.sequences as i64)
             .with("states", self.states as i64)
+            .with("reverse", self.reverse)
             .with("until", self.until)
     }
 

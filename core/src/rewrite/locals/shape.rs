@@ -75,6 +75,17 @@ fn shape_of_result(site: &mut Site<'_>) -> Found {
 fn to_own_shape(site: &mut Site<'_>) -> Found {
     let operands = site.operands();
     let Some(&x) = operands.first() else { return Ok(None) };
+    // It checks what its type takes for granted.
+    if site.view().op_name() == "specify_shape" {
+        let Some(&sizes) = operands.get(1) else { return Ok(None) };
+        let own = match site.constant(sizes) {
+            Some(sizes) => site.ty(x).known_shape().is_some_and(|shape| shape.iter().map(|&length| length as i64).eq(sizes.to_i64_vec())),
+            None => site.made_by(sizes, "shape").is_some_and(|(like, _)| site.same_shape(like[0], x)),
+        };
+        if !own {
+            return Ok(None);
+        }
+    }
     one(site, x)
 }
 

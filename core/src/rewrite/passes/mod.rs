@@ -7,6 +7,7 @@ pub mod inplace;
 mod lift;
 mod logdet;
 mod merge;
+mod scan;
 mod together;
 
 pub use bodies::{PruneBodies, normalize_bodies};
@@ -15,6 +16,7 @@ pub use dead_code::DeadCode;
 pub use lift::LogOfMoved;
 pub use logdet::LogDet;
 pub use merge::Merge;
+pub use scan::{AccumulateOutside, AfterLoop, BatchSequences, HoistInvariants, ReverseLoop, UnrollShort};
 pub use together::{MergeBranches, MergeSolves};
 
 use super::Phase;

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 
-use super::call::lock_states;
+use super::call::{lock_states, on_host};
 use super::clock::Clock;
 use super::compile::{Observed, check_arguments};
 use crate::config::Mode;
@@ -175,7 +175,7 @@ impl Compiled {
             let guard = number.and_then(|number| guards[number].as_deref());
             let value = match guard {
                 Some(StateValue::Host(tensor)) => tensor.clone(),
-                Some(StateValue::Device(tensor)) => self.devices[session.device_of(tensor)?].1.download(tensor)?,
+                Some(StateValue::Device(tensor)) => on_host(&*self.devices[session.device_of(tensor)?].1, tensor)?,
                 _ => return Err(Error::new(ErrorKind::Internal, format!("the state `{}` has no value", state.name()))),
             };
             let what = format!("the state `{}`", state.name());
