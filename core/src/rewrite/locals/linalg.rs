@@ -7,14 +7,22 @@ use crate::rewrite::facts::{Fact, certain, swaps_last};
 
 pub(super) fn locals() -> Vec<Local> {
     vec![
-        stable("solve_of_inverse", &["matmul"], "inv(a) @ b => solve(a, b), and b @ inv(a) => transpose(solve(transpose(a), transpose(b)))", product_with_inverse),
+        stable(
+            "solve_of_inverse", &["matmul"],
+            "inv(a) @ b => solve(a, b), and b @ inv(a) => transpose(solve(transpose(a), transpose(b)))",
+            product_with_inverse,
+        ),
         faster(
             "solve_by_structure", &["solve"],
             "solve(a, b) by substitution for triangular a, by a product for orthogonal a, by Cholesky for positive definite a",
             solve_by_structure,
         ),
         faster("det_of_triangular", &["det"], "det(a) => prod(diagonal(a)) of a triangular a", det_of_triangular),
-        faster("det_by_cholesky", &["det"], "det(a) => square(prod(diagonal(l))) where l, the Cholesky factor of a, is there", det_by_cholesky),
+        faster(
+            "det_by_cholesky", &["det"],
+            "det(a) => square(prod(diagonal(l))) where l, the Cholesky factor of a, is there",
+            det_by_cholesky,
+        ),
         faster(
             "slogdet_by_structure", &["slogdet"],
             "the logarithm of a determinant by the diagonal of a triangular matrix, or of the Cholesky factor of a positive definite one",
