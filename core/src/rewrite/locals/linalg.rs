@@ -12,6 +12,7 @@ pub(super) fn locals() -> Vec<Local> {
             "inv(a) @ b => solve(a, b), and b @ inv(a) => transpose(solve(transpose(a), transpose(b)))",
             product_with_inverse,
         ),
+        real("solve_of_diagonal", &["solve"], "solve(diag(d), b) => b / d", solve_of_diagonal),
         faster(
             "solve_by_structure", &["solve"],
             "solve(a, b) by substitution for triangular a, by a product for orthogonal a, by Cholesky for positive definite a",
@@ -34,7 +35,6 @@ pub(super) fn locals() -> Vec<Local> {
         real("inverse_of_inverse", &["inv"], "inv(inv(a)) => a", inverse_of_inverse),
         real("solve_with_inverse", &["solve"], "solve(inv(a), b) => a @ b", solve_with_inverse),
         real("inverse_of_diagonal", &["inv"], "inv(diag(d)) => diag(1 / d)", inverse_of_diagonal),
-        real("solve_of_diagonal", &["solve"], "solve(diag(d), b) => b / d", solve_of_diagonal),
         real("det_of_inverse", &["det"], "det(inv(a)) => 1 / det(a)", det_of_inverse),
         real("product_of_orthogonal", &["matmul"], "a @ transpose(a) => eye of an orthogonal a", product_of_orthogonal),
     ]
