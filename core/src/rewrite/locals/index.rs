@@ -18,7 +18,11 @@ pub(super) fn locals() -> Vec<Local> {
         faster("index_by_range", &["index"], "x[[2, 3, 4]] => x[2:5], of a constant within a known length", index_by_range),
         faster("index_of_elementwise", &["index"], "f(x, y)[i] => f(x[i], y[i]), if nothing else reads f(x, y)", index_of_elementwise),
         faster("index_of_transpose", &["index"], "transpose(x)[i] => transpose(x[..., i])", index_of_transpose),
-        faster("index_of_product", &["index"], "(x @ y)[i, j] => x[i] @ y[:, j] of matrices, if nothing else reads x @ y", index_of_product),
+        faster(
+            "index_of_product", &["index"],
+            "(x @ y)[i, j] => x[i] @ y[:, j] of matrices, if nothing else reads x @ y",
+            index_of_product,
+        ),
     ]
 }
 
@@ -260,7 +264,9 @@ fn is_zeros(site: &Site<'_>, value: ValueId) -> bool {
         Some(constant) => constant.len() <= 4096 && constant.to_f64_vec().into_iter().all(|x| x == 0.0),
         None => match site.op(value) {
             "zeros" | "zeros_like" => true,
-            "broadcast_to" => site.made_by(value, "broadcast_to").is_some_and(|(operands, _)| site.constant(operands[0]).is_some() && is_zeros(site, operands[0])),
+            "broadcast_to" => site.made_by(value, "broadcast_to").is_some_and(|(operands, _)| {
+                site.constant(operands[0]).is_some() && is_zeros(site, operands[0])
+            }),
             _ => false,
         },
     }
@@ -322,7 +328,10 @@ fn index_by_range(site: &mut Site<'_>) -> Found {
     let Some(at) = items.iter().position(|item| matches!(item, IndexItem::Operand(0))) else { return Ok(None) };
     // Of the axes before it, none is dropped or new, so that it counts them.
     let plain = items[..at].iter().all(|item| matches!(item, IndexItem::Slice { .. }));
-    let literal = items.iter().all(|item| !matches!(item, IndexItem::Slice { start: IndexBound::Operand(_), .. } | IndexItem::Slice { stop: IndexBound::Operand(_), .. }));
+    let literal = items.iter().all(|item| match item {
+        IndexItem::Slice { start, stop, .. } => [start, stop].iter().all(|bound| !matches!(bound, IndexBound::Operand(_))),
+        _ => true,
+    });
     // A position beside an array is an array too.
     let alone = !items.iter().any(|item| matches!(item, IndexItem::At(_)));
     let Some(constant) = site.constant(positions).filter(|constant| constant.rank() == 1 && constant.dtype().is_integer()) else { return Ok(None) };
@@ -409,7 +418,7 @@ pub(super) fn adjacent(site: &Site<'_>, first: ValueId, second: ValueId, axis: u
     let others = a.iter().zip(&b).enumerate().all(|(at, (a, b))| at == axis || a == b);
     match (a[axis], b[axis]) {
         (Axis::Slice { start, stop: Some(end), step: 1 }, Axis::Slice { start: Some(begin), stop, step: 1 })
-            if others && end == begin && begin >= 0 && start.unwrap_or(0) >= 0 && start.unwrap_or(0) <= end && stop.is_none_or(|stop| stop >= begin) =>
+            if others && end == begin && (0..=begin).contains(&start.unwrap_or(0)) && stop.is_none_or(|stop| stop >= begin) =>
         {
             let mut both = a;
             both[axis] = Axis::Slice { start, stop, step: 1 };

@@ -8,13 +8,41 @@ use crate::tensor::{Dim, Tensor};
 
 pub(super) fn locals() -> Vec<Local> {
     vec![
-        faster("shape_of_result", &["shape"], "shape(f(x)) from shape(x), or a constant: what is computed only for its shape is not computed", shape_of_result),
-        faster("to_own_shape", &["reshape", "flatten", "broadcast_to", "sum_to", "specify_shape"], "reshape(x, shape(x)) => x, and the like", to_own_shape),
-        faster("reshape_of_reshape", &["reshape", "flatten"], "reshape(reshape(x, ...), s) => reshape(x, s), also of flatten, squeeze, expand_dims", reshape_of_reshape),
-        faster("broadcast_of_broadcast", &["broadcast_to"], "broadcast_to(broadcast_to(x, ...), s) => broadcast_to(x, s)", broadcast_of_broadcast),
-        faster("transpose_of_transpose", &["transpose"], "transpose(transpose(x, axes=a), axes=b) => one transpose", transpose_of_transpose),
-        faster("squeeze_of_expand", &["squeeze", "expand_dims"], "squeeze(expand_dims(x, a), a) => x, and the other way round", squeeze_of_expand),
-        faster("elementwise_of_broadcast", ELEMENTWISE, "f(broadcast_to(x, s), y) => f(x, y) where y has that shape; f(broadcast_to(x, s)) => broadcast_to(f(x), s)", elementwise_of_broadcast),
+        faster(
+            "shape_of_result", &["shape"],
+            "shape(f(x)) from shape(x), or a constant: what is computed only for its shape is not computed",
+            shape_of_result,
+        ),
+        faster(
+            "to_own_shape", &["reshape", "flatten", "broadcast_to", "sum_to", "specify_shape"],
+            "reshape(x, shape(x)) => x, and the like",
+            to_own_shape,
+        ),
+        faster(
+            "reshape_of_reshape", &["reshape", "flatten"],
+            "reshape(reshape(x, ...), s) => reshape(x, s), also of flatten, squeeze, expand_dims",
+            reshape_of_reshape,
+        ),
+        faster(
+            "broadcast_of_broadcast", &["broadcast_to"],
+            "broadcast_to(broadcast_to(x, ...), s) => broadcast_to(x, s)",
+            broadcast_of_broadcast,
+        ),
+        faster(
+            "transpose_of_transpose", &["transpose"],
+            "transpose(transpose(x, axes=a), axes=b) => one transpose",
+            transpose_of_transpose,
+        ),
+        faster(
+            "squeeze_of_expand", &["squeeze", "expand_dims"],
+            "squeeze(expand_dims(x, a), a) => x, and the other way round",
+            squeeze_of_expand,
+        ),
+        faster(
+            "elementwise_of_broadcast", ELEMENTWISE,
+            "f(broadcast_to(x, s), y) => f(x, y) where y has that shape; f(broadcast_to(x, s)) => broadcast_to(f(x), s)",
+            elementwise_of_broadcast,
+        ),
     ]
 }
 
