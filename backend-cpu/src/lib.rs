@@ -2,7 +2,7 @@
 //! argument shapes (buffers, offsets, in-place results, fused regions), then run from the plan.
 //!
 //! [`code`] names what computes each node, [`plan`] lays out a run, [`execute`] runs it, [`kernels`]
-//! hold the arithmetic. Results do not depend on the number of threads.
+//! hold the arithmetic, [`maths`] the elementary functions of vectors. Results do not depend on the number of threads.
 
 pub mod buffer;
 pub mod code;
