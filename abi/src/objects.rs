@@ -178,6 +178,29 @@ pub trait DeviceObject: Send + Sync {
 /// An owned [`DeviceObject`].
 pub type DeviceBox = DeviceObject_TO<'static, RBox<()>>;
 
+/// An object as the library that made it knows it: an address, and an origin by which that library recognizes its own.
+#[repr(C)]
+#[derive(abi_stable::StableAbi, Clone, Copy, Debug)]
+pub struct Own {
+    object: *const c_void,
+    origin: *const c_void,
+}
+
+impl Own {
+    /// What nobody recognizes.
+    pub const NONE: Own = Own { object: std::ptr::null(), origin: std::ptr::null() };
+
+    /// `origin` is an address that only the maker uses, for objects of one type.
+    pub fn new(object: *const c_void, origin: *const c_void) -> Own {
+        Own { object, origin }
+    }
+
+    /// The object, if `origin` says that it is the caller's own.
+    pub fn object_of(&self, origin: *const c_void) -> Option<*const c_void> {
+        (self.origin == origin).then_some(self.object)
+    }
+}
+
 /// A compiled program.
 #[sabi_trait]
 pub trait ExecutableObject: Send + Sync {
@@ -194,6 +217,11 @@ pub trait ExecutableObject: Send + Sync {
     /// What the runs cost, as far as the backend knows.
     #[sabi(last_prefix_field)]
     fn profile(&self) -> Outcome<RVec<ProfileEntry>>;
+    /// The maker's own form of this object, which lives as long: host and plugin that are one library call it
+    /// without carrying tensors over the boundary and back. Since 1.1.
+    fn own(&self) -> Own {
+        Own::NONE
+    }
 }
 
 /// An owned [`ExecutableObject`].

@@ -120,6 +120,28 @@ fn explain_shows_every_stage() {
 }
 
 #[test]
+fn explain_shows_parts() {
+    let folder = Folder::new();
+    let says = |found: &str, parts: &[&str]| parts.iter().for_each(|part| assert!(found.contains(part), "expected {part:?} in\n{found}"));
+    says(&folder.prints("explain program.arig --fn softplus --device cpu --tree"), &["result 0\n└─ softplus [A]", "input x ["]);
+    says(&folder.prints("explain program.arig --fn softplus --device cpu --memory --dim n=1000"), &["where n = 1000", "softplus f64[1000] on cpu", "program 0 on cpu plans"]);
+    says(&folder.prints("explain program.arig --fn softplus --device cpu --asm"), &["plan for [[64]]"]);
+}
+
+#[test]
+fn profiles_are_written_for_trace_viewers() {
+    let folder = Folder::new();
+    write_npy(&folder.path("x.npy"), &Tensor::vector(vec![0.0, 800.0])).unwrap();
+    folder.prints("run program.arig --fn softplus --in x=x.npy --repeat 2 --profile out.json");
+    let trace: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(folder.path("out.json")).unwrap()).unwrap();
+    let events = trace["traceEvents"].as_array().unwrap();
+    let count = |category: &str| events.iter().filter(|event| event["cat"] == category).count();
+    assert_eq!(count("call"), 2);
+    assert!(count("compile") > 2 && events.iter().any(|event| event["name"] == "parse"), "{trace}");
+    assert_eq!(trace["profile"]["calls"], 2);
+}
+
+#[test]
 fn graph_draws() {
     let folder = Folder::new();
     assert!(folder.prints("graph program.arig --fn softplus").starts_with("digraph"));
@@ -138,6 +160,71 @@ fn fmt_lays_out_and_checks() {
     folder.prints("fmt crooked.arig");
     folder.prints("fmt --check crooked.arig");
     assert_eq!(std::fs::read_to_string(folder.path("crooked.arig")).unwrap(), "fn f(x: f64[]) {\n    return x + 1\n}\n");
+}
+
+/// Three rules that are wrong, each in another way, between two that are right.
+const MINE: &str = "\
+rule softplus_by_hand [stabilize]: log(1 + exp(x)) => softplus(x)
+rule hides_nan        [specialize]: x - x => zeros_like(x) where is_float(x)
+rule loses_digits     [specialize]: log1p(x) => log(1 + x)
+rule other_function   [specialize]: sinh(x) => 0.5 * (exp(x) + exp(-x)) where is_float(x)
+rule minus_minus      [canonicalize]: 0 - (0 - x) => x where is_signed(x)
+";
+
+#[test]
+fn rules_of_a_file_are_checked() {
+    let folder = Folder::new();
+    std::fs::write(folder.path("mine.rules"), MINE).unwrap();
+    let output = folder.command("rules --check mine.rules").output().unwrap();
+    let (found, told) = (String::from_utf8_lossy(&output.stdout).into_owned(), errors(&output));
+    assert_eq!(output.status.code(), Some(1), "{found}{told}");
+    assert!(told.contains("3 of 5 rules fail"), "{found}{told}");
+    let verdict = |name: &str| {
+        let start = found.find(&format!("{name}: ")).unwrap_or_else(|| panic!("no verdict on {name}:\n{found}"));
+        let rest = &found[start..];
+        rest.lines().take(1).chain(rest.lines().skip(1).take_while(|line| line.starts_with("  "))).collect::<Vec<_>>().join("\n")
+    };
+    for name in ["softplus_by_hand", "minus_minus"] {
+        assert!(verdict(name).starts_with(&format!("{name}: holds (")), "{}", verdict(name));
+    }
+    // Each with a counterexample.
+    for (name, what) in [("hides_nan", "it hides a NaN"), ("loses_digits", "the error grows"), ("other_function", "the error grows")] {
+        let verdict = verdict(name);
+        assert!(verdict.starts_with(&format!("{name}: FAILS")) && verdict.contains(what) && verdict.contains("x="), "{verdict}");
+    }
+    std::fs::write(folder.path("good.rules"), MINE.lines().next().unwrap()).unwrap();
+    assert!(folder.prints("rules --check good.rules").contains("1 rules hold"));
+    assert!(folder.prints("rules --check --set rewrite.rules=good.rules").contains("1 rules hold"));
+    std::fs::write(folder.path("broken.rules"), "rule a [specialize]: expp(x) => x\nrule b: exp(x) => x\n").unwrap();
+    let output = folder.command("rules --check broken.rules").output().unwrap();
+    let found = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(found.contains("there is no op `expp`") && found.contains("no phase"), "{found}{}", errors(&output));
+    folder.fails("rules --check none.rules", &["none.rules: cannot read"]);
+}
+
+#[test]
+fn a_firing_that_changes_a_result_is_found() {
+    let folder = Folder::new();
+    std::fs::write(folder.path("wrong.rules"), "rule turned [specialize]: sin(x) => cos(x)\n").unwrap();
+    let text = "fn f(x: f64[n], y: f64[n]) {\n    z = -(-x) + 0\n    return z * 1, square(-y) + sin(z)\n}\n";
+    std::fs::write(folder.path("f.arig"), text).unwrap();
+    let found = folder.prints("explain f.arig --bisect --set rewrite.rules=wrong.rules");
+    for part in ["changes a result", "wrong.rules:1)  at f.arig:3", "\nturned  (", "sin(", "=> cos(", "of result 1 is"] {
+        assert!(found.contains(part), "expected {part:?} in\n{found}");
+    }
+    let found = folder.prints("explain f.arig --bisect --in x=[1,2] --in y=[3,4]");
+    assert!(found.contains("changes a result beyond rounding"), "{found}");
+    // What a rule saves from overflow is a change too.
+    let found = folder.prints("explain program.arig --fn softplus --bisect --in x=[800]");
+    assert!(found.contains("is inf before and 800.0 after"), "{found}");
+    folder.fails("explain f.arig --bisect --in w=1", &["there is no input `w`"]);
+    folder.fails("explain f.arig --in x=1", &["only with --bisect"]);
+    // The same in another process.
+    assert_eq!(folder.prints("explain f.arig"), folder.prints("explain f.arig"));
+    // States are as they were.
+    folder.prints("explain program.arig --fn count --bisect --in step=2");
+    let found = folder.prints("explain program.arig --fn softplus --timings");
+    assert!(found.contains("# time of rewriting") && found.contains("log1p_of_one_plus"), "{found}");
 }
 
 #[test]

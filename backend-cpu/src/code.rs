@@ -4,14 +4,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arignote_core::graph::{Graph, NodeId, NodeView, ValueId};
-use arignote_core::ops::{Attributes, ShapeOperand};
+use arignote_core::ops::{Attributes, ShapeOperand, normalize_axis};
 use arignote_core::plugin::{Host, HostKernel, NodeQuery, StatementNote, Support};
 use arignote_core::tensor::{Shape, Tensor, Type};
 use arignote_core::{Error, ErrorKind, Result};
 
 use crate::buffer::{Block, Pool, View, ViewMut};
-use crate::kernels::elementwise::{self, Builder, Operation, Source, broadcast_strides};
-use crate::kernels::{self, Call, Context, Kernel};
+use crate::control::{self, Control};
+use crate::kernel::lower::Lowering;
+use crate::kernel::run::Region;
+use crate::kernels::elementwise::{self, Operation, broadcast_strides};
+use crate::kernels::{self, Axes, Call, Context, Kernel};
 
 /// What computes a node.
 #[derive(Clone)]
@@ -20,6 +23,8 @@ pub enum Implementation {
     Elementwise(Operation),
     /// A kernel of this backend, and the (operand, result) pairs that it can overwrite.
     Kernel(Kernel, &'static [(usize, usize)]),
+    /// A loop, a branch, or what is computed again.
+    Control(Arc<Control>),
     /// A plugin's kernel, and the (operand, result) pairs that it can overwrite.
     Host(Arc<dyn HostKernel>, Vec<(usize, usize)>),
 }
@@ -34,7 +39,13 @@ impl Implementation {
             return Ok(Implementation::Elementwise(operation));
         }
         if let Some((kernel, overwrites)) = kernels::lookup(node.op) {
+            if let Some(reason) = kernels::refuses(node.op, node.operands) {
+                return Err(reason);
+            }
             return Ok(Implementation::Kernel(kernel, overwrites));
+        }
+        if let Some(control) = Control::find(node, host)? {
+            return Ok(Implementation::Control(Arc::new(control)));
         }
         let Some(kernel) = host.kernel(node.op) else {
             return Err(format!("the cpu backend has no kernel for `{}`", node.op));
@@ -51,6 +62,7 @@ impl Implementation {
             Implementation::Elementwise(_) => (0..operands).map(|operand| (operand, 0)).collect(),
             Implementation::Kernel(_, pairs) => pairs.to_vec(),
             Implementation::Host(_, pairs) => pairs.clone(),
+            Implementation::Control(_) => Vec::new(),
         }
     }
 }
@@ -124,6 +136,12 @@ impl Code {
         })
     }
 
+    /// Whether a node may be computed while planning: it has no effect, and takes no time to speak of.
+    pub fn can_fold(&self, id: NodeId) -> bool {
+        let effect = self.graph.node(id).apply().is_some_and(|(op, _)| op.has_effect());
+        !effect && !matches!(self.implementations.get(&id), Some(Implementation::Host(..) | Implementation::Control(_)))
+    }
+
     /// An error with the node's place.
     pub fn locate(&self, id: NodeId, error: Error) -> Error {
         let error = error.at(self.graph.node(id).location);
@@ -145,11 +163,16 @@ impl Code {
             if operand >= shapes.len() { continue; }
             match value(operand) {
                 Some(tensor) => values.insert(operand, tensor),
+                // The branches may agree.
+                None if op.name() == "if" => None,
                 None => return Ok(None),
             };
         }
         let operands: Vec<ShapeOperand<'_>> =
             shapes.iter().enumerate().map(|(at, &shape)| ShapeOperand { shape, value: values.get(&at) }).collect();
+        if matches!(self.implementations.get(&view.id), Some(Implementation::Control(_))) {
+            return control::shapes(&**op, attributes, shapes, &values);
+        }
         let describe = |error: Error| {
             let operands: Vec<String> =
                 types.iter().zip(shapes).map(|(ty, shape)| format!("{}{shape:?}", ty.dtype)).collect();
@@ -175,63 +198,92 @@ impl Code {
         operands.iter().map(|&value| self.graph.ty(value).clone()).collect()
     }
 
-    /// Computes one node; an operand that is `None` is overwritten by the result, which holds it.
+    /// An error of a kernel, with the op and its operands, at the node's place.
+    pub fn describe(&self, id: NodeId, operands: &[Option<View<'_>>], error: Error) -> Error {
+        let shapes: Vec<String> = operands.iter().flatten().map(|o| format!("{}{:?}", o.dtype, o.shape)).collect();
+        let message = format!("`{}` of {}: {}", self.graph.node(id).op_name(), shapes.join(", "), error.message());
+        let described = error.notes().iter().fold(Error::new(error.kind(), message), |e, note| e.note(note.clone()));
+        self.locate(id, described)
+    }
+
+    /// The operands that a node's kernel reads: of what only transposes another value, that value with the
+    /// order of its axes, where the kernel takes one.
+    pub fn reads(&self, id: NodeId) -> Vec<(ValueId, Option<Axes>)> {
+        let view = self.graph.node(id);
+        let transposes = kernels::reads_transposed(view.op_name());
+        let source = |&value: &ValueId| -> (ValueId, Option<Axes>) {
+            let maker = self.graph.node(value.node);
+            let (true, "transpose", Some((_, attributes))) = (transposes, maker.op_name(), maker.apply()) else { return (value, None) };
+            let rank = self.graph.ty(value).rank();
+            let axes = match attributes.ints("axes") {
+                Ok(Some(axes)) => axes.iter().map(|&axis| normalize_axis(axis, rank)).collect::<Result<Axes>>().ok(),
+                Ok(None) => Some((0..rank).rev().collect()),
+                Err(_) => None,
+            };
+            axes.map_or((value, None), |axes| (maker.operands[0], Some(axes)))
+        };
+        view.operands.iter().map(source).collect()
+    }
+
+    /// Computes one node; an operand that is `None` is overwritten by the result, which holds it. Of operands
+    /// that are [read](Code::reads) in another order, `axes` has it.
     ///
     /// # Errors
     /// If a value does not fit.
     pub fn compute<'a>(
-        &self, context: &Context<'_>, id: NodeId, operands: &[Option<View<'a>>], results: &mut [ViewMut<'a>],
+        &self, context: &Context<'_>, id: NodeId, operands: &[Option<View<'a>>], axes: &[Option<Axes>], results: &mut [ViewMut<'a>],
     ) -> Result<()> {
         let view = self.graph.node(id);
         let (Some((op, attributes)), Some(implementation)) = (view.apply(), self.implementations.get(&id)) else {
             return Err(Error::new(ErrorKind::Internal, "a node is not an application"));
         };
-        let describe = |error: Error| {
-            let shapes: Vec<String> = operands.iter().flatten().map(|o| format!("{}{:?}", o.dtype, o.shape)).collect();
-            let message = format!("`{}` of {}: {}", op.name(), shapes.join(", "), error.message());
-            let described = error.notes().iter().fold(Error::new(error.kind(), message), |e, note| e.note(note.clone()));
-            self.locate(id, described)
-        };
+        let describe = |error| self.describe(id, operands, error);
         match implementation {
             Implementation::Kernel(kernel, _) => {
-                kernel(&mut Call { context, attributes, operands, results }).map_err(describe)
+                kernel(&mut Call { context, attributes, operands, results, axes }).map_err(describe)
             }
             Implementation::Host(kernel, _) => run_host(&**kernel, attributes, operands, results).map_err(describe),
+            Implementation::Control(_) => Err(Error::new(ErrorKind::Internal, "a loop or branch is not a kernel")),
             Implementation::Elementwise(operation) => {
-                let mut builder = Builder::default();
+                let mut lowering = Lowering::default();
                 let types = self.operand_types(view.operands);
-                let registers: Vec<_> = types.iter().map(|ty| builder.input(ty.dtype)).collect();
+                let registers: Vec<_> = types.iter().map(|ty| lowering.input(ty.dtype)).collect();
                 let wrong = || Error::new(ErrorKind::Internal, format!("`{}` has the wrong operands", op.name()));
-                let output = builder.apply(*operation, &registers, &types, view.results[0].ty.dtype).ok_or_else(wrong)?;
+                let output = lowering.apply(*operation, &registers, &types, view.results[0].ty.dtype).ok_or_else(wrong)?;
                 let operands: Vec<View<'a>> = operands.iter().copied().collect::<Option<_>>().ok_or_else(wrong)?;
                 let result = &mut results[0];
-                let scalar: Vec<bool> = operands.iter().map(|operand| operand.count() == 1).collect();
-                let region = builder.finish(output, &scalar);
-                let sources: Vec<Source> = operands
-                    .iter()
-                    .map(|o| Source { start: o.bytes.as_ptr(), strides: broadcast_strides(o.shape, result.shape) })
-                    .collect();
+                let strides: Vec<_> = operands.iter().map(|operand| broadcast_strides(operand.shape, result.shape)).collect();
+                let region = Region::new(lowering.finish(&[output]), context.cache, result.shape, &strides);
+                let mut arrays: Vec<*mut u8> = operands.iter().map(|operand| operand.bytes.as_ptr().cast_mut()).collect();
+                arrays.push(result.bytes.as_mut_ptr());
                 // SAFETY: views cover their shapes, which broadcast to the result's; views to write are
-                // apart from all others.
-                unsafe { region.run(context, result.shape, &sources, result.bytes.as_mut_ptr()) };
+                // apart from all others, and what is only read is not written to.
+                unsafe { region.run(context, &arrays) };
                 Ok(())
             }
         }
     }
 
-    /// Computes one node from host tensors.
+    /// Computes one node into new memory.
     ///
     /// # Errors
     /// If shapes or values do not fit.
-    pub fn evaluate(&self, context: &Context<'_>, pool: &Arc<Pool>, id: NodeId, operands: &[View<'_>], shapes: &[Shape]) -> Result<Vec<Value>> {
+    pub fn evaluate(&self, context: &Context<'_>, pool: &Arc<Pool>, id: NodeId, operands: &[View<'_>]) -> Result<Vec<Value>> {
+        if let Some(Implementation::Control(control)) = self.implementations.get(&id) {
+            return control.evaluate(context, pool, operands).map_err(|error| self.locate(id, error));
+        }
         let view = self.graph.node(id);
+        let own: Vec<&[usize]> = operands.iter().map(|operand| operand.shape).collect();
+        let size = |operand: usize| -> Option<Tensor> { operands[operand].tensor().ok() };
+        let missing = || Error::new(ErrorKind::Internal, "a shape is not known");
+        let shapes = self.shapes(&view, &own, &size).and_then(|s| s.ok_or_else(missing)).map_err(|e| self.locate(id, e))?;
         let mut values = Vec::new();
         for (result, shape) in view.results.iter().zip(shapes) {
-            values.push(Value::new(pool, result.ty.dtype, shape.clone())?);
+            values.push(Value::new(pool, result.ty.dtype, shape)?);
         }
         let mut targets: Vec<ViewMut<'_>> = values.iter_mut().map(Value::view_mut).collect();
         let operands: Vec<Option<View<'_>>> = operands.iter().copied().map(Some).collect();
-        self.compute(context, id, &operands, &mut targets)?;
+        self.compute(context, id, &operands, &[], &mut targets)?;
         Ok(values)
     }
 }
@@ -272,6 +324,16 @@ impl Value {
     pub fn new(pool: &Arc<Pool>, dtype: arignote_core::tensor::DType, shape: Shape) -> Result<Value> {
         let bytes = dtype.size() * shape.iter().product::<usize>();
         Ok(Value { dtype, block: pool.block(bytes)?, shape })
+    }
+
+    /// A copy of what is elsewhere.
+    ///
+    /// # Errors
+    /// If there is no memory.
+    pub fn copy(pool: &Arc<Pool>, view: &View<'_>) -> Result<Value> {
+        let mut value = Value::new(pool, view.dtype, view.shape.into())?;
+        value.view_mut().bytes.copy_from_slice(view.bytes);
+        Ok(value)
     }
 
     fn len(&self) -> usize {

@@ -12,7 +12,9 @@ use arignote_core::{Error, ErrorKind, Result};
 
 use crate::buffer::{MEMORY, Pool, View};
 use crate::code::{Code, Implementation};
+use crate::control;
 use crate::execute::{Runner, host_tensor};
+use crate::kernel::run::{Cache, Codegen};
 
 /// The maker of the processor's device.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,7 +34,14 @@ impl Backend for CpuBackend {
     }
 
     fn options(&self) -> Vec<BackendOption> {
-        vec![BackendOption { name: "threads".into(), default: 0i64.into(), doc: "Threads to use; 0 is all that the host has.".into() }]
+        vec![
+            BackendOption { name: "threads".into(), default: 0i64.into(), doc: "Threads to use; 0 is all that the host has.".into() },
+            BackendOption {
+                name: "codegen".into(),
+                default: "native".into(),
+                doc: "How fused kernels run: `native`, as machine code where the processor has AVX2, or `portable`.".into(),
+            },
+        ]
     }
 
     fn open(&self, ordinal: usize, options: &Attributes, host: Arc<dyn Host>) -> Result<Arc<dyn Device>> {
@@ -45,6 +54,7 @@ pub struct CpuDevice {
     host: Arc<dyn Host>,
     threads: usize,
     pool: Arc<Pool>,
+    cache: Arc<Cache>,
 }
 
 impl CpuDevice {
@@ -62,7 +72,12 @@ impl CpuDevice {
             Ok(threads) => threads,
             Err(_) => return Err(Error::new(ErrorKind::Config, format!("`threads` must not be negative, but is {threads}"))),
         };
-        Ok(CpuDevice { host, threads, pool: Arc::default() })
+        let codegen = match if options.get("codegen").is_some() { options.str("codegen")? } else { "native" } {
+            "native" => Codegen::Native,
+            "portable" => Codegen::Portable,
+            other => return Err(Error::new(ErrorKind::Config, format!("`codegen` must be \"native\" or \"portable\", but is \"{other}\""))),
+        };
+        Ok(CpuDevice { host, threads, pool: Arc::default(), cache: Arc::new(Cache::new(codegen)) })
     }
 
     /// Makes a graph executable. `statements` are its nodes in the order of the program's statements;
@@ -77,6 +92,7 @@ impl CpuDevice {
             host: self.host.clone(),
             threads: self.threads,
             pool: self.pool.clone(),
+            cache: self.cache.clone(),
             profile: options.profile.then(Default::default),
             plans: Default::default(),
         }))
@@ -89,6 +105,10 @@ impl Device for CpuDevice {
     }
 
     fn supports(&self, node: &NodeQuery<'_>) -> Support {
+        // The host asks about what is inside.
+        if control::OPS.contains(&node.op) {
+            return Support::Yes(Vec::new());
+        }
         match Implementation::find(node, &*self.host) {
             Err(reason) => Support::No(reason),
             Ok(implementation) => {

@@ -1,21 +1,23 @@
 //! Running a compiled program: by a plan, or step by step where shapes depend on values.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use arignote_core::graph::{NodeId, ValueId};
+use arignote_core::graph::NodeId;
 use arignote_core::plugin::{Argument, Executable, Host, ProfileEntry};
-use arignote_core::tensor::{DeviceTensor, Dim, Shape, Tensor, contiguous_strides};
+use arignote_core::tensor::{DeviceTensor, Dim, Shape, contiguous_strides};
 use arignote_core::{Error, ErrorKind, Result};
+use smallvec::SmallVec;
 
-use crate::buffer::{Block, MEMORY, Pool, View, ViewMut};
-use crate::code::{Code, Value};
+use crate::buffer::{ALIGNMENT, Block, MEMORY, Pool, View, ViewMut};
+use crate::code::Code;
+use crate::frame::ControlFrame;
+use crate::kernel::run::Cache;
 use crate::kernels::Context;
-use crate::kernels::elementwise::Source;
 use crate::plan::{Place, Plan, Work};
-
-type Signature = (Vec<Shape>, Vec<bool>);
+use crate::signature::{Plans, Signature};
+use crate::unplanned::{cancelled, unplanned};
 
 /// A compiled program.
 pub struct Runner {
@@ -27,51 +29,60 @@ pub struct Runner {
     pub threads: usize,
     /// Memory.
     pub pool: Arc<Pool>,
+    /// Compiled kernels.
+    pub cache: Arc<Cache>,
     /// Time per statement, where it is asked for.
     pub profile: Option<Mutex<HashMap<usize, ProfileEntry>>>,
-    /// Plans by signature; `None` where shapes depend on values.
-    pub plans: RwLock<HashMap<Signature, Option<Arc<Plan>>>>,
+    /// Plans by signature.
+    pub plans: Plans,
 }
-
-/// Signatures that are remembered at most.
-const PLANS: usize = 1024;
 
 /// A contiguous tensor in host memory that `owner` keeps alive.
 pub fn host_tensor(shape: &[usize], dtype: arignote_core::tensor::DType, data: *mut u8, owner: Arc<dyn std::any::Any + Send + Sync>) -> DeviceTensor {
     DeviceTensor { data, memory: MEMORY, ordinal: 0, dtype, shape: shape.into(), strides: contiguous_strides(shape), byte_offset: 0, owner }
 }
 
-/// An argument made contiguous and aligned.
-fn arranged(tensor: DeviceTensor) -> Result<(DeviceTensor, bool)> {
-    if tensor.memory != MEMORY {
-        return Err(Error::new(ErrorKind::Device, "an argument is not in host memory"));
+/// Makes arguments contiguous and aligned, and leaves donated only those that may indeed be overwritten.
+fn arrange(arguments: &mut [Argument]) -> Result<()> {
+    for number in 0..arguments.len() {
+        if arguments[number].donated {
+            let address = arguments[number].tensor.data;
+            let twice = arguments.iter().enumerate().any(|(other, argument)| other != number && argument.tensor.data == address);
+            arguments[number].donated = !twice;
+        }
     }
-    let aligned = tensor.data.addr().wrapping_add(tensor.byte_offset).is_multiple_of(tensor.dtype.size());
-    if tensor.is_contiguous() && aligned && !tensor.data.is_null() {
-        return Ok((tensor, false));
+    for Argument { tensor, donated } in arguments {
+        if tensor.memory != MEMORY {
+            return Err(Error::new(ErrorKind::Device, "an argument is not in host memory"));
+        }
+        let aligned = tensor.data.addr().wrapping_add(tensor.byte_offset).is_multiple_of(tensor.dtype.size());
+        if !tensor.is_contiguous() || !aligned || tensor.data.is_null() {
+            // A copy is this run's own, but an owner made from a tensor is shared for reading.
+            (*tensor, *donated) = (DeviceTensor::from_host(tensor.to_host()?), false);
+        }
     }
-    Ok((DeviceTensor::from_host(tensor.to_host()?), true))
+    Ok(())
 }
 
 impl Runner {
-    fn check(&self, shapes: &[&DeviceTensor]) -> Result<()> {
+    fn check(&self, arguments: &[Argument]) -> Result<()> {
         let inputs = self.code.graph.inputs();
-        if inputs.len() != shapes.len() {
-            let message = format!("expected {} arguments, found {}", inputs.len(), shapes.len());
+        if inputs.len() != arguments.len() {
+            let message = format!("expected {} arguments, found {}", inputs.len(), arguments.len());
             return Err(Error::new(ErrorKind::Runtime, message));
         }
         let mut names: HashMap<&str, usize> = HashMap::new();
-        for (number, (input, tensor)) in inputs.iter().zip(shapes).enumerate() {
+        for (number, (input, Argument { tensor, .. })) in inputs.iter().zip(arguments).enumerate() {
             let ty = self.code.graph.ty(input.output(0));
-            let found = format!("argument {number}: expected {ty}, found {}{:?}", tensor.dtype, tensor.shape.as_slice());
+            let found = || format!("argument {number}: expected {ty}, found {}{:?}", tensor.dtype, tensor.shape.as_slice());
             if !ty.admits(tensor.dtype, &tensor.shape) {
-                return Err(Error::new(ErrorKind::Runtime, found));
+                return Err(Error::new(ErrorKind::Runtime, found()));
             }
             for (dim, &length) in ty.dims.iter().zip(&tensor.shape) {
                 if let Dim::Named(name) = dim
                     && *names.entry(name).or_insert(length) != length
                 {
-                    return Err(Error::new(ErrorKind::Runtime, format!("{found}; `{name}` is {} elsewhere", names[&**name])));
+                    return Err(Error::new(ErrorKind::Runtime, format!("{}; `{name}` is {} elsewhere", found(), names[&**name])));
                 }
             }
         }
@@ -79,20 +90,11 @@ impl Runner {
     }
 
     fn context(&self) -> Context<'_> {
-        Context { host: &*self.host, threads: self.threads }
+        Context { host: &*self.host, threads: self.threads, cache: &self.cache }
     }
 
-    fn plan(&self, signature: Signature) -> Result<Option<Arc<Plan>>> {
-        if let Some(plan) = self.plans.read().unwrap_or_else(|poisoned| poisoned.into_inner()).get(&signature) {
-            return Ok(plan.clone());
-        }
-        let plan = Plan::new(&self.code, &self.context(), &self.pool, &signature.0, &signature.1)?.map(Arc::new);
-        let mut plans = self.plans.write().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if plans.len() >= PLANS {
-            plans.clear();
-        }
-        plans.insert(signature, plan.clone());
-        Ok(plan)
+    fn plan(&self, signature: &Signature) -> Result<Option<Plan>> {
+        Plan::new(&self.code, &self.context(), &self.pool, &signature.shapes, &signature.donated)
     }
 
     fn note(&self, node: NodeId, start: Instant, bytes: usize) {
@@ -105,17 +107,11 @@ impl Runner {
         entry.bytes += bytes as u64;
     }
 
-    fn cancelled(&self, node: NodeId) -> Result<()> {
-        if self.host.cancelled() {
-            return Err(self.code.locate(node, Error::new(ErrorKind::Runtime, "the run was cancelled")));
-        }
-        Ok(())
-    }
-
-    fn run_planned(&self, plan: &Plan, arguments: &[DeviceTensor]) -> Result<Vec<DeviceTensor>> {
-        let arena = self.pool.block(plan.arena)?;
-        let blocks: Vec<Block> = plan.result_bytes.iter().map(|&bytes| self.pool.block(bytes)).collect::<Result<_>>()?;
-        let mut copies: Vec<Option<Block>> = Vec::new();
+    fn run_planned(&self, plan: &Plan, arguments: &[Argument]) -> Result<Vec<DeviceTensor>> {
+        let arena = if plan.arena > 0 { Some(self.pool.block(plan.arena)?) } else { None };
+        let arena = arena.as_ref().map_or(std::ptr::without_provenance_mut(ALIGNMENT), Block::start);
+        let blocks: SmallVec<[Block; 4]> = plan.result_bytes.iter().map(|&bytes| self.pool.block(bytes)).collect::<Result<_>>()?;
+        let mut copies: SmallVec<[Option<Block>; 4]> = SmallVec::new();
         for &(slot, copy) in &plan.outputs {
             let slot = &plan.slots[slot];
             let bytes = slot.dtype.size() * slot.shape.iter().product::<usize>();
@@ -123,10 +119,10 @@ impl Runner {
         }
         let start = |slot: usize| -> *mut u8 {
             match plan.places[plan.slots[slot].storage] {
-                Place::Argument(number) => arguments[number].data.wrapping_add(arguments[number].byte_offset),
+                Place::Argument(number) => arguments[number].tensor.data.wrapping_add(arguments[number].tensor.byte_offset),
                 Place::Constant(number) => plan.constants[number].as_ptr().cast_mut(),
                 Place::Result(number) => blocks[number].start(),
-                Place::Arena(offset) => arena.start().wrapping_add(offset),
+                Place::Arena(offset) => arena.wrapping_add(offset),
             }
         };
         let length = |slot: usize| plan.slots[slot].dtype.size() * plan.slots[slot].shape.iter().product::<usize>();
@@ -138,17 +134,21 @@ impl Runner {
         };
         let context = self.context();
         for step in &plan.steps {
-            let began = Instant::now();
+            let began = self.profile.as_ref().map(|_| Instant::now());
             match &step.work {
                 Work::Region(region, inputs) => {
-                    let sources: Vec<Source> = inputs.iter()
-                        .map(|(slot, strides)| Source { start: start(*slot).cast_const(), strides: strides.clone() }).collect();
-                    let result = step.results[0];
-                    // SAFETY: as above; the strides were made from the shapes of inputs and result, and
-                    // the plan overwrites only inputs of the result's shape and element size.
-                    unsafe { region.run(&context, &plan.slots[result].shape, &sources, start(result)) };
+                    let arrays: SmallVec<[*mut u8; 16]> = inputs.iter().chain(&step.results).map(|&slot| start(slot)).collect();
+                    // SAFETY: as above; the region was made for the shapes of inputs and results, and the plan
+                    // overwrites only inputs of the results' shape and element size. What is only read is not
+                    // written to.
+                    unsafe { region.run(&context, &arrays) };
                 }
-                Work::Node(operands) => {
+                Work::Reduce(reducing, inputs) => {
+                    let arrays: SmallVec<[*mut u8; 16]> = inputs.iter().chain(&step.results).map(|&slot| start(slot)).collect();
+                    // SAFETY: as above; the result lies apart.
+                    unsafe { reducing.run(&context, &arrays) };
+                }
+                Work::Node(operands, axes) => {
                     let operands: Vec<Option<View<'_>>> = operands.iter().map(|slot| slot.map(view)).collect();
                     let mut results: Vec<ViewMut<'_>> = step.results.iter().map(|&slot| {
                         // SAFETY: as above; a step's results lie apart from each other and from all
@@ -156,22 +156,29 @@ impl Runner {
                         let bytes = unsafe { std::slice::from_raw_parts_mut(start(slot), length(slot)) };
                         ViewMut { dtype: plan.slots[slot].dtype, shape: &plan.slots[slot].shape, bytes }
                     }).collect();
-                    self.code.compute(&context, step.node, &operands, &mut results)?;
+                    self.code.compute(&context, step.node, &operands, axes, &mut results)?;
+                }
+                Work::Control(planned, operands, scratch) => {
+                    let operands: Vec<*const u8> = operands.iter().map(|&slot| start(slot).cast_const()).collect();
+                    let results: Vec<*mut u8> = step.results.iter().map(|&slot| start(slot)).collect();
+                    let mut frame = ControlFrame::new(planned, &self.pool, start(*scratch));
+                    // SAFETY: as above; the memory for itself is as long as the plan says.
+                    unsafe { frame.run(&context, &operands, &results) }.map_err(|error| self.code.locate(step.node, error))?;
                 }
             }
-            if self.profile.is_some() {
+            if let Some(began) = began {
                 self.note(step.node, began, step.results.iter().map(|&slot| length(slot)).sum());
             }
         }
-        let owners: Vec<Arc<Block>> = blocks.into_iter().map(Arc::new).collect();
-        let mut outputs = Vec::new();
+        let owners: SmallVec<[Arc<Block>; 4]> = blocks.into_iter().map(Arc::new).collect();
+        let mut outputs = Vec::with_capacity(plan.outputs.len());
         for (&(slot, _), copy) in plan.outputs.iter().zip(copies) {
             let described = &plan.slots[slot];
             let from = match plan.places[described.storage] {
                 Place::Result(number) => owners[number].start(),
-                Place::Argument(number) => arguments[number].data.wrapping_add(arguments[number].byte_offset),
+                Place::Argument(number) => arguments[number].tensor.data.wrapping_add(arguments[number].tensor.byte_offset),
                 Place::Constant(number) => plan.constants[number].as_ptr().cast_mut(),
-                Place::Arena(offset) => arena.start().wrapping_add(offset),
+                Place::Arena(offset) => arena.wrapping_add(offset),
             };
             outputs.push(match (copy, plan.places[described.storage]) {
                 (Some(block), _) => {
@@ -180,108 +187,72 @@ impl Runner {
                     host_tensor(&described.shape, described.dtype, block.start(), Arc::new(block))
                 }
                 (None, Place::Result(number)) => host_tensor(&described.shape, described.dtype, from, owners[number].clone()),
-                (None, Place::Argument(number)) => host_tensor(&described.shape, described.dtype, from, arguments[number].owner.clone()),
+                (None, Place::Argument(number)) => host_tensor(&described.shape, described.dtype, from, arguments[number].tensor.owner.clone()),
                 (None, _) => return Err(Error::new(ErrorKind::Internal, "an output has no memory of its own")),
             });
         }
         Ok(outputs)
     }
 
-    fn run_unplanned(&self, arguments: &[DeviceTensor]) -> Result<Vec<DeviceTensor>> {
-        let graph = &self.code.graph;
-        let mut last: HashMap<ValueId, usize> = HashMap::new();
-        for (at, &id) in self.code.nodes.iter().enumerate() {
-            for &value in graph.node(id).operands { last.insert(value, at); }
-        }
-        for &value in graph.outputs() { last.insert(value, usize::MAX); }
-        let mut values: HashMap<ValueId, Value> = HashMap::new();
-        let given: HashMap<ValueId, usize> = graph.inputs().iter().enumerate().map(|(at, id)| (id.output(0), at)).collect();
-        let context = self.context();
-        fn view<'a>(code: &'a Code, arguments: &'a [DeviceTensor], given: &HashMap<ValueId, usize>, values: &'a HashMap<ValueId, Value>, value: ValueId) -> Result<View<'a>> {
-            if let Some(value) = values.get(&value) { return Ok(value.view()); }
-            if let Some(&number) = given.get(&value) {
-                let tensor = &arguments[number];
-                // SAFETY: the argument was checked to be contiguous host memory of its shape.
-                let bytes = unsafe { std::slice::from_raw_parts(tensor.data.add(tensor.byte_offset), tensor.len() * tensor.dtype.size()) };
-                return Ok(View { dtype: tensor.dtype, shape: &tensor.shape, bytes });
-            }
-            match code.graph.node(value.node).constant() {
-                Some(constant) => Ok(View::of(&constant.value)),
-                None => Err(Error::new(ErrorKind::Internal, "a value is used before it is computed")),
-            }
-        }
-        for (at, &id) in self.code.nodes.iter().enumerate() {
-            self.cancelled(id)?;
-            let began = Instant::now();
-            let node = graph.node(id);
-            let operands: Vec<View<'_>> = node.operands.iter()
-                .map(|&value| view(&self.code, arguments, &given, &values, value)).collect::<Result<_>>()?;
-            let own: Vec<&[usize]> = operands.iter().map(|operand| operand.shape).collect();
-            let size = |operand: usize| -> Option<Tensor> { operands[operand].tensor().ok() };
-            let missing = || Error::new(ErrorKind::Internal, "a shape is not known");
-            let shapes = self.code.shapes(&node, &own, &size).and_then(|s| s.ok_or_else(missing)).map_err(|e| self.code.locate(id, e))?;
-            let results = self.code.evaluate(&context, &self.pool, id, &operands, &shapes)?;
-            self.note(id, began, 0);
-            for (output, value) in results.into_iter().enumerate() {
-                if last.contains_key(&id.output(output)) { values.insert(id.output(output), value); }
-            }
-            for value in node.operands {
-                if last.get(value) == Some(&at) { values.remove(value); }
-            }
-        }
-        graph.outputs().iter().map(|&value| {
-            let found = view(&self.code, arguments, &given, &values, value)?;
-            let block = self.pool.block(found.bytes.len())?;
-            // SAFETY: the block is new and as long.
-            unsafe { std::ptr::copy_nonoverlapping(found.bytes.as_ptr(), block.start(), found.bytes.len()) };
-            Ok(host_tensor(found.shape, found.dtype, block.start(), Arc::new(block)))
-        }).collect()
+    fn run_unplanned(&self, arguments: &[Argument]) -> Result<Vec<DeviceTensor>> {
+        let views: Vec<View<'_>> = arguments.iter().map(|Argument { tensor, .. }| {
+            // SAFETY: the argument was checked to be contiguous host memory of its shape.
+            let bytes = unsafe { std::slice::from_raw_parts(tensor.data.add(tensor.byte_offset), tensor.len() * tensor.dtype.size()) };
+            View { dtype: tensor.dtype, shape: &tensor.shape, bytes }
+        }).collect();
+        let values = unplanned(&self.code, &self.context(), &self.pool, &views, &|node, began| self.note(node, began, 0))?;
+        Ok(values.into_iter().map(|value| host_tensor(&value.shape, value.dtype, value.block.start(), Arc::new(value.block))).collect())
     }
 }
 
 impl Executable for Runner {
-    fn run(&self, arguments: Vec<Argument>) -> Result<Vec<DeviceTensor>> {
-        self.check(&arguments.iter().map(|argument| &argument.tensor).collect::<Vec<_>>())?;
-        let addresses: Vec<*mut u8> = arguments.iter().map(|argument| argument.tensor.data).collect();
-        let mut tensors = Vec::new();
-        let mut donated = Vec::new();
-        for (number, argument) in arguments.into_iter().enumerate() {
-            let (tensor, copied) = arranged(argument.tensor)?;
-            // Someone else may hold the same host tensor.
-            let copied = copied || tensor.owner.downcast_ref::<Tensor>().is_some();
-            let shared = addresses.iter().enumerate().any(|(other, &address)| other != number && address == addresses[number]);
-            // A copy is this run's own, but an owner made from a tensor is shared for reading.
-            donated.push(argument.donated && !shared && !copied);
-            tensors.push(tensor);
+    fn run(&self, mut arguments: Vec<Argument>) -> Result<Vec<DeviceTensor>> {
+        arrange(&mut arguments)?;
+        if let Some(&first) = self.code.nodes.first() { cancelled(&self.context()).map_err(|error| self.code.locate(first, error))?; }
+        if let Some(plan) = self.plans.same(&arguments) {
+            return self.run_planned(&plan, &arguments);
         }
-        if let Some(&first) = self.code.nodes.first() { self.cancelled(first)?; }
-        let shapes: Vec<Shape> = tensors.iter().map(|tensor| tensor.shape.clone()).collect();
-        match self.plan((shapes, donated))? {
-            Some(plan) => self.run_planned(&plan, &tensors),
-            None => self.run_unplanned(&tensors),
+        self.check(&arguments)?;
+        let shapes = arguments.iter().map(|argument| argument.tensor.shape.clone()).collect();
+        let signature = Signature { shapes, donated: arguments.iter().map(|argument| argument.donated).collect() };
+        let dtypes = arguments.iter().map(|argument| argument.tensor.dtype).collect();
+        match self.plans.of(signature, dtypes, |signature| self.plan(signature))? {
+            Some(plan) => self.run_planned(&plan, &arguments),
+            None => self.run_unplanned(&arguments),
         }
     }
 
     fn workspace(&self, shapes: &[Shape]) -> Option<u64> {
         if shapes.len() != self.code.graph.inputs().len() { return None; }
-        let plan = self.plan((shapes.to_vec(), vec![false; shapes.len()])).ok()??;
+        let signature = Signature { shapes: shapes.to_vec(), donated: vec![false; shapes.len()] };
+        let plan = self.plans.get(&signature, |signature| self.plan(signature)).ok()??;
         Some(plan.workspace() as u64)
     }
 
     fn debug_text(&self) -> String {
-        let plans = self.plans.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let mut texts: Vec<String> = plans.iter().map(|((shapes, donated), plan)| {
+        let texts = self.plans.texts(|Signature { shapes, donated }, plan| {
             let shapes: Vec<&[usize]> = shapes.iter().map(|shape| shape.as_slice()).collect();
-            let body = plan.as_ref().map_or("  step by step: shapes depend on values\n".to_owned(), |plan| plan.describe(&self.code));
+            let body = plan.map_or("  step by step: shapes depend on values\n".to_owned(), |plan| plan.describe(&self.code));
             format!("plan for {shapes:?}, donated {donated:?}:\n{body}")
-        }).collect();
-        texts.sort();
+        });
         if texts.is_empty() { format!("{} nodes; a plan is made for the shapes of the first call\n", self.code.nodes.len()) } else { texts.concat() }
     }
 
     fn profile(&self) -> Vec<ProfileEntry> {
         let Some(profile) = &self.profile else { return Vec::new() };
-        let mut entries: Vec<ProfileEntry> = profile.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).values().cloned().collect();
+        let mut entries = profile.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+        let statement = |node: &NodeId| self.code.statements.get(node).copied();
+        for node in &self.code.nodes {
+            let Some(statement) = statement(node) else { continue };
+            entries.entry(statement).or_insert(ProfileEntry { statement, ..Default::default() });
+        }
+        for step in self.plans.all().iter().flat_map(|plan| &plan.steps).filter(|step| step.members.len() > 1) {
+            let fused: Vec<usize> = step.members.iter().filter_map(statement).collect();
+            if let Some(entry) = statement(&step.node).and_then(|statement| entries.get_mut(&statement)) {
+                entry.fused = fused;
+            }
+        }
+        let mut entries: Vec<ProfileEntry> = entries.into_values().collect();
         entries.sort_by_key(|entry| entry.statement);
         entries
     }

@@ -10,8 +10,13 @@ use arignote_core::tensor::{DType, Shape, Tensor};
 
 use crate::buffer::{ALIGNMENT, Pool, View};
 use crate::code::{Code, Implementation};
-use crate::kernels::Context;
-use crate::kernels::elementwise::{Builder, Region, broadcast_strides};
+use crate::control::Planned;
+use crate::kernels::{Axes, Context};
+use crate::kernel::lower::Lowering;
+use crate::kernel::ir::Reduction;
+use crate::kernel::reduce::{self, Reducing, Spec};
+use crate::kernel::run::{Cache, Region};
+use crate::kernels::elementwise::broadcast_strides;
 
 /// Where a value lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,16 +44,22 @@ pub struct Slot {
 
 /// What a step does.
 pub enum Work {
-    /// Runs a fused region over the inputs: values with their strides along the result.
-    Region(Region, Vec<(usize, Option<Vec<usize>>)>),
-    /// Runs one node. Operands that are `None` are overwritten.
-    Node(Vec<Option<usize>>),
+    /// Runs a fused region over the inputs.
+    Region(Region, Vec<usize>),
+    /// Reduces what a fused region computes from the inputs.
+    Reduce(Reducing, Vec<usize>),
+    /// Runs one node. Operands that are `None` are overwritten; those with an order of axes are read in it.
+    Node(Vec<Option<usize>>, Vec<Option<Axes>>),
+    /// Runs a loop, a branch, or what is computed again: with these operands, and memory for itself.
+    Control(Arc<Planned>, Vec<usize>, usize),
 }
 
 /// One step of a plan.
 pub struct Step {
     /// The node (of a region the last one).
     pub node: NodeId,
+    /// The nodes of a region.
+    pub members: Vec<NodeId>,
     /// What to do.
     pub work: Work,
     /// The results' slots.
@@ -101,6 +112,7 @@ impl Plan {
                 known.insert(id.output(0), constant.value.clone());
             }
         }
+        let mut controls = HashMap::new();
         for &id in &code.nodes {
             let view = code.graph.node(id);
             let own: Vec<&[usize]> = view.operands.iter().map(|value| shape_of[value].as_slice()).collect();
@@ -114,10 +126,14 @@ impl Plan {
             if view.op_name() == "shape" {
                 let lengths = own[0].iter().map(|&length| length as i64).collect();
                 known.insert(id.output(0), Tensor::vector(lengths));
-            } else if small && view.operands.iter().all(|value| known.contains_key(value)) && !matches!(code.implementations.get(&id), Some(Implementation::Host(..))) {
+            } else if let Some(Implementation::Control(control)) = code.implementations.get(&id) {
+                let dtypes: Vec<DType> = view.operands.iter().map(|&value| code.graph.ty(value).dtype).collect();
+                let planned = control.plan(context, pool, &dtypes, &own).map_err(|error| code.locate(id, error))?;
+                controls.insert(id, planned);
+            } else if small && view.operands.iter().all(|value| known.contains_key(value)) && code.can_fold(id) {
                 let operands: Vec<View<'_>> = view.operands.iter().map(|value| View::of(&known[value])).collect();
                 // What fails here fails again, and is reported, when the step runs.
-                if let Ok(values) = code.evaluate(context, pool, id, &operands, &results) {
+                if let Ok(values) = code.evaluate(context, pool, id, &operands) {
                     for (output, value) in values.iter().enumerate() {
                         known.insert(id.output(output), value.view().tensor()?);
                     }
@@ -127,7 +143,7 @@ impl Plan {
                 shape_of.insert(id.output(output), shape);
             }
         }
-        Planner { code, known, shape_of, slots: Vec::new(), storages: Vec::new(), constants: Vec::new(), slot_of: HashMap::new() }
+        Planner { code, cache: context.cache, known, controls, shape_of, slots: Vec::new(), storages: Vec::new(), constants: Vec::new(), slot_of: HashMap::new() }
             .lay_out(donated)
             .map(Some)
     }
@@ -157,15 +173,21 @@ impl Plan {
                 slot(&mut text, result);
             }
             text.push_str(&step.note);
-            if let Work::Region(region, _) = &step.work {
-                let _ = write!(text, " ({})", region.describe());
-            }
             text.push('\n');
+            match &step.work {
+                Work::Region(region, _) => text.push_str(&region.describe()),
+                Work::Reduce(reducing, _) => text.push_str(&reducing.describe()),
+                Work::Control(planned, ..) => text.push_str(&planned.describe()),
+                Work::Node(..) => {}
+            }
         }
         let _ = writeln!(text, "  peak: {} bytes", self.arena);
         text
     }
 }
+
+/// Nodes of a region at most.
+const REGION: usize = 256;
 
 /// Values in the arena up to which they are packed largest first, which is tighter but quadratic.
 const PACKED: usize = 2048;
@@ -218,7 +240,9 @@ impl Gaps {
 
 struct Planner<'a> {
     code: &'a Code,
+    cache: &'a Cache,
     known: HashMap<ValueId, Tensor>,
+    controls: HashMap<NodeId, Arc<Planned>>,
     shape_of: HashMap<ValueId, Shape>,
     slots: Vec<Slot>,
     storages: Vec<Storage>,
@@ -254,25 +278,61 @@ impl Planner<'_> {
         self.code.graph.ty(value).dtype.size() * self.shape_of[&value].iter().product::<usize>()
     }
 
+    /// The reduction that a node is, if a region can end in it.
+    fn reduction(&self, id: NodeId) -> Option<Spec> {
+        let view = self.code.graph.node(id);
+        let (op, attributes) = view.apply()?;
+        if !matches!(self.code.implementations.get(&id), Some(Implementation::Kernel(..))) {
+            return None;
+        }
+        let reduction = match op.name() {
+            "sum" | "mean" | "sum_to" => Reduction::Sum,
+            "prod" => Reduction::Product,
+            "max" | "any" => Reduction::Max,
+            "min" | "all" => Reduction::Min,
+            _ => return None,
+        };
+        let dtype = view.results[0].ty.dtype;
+        let (shape, result) = (&self.shape_of[view.operands.first()?], &self.shape_of[&id.output(0)]);
+        let axes: Vec<usize> = if op.name() == "sum_to" {
+            let extra = shape.len().saturating_sub(result.len());
+            (0..shape.len()).filter(|&axis| axis < extra || (result[axis - extra] == 1 && shape[axis] != 1)).collect()
+        } else {
+            attributes.axes("axis", shape.len()).ok()?
+        };
+        let fits = !axes.is_empty() && !shape.contains(&0) && reduce::is_supported(reduction, dtype);
+        fits.then(|| Spec { reduction, mean: op.name() == "mean", axes })
+    }
+
     /// For each node the last node of the region that it is computed in; itself if that is its own.
-    fn regions(&self, live: &[NodeId]) -> HashMap<NodeId, NodeId> {
-        let mut root: HashMap<NodeId, NodeId> = HashMap::new();
+    ///
+    /// A node joins the first of its users' regions. It is one of the region's results if others use it too, which
+    /// then come later, so that no region needs what a later one computes. What is reduced is no result as well.
+    fn regions(&self, live: &[NodeId], readers: &HashMap<NodeId, Vec<NodeId>>, reductions: &HashMap<NodeId, Spec>) -> HashMap<NodeId, NodeId> {
         let outputs: HashSet<NodeId> = self.code.graph.outputs().iter().map(|value| value.node).collect();
-        let is_live: HashSet<NodeId> = live.iter().copied().collect();
+        let mut root: HashMap<NodeId, NodeId> = HashMap::new();
+        let mut sizes: HashMap<NodeId, usize> = HashMap::new();
+        let position: HashMap<NodeId, usize> = live.iter().enumerate().map(|(at, &id)| (id, at)).collect();
         let elementwise = |id: &NodeId| matches!(self.code.implementations.get(id), Some(Implementation::Elementwise(_)));
         for &id in live.iter().rev() {
             let mut own = id;
-            if elementwise(&id) && !outputs.contains(&id) {
-                let mut roots = self.code.graph.users(id).iter().filter(|user| is_live.contains(user)).map(|user| root[user]);
-                if let Some(first) = roots.next()
-                    && elementwise(&first)
-                    && roots.all(|other| other == first)
-                    && self.shape_of[&first.output(0)] == self.shape_of[&id.output(0)]
+            if elementwise(&id) {
+                let roots = || readers.get(&id).into_iter().flatten().map(|reader| root[reader]);
+                if let Some(first) = roots().min_by_key(|root| position[root])
+                    && sizes[&first] < REGION
                 {
-                    own = first;
+                    let over = match reductions.contains_key(&first) {
+                        true => self.code.graph.node(first).operands.first().copied(),
+                        false => elementwise(&first).then(|| first.output(0)),
+                    };
+                    let alone = !outputs.contains(&id) && roots().all(|other| other == first);
+                    if over.is_some_and(|value| self.shape_of[&value] == self.shape_of[&id.output(0)]) && (elementwise(&first) || alone) {
+                        own = first;
+                    }
                 }
             }
             root.insert(id, own);
+            *sizes.entry(own).or_insert(0) += 1;
         }
         root
     }
@@ -286,17 +346,37 @@ impl Planner<'_> {
             self.slot(input.output(0), storage);
         }
         let is_known = |planner: &Self, id: NodeId| (0..code.graph.node(id).results.len()).all(|o| planner.known.contains_key(&id.output(o)));
-        let live: Vec<NodeId> = code.nodes.iter().copied().filter(|&id| !is_known(&self, id)).collect();
-        let root = self.regions(&live);
+        let mut live: Vec<NodeId> = code.nodes.iter().copied().filter(|&id| !is_known(&self, id)).collect();
+        // What is only read through the order of its axes is not computed.
+        let mut read: HashSet<NodeId> = code.graph.outputs().iter().map(|value| value.node).collect();
+        let mut passed: HashSet<NodeId> = HashSet::new();
+        for &id in &live {
+            for ((value, axes), given) in code.reads(id).iter().zip(code.graph.node(id).operands) {
+                read.insert(value.node);
+                if axes.is_some() { passed.insert(given.node); }
+            }
+        }
+        live.retain(|id| read.contains(id) || !passed.contains(id));
+        let reductions: HashMap<NodeId, Spec> = live.iter().filter_map(|&id| Some((id, self.reduction(id)?))).collect();
+        // Who reads each node, also through an order of axes.
+        let mut readers: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
+        for &id in &live {
+            for (value, _) in code.reads(id) { readers.entry(value.node).or_default().push(id); }
+        }
+        let root = self.regions(&live, &readers, &reductions);
         // Steps with the values that they read from outside.
         let mut members: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
         for &id in &live {
             members.entry(root[&id]).or_default().push(id);
         }
         let order: Vec<NodeId> = live.iter().copied().filter(|id| root[id] == *id).collect();
+        let is_output: HashSet<NodeId> = code.graph.outputs().iter().map(|value| value.node).collect();
+        let is_result = |id: NodeId| {
+            is_output.contains(&id) || root[&id] == id || readers.get(&id).into_iter().flatten().any(|reader| root[reader] != root[&id])
+        };
         let reads = |id: &NodeId| -> Vec<ValueId> {
             let mut seen: HashSet<ValueId> = HashSet::new();
-            let operands = members[id].iter().flat_map(|&member| code.graph.node(member).operands).copied();
+            let operands = members[id].iter().flat_map(|&member| code.reads(member)).map(|(value, _)| value);
             operands.filter(|value| root.get(&value.node) != Some(id) && seen.insert(*value)).collect()
         };
         let reads: Vec<Vec<ValueId>> = order.iter().map(reads).collect();
@@ -317,11 +397,19 @@ impl Planner<'_> {
                 self.storages[storage].last = self.storages[storage].last.max(at);
             }
             let region = matches!(code.implementations[&id], Implementation::Elementwise(_));
+            let produced: Vec<ValueId> = if region {
+                members[&id].iter().filter(|&&member| is_result(member)).map(|member| member.output(0)).collect()
+            } else {
+                (0..view.results.len()).map(|output| id.output(output)).collect()
+            };
             // Which operand each result overwrites, if any.
             let pairs: Vec<(ValueId, usize)> = if region {
                 // A fused operand may be overwritten if any of the fused nodes may overwrite it.
                 let permitted = |value: ValueId| members[&id].iter().any(|&member| code.permits(member, value, 0));
-                inputs.iter().filter(|value| permitted(**value)).map(|&value| (value, 0)).collect()
+                let may = inputs.iter().filter(|value| permitted(**value));
+                may.flat_map(|&value| (0..produced.len()).map(move |output| (value, output))).collect()
+            } else if reductions.contains_key(&id) {
+                Vec::new()
             } else {
                 let pairs = code.implementations[&id].overwrites(view.operands.len());
                 pairs.into_iter().filter(|pair| pair.0 < view.operands.len() && pair.1 < view.results.len())
@@ -332,8 +420,7 @@ impl Planner<'_> {
             let mut overwritten: Vec<(ValueId, usize)> = Vec::new();
             let mut results = Vec::new();
             let mut note = String::new();
-            for output in 0..view.results.len() {
-                let value = id.output(output);
+            for (output, &value) in produced.iter().enumerate() {
                 let found = pairs.iter().copied().filter(|pair| pair.1 == output).map(|pair| pair.0).find(|operand| {
                     let Some(&slot) = self.slot_of.get(operand) else { return false };
                     let storage = &self.storages[self.slots[slot].storage];
@@ -357,34 +444,66 @@ impl Planner<'_> {
                 self.storages[storage].last = self.storages[storage].last.max(at);
                 results.push(self.slot(value, storage));
             }
-            let work = if region {
-                let shape = self.shape_of[&id.output(0)].clone();
-                let mut builder = Builder::default();
+            let spec = reductions.get(&id);
+            let work = if region || spec.is_some() {
+                let shape = self.shape_of[&spec.map_or(id.output(0), |_| view.operands[0])].clone();
+                let mut lowering = Lowering::default();
                 let mut registers = HashMap::new();
-                for &value in &inputs { registers.insert(value, builder.input(code.graph.ty(value).dtype)); }
+                let mut sources: Vec<usize> = Vec::new();
+                let mut strides = Vec::new();
+                // A reduction may have operands that only say its shape.
+                let is_read = |value: ValueId| {
+                    spec.is_none_or(|_| view.operands[0] == value) || members[&id].iter().any(|&member| member != id && code.graph.node(member).operands.contains(&value))
+                };
+                for (&value, &slot) in inputs.iter().zip(&slots).filter(|(value, _)| is_read(**value)) {
+                    let dtype = code.graph.ty(value).dtype;
+                    let register = match self.known.get(&value).filter(|tensor| tensor.len() == 1) {
+                        Some(tensor) => lowering.constant(dtype, View::of(tensor).bytes),
+                        None => {
+                            sources.push(slot);
+                            strides.push(broadcast_strides(&self.shape_of[&value], &shape));
+                            lowering.input(dtype)
+                        }
+                    };
+                    registers.insert(value, register);
+                }
                 for &member in &members[&id] {
                     let node = code.graph.node(member);
                     let own: Vec<_> = node.operands.iter().map(|value| registers[value]).collect();
                     let types = code.operand_types(node.operands);
                     let Implementation::Elementwise(operation) = code.implementations[&member] else { continue };
                     let wrong = || arignote_core::Error::new(arignote_core::ErrorKind::Internal, format!("`{}` has the wrong operands", node.op_name()));
-                    let register = builder.apply(operation, &own, &types, node.results[0].ty.dtype).ok_or_else(wrong)?;
+                    let register = lowering.apply(operation, &own, &types, node.results[0].ty.dtype).ok_or_else(wrong)?;
                     registers.insert(member.output(0), register);
                 }
                 if members[&id].len() > 1 {
                     let names: Vec<&str> = members[&id].iter().map(|&member| code.graph.node(member).op_name()).collect();
                     let _ = write!(note, " fused [{}]", names.join(" "));
                 }
-                let scalar: Vec<bool> = inputs.iter().map(|value| self.shape_of[value].iter().product::<usize>() == 1).collect();
-                let sources = inputs.iter().zip(&slots).map(|(value, &slot)| (slot, broadcast_strides(&self.shape_of[value], &shape))).collect();
-                Work::Region(builder.finish(registers[&id.output(0)], &scalar), sources)
+                if let Some(spec) = spec {
+                    let (value, dtype) = (registers[&view.operands[0]], view.results[0].ty.dtype);
+                    let reducing = Reducing::new(lowering, value, spec, dtype, self.cache, &shape, &strides);
+                    steps.push(Step { node: id, members: members[&id].clone(), work: Work::Reduce(reducing, sources), results, note });
+                    continue;
+                }
+                let outputs: Vec<_> = produced.iter().map(|value| registers[value]).collect();
+                let kernel = lowering.finish(&outputs);
+                Work::Region(Region::new(kernel, self.cache, &shape, &strides), sources)
+            } else if let Some(planned) = self.controls.get(&id).cloned() {
+                // Arguments that are not read inside have a slot nevertheless.
+                let operands = view.operands.iter().map(|&value| self.existing(value)).collect();
+                let storage = self.storage(planned.scratch, at, None, true);
+                self.slots.push(Slot { dtype: DType::U8, shape: Shape::from_elem(planned.scratch, 1), storage });
+                Work::Control(planned, operands, self.slots.len() - 1)
             } else {
-                let operands = view.operands.iter().map(|value| {
+                let (values, axes): (Vec<ValueId>, Vec<Option<Axes>>) = code.reads(id).into_iter().unzip();
+                let operands = values.iter().map(|value| {
                     if overwritten.iter().any(|done| done.0 == *value) { None } else { Some(self.slot_of[value]) }
                 });
-                Work::Node(operands.collect())
+                Work::Node(operands.collect(), axes)
             };
-            steps.push(Step { node: id, work, results, note });
+            let members = if region { members[&id].clone() } else { Vec::new() };
+            steps.push(Step { node: id, members, work, results, note });
         }
         let mut outputs = Vec::new();
         let mut result_bytes = Vec::new();

@@ -60,7 +60,7 @@ fn with_interface(source: &str, interface: &Path, name: &str, kind: &str) -> Pat
 }
 
 const ONE_MORE_METHOD: [(&str, &str, &str); 2] = [
-    ("stamp.rs", "pub const MINOR: u32 = 0;", "pub const MINOR: u32 = 1;"),
+    ("stamp.rs", "pub const MINOR: u32 = 1;", "pub const MINOR: u32 = 2;"),
     (
         "objects.rs",
         "    fn rules(&self) -> Outcome<RVec<RuleText>>;",
@@ -74,7 +74,7 @@ fn a_plugin_of_a_newer_minor_version_loads() {
     let abi = interface("newer", &ONE_MORE_METHOD);
     let path = with_interface("newer_plugin.rs", &abi, "libnewer.so", "cdylib");
     let plugin = Loader::new(Arc::new(Quiet)).load_file(&path).unwrap();
-    assert_eq!((plugin.info.name.as_str(), plugin.interface), ("newer", (1, 1)));
+    assert_eq!((plugin.info.name.as_str(), plugin.interface), ("newer", (1, 2)));
     assert_eq!(plugin.rules[0].file, "n.rules");
 }
 
@@ -85,7 +85,7 @@ fn a_plugin_of_an_older_minor_version_loads_in_a_newer_host() {
     let output = Command::new(host).arg(build::library()).output().unwrap();
     let words = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{words}");
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "fixture of 1.0 in a host of 1.1: 77\n");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "fixture of 1.1 in a host of 1.2: 77\n");
 }
 
 #[test]

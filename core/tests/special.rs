@@ -15,11 +15,18 @@ const NAN: f64 = f64::NAN;
 /// The largest error that is allowed, in units in the last place.
 const MOST: u64 = 4;
 
+/// Of these it is larger: they are steep, or not yet computed with twice the digits.
+const LARGER: &[(&str, u64)] = &[
+    ("kv", 10), ("kve", 20), ("hyp2f1", 120), ("owens_t", 50), ("ndtri_exp", 20), ("gammaincinv", 8), ("gammainccinv", 8),
+    ("betaincinv", 8),
+];
+
 #[derive(Clone, Copy)]
 enum Function {
     One(fn(f64) -> f64),
     Two(fn(f64, f64) -> f64),
     Three(fn(f64, f64, f64) -> f64),
+    Four(fn(f64, f64, f64, f64) -> f64),
 }
 use Function::*;
 
@@ -53,6 +60,16 @@ const FUNCTIONS: &[(&str, Function)] = &[
     ("j0", One(s::j0)),
     ("j1", One(s::j1)),
     ("jv", Two(s::jv)),
+    ("kv", Two(s::kv)),
+    ("kve", Two(s::kve)),
+    ("hyp2f1", Four(s::hyp2f1)),
+    ("owens_t", Two(s::owens_t)),
+    ("poch", Two(s::poch)),
+    ("log_ndtr", One(s::log_ndtr)),
+    ("ndtri_exp", One(s::ndtri_exp)),
+    ("gammaincinv", Two(s::gammaincinv)),
+    ("gammainccinv", Two(s::gammainccinv)),
+    ("betaincinv", Three(s::betaincinv)),
     ("xlogy", Two(s::xlogy)),
     ("xlog1py", Two(s::xlog1py)),
     ("logaddexp", Two(s::logaddexp)),
@@ -76,12 +93,14 @@ fn call(name: &str, x: &[f64]) -> f64 {
         One(f) => f(x[0]),
         Two(f) => f(x[0], x[1]),
         Three(f) => f(x[0], x[1], x[2]),
+        Four(f) => f(x[0], x[1], x[2], x[3]),
     }
 }
 
 /// One operand of point `index`; the same steps as in `make.py`.
 fn point(spacing: &str, low: f64, high: f64, index: u64, operand: usize) -> f64 {
-    const STRIDES: [u64; 3] = [0x9e37_79b9_7f4a_7c15, 0xd1b5_4a32_d192_ed03, 0xabc9_8388_fb8f_ac03];
+    const STRIDES: [u64; 4] =
+        [0x9e37_79b9_7f4a_7c15, 0xd1b5_4a32_d192_ed03, 0xabc9_8388_fb8f_ac03, 0x8cb9_2ba7_2f3d_8dd7];
     let part = (index + 1).wrapping_mul(STRIDES[operand]);
     let of = |count: u64| ((u128::from(part) * u128::from(count)) >> 64) as u64;
     match spacing {
@@ -138,7 +157,8 @@ fn every_function_is_exact_to_a_few_ulp() {
             let off = ulps(found, exact);
             entry.count += 1;
             entry.worst = entry.worst.max(off);
-            if off > MOST {
+            let larger = LARGER.iter().find(|(larger, _)| larger == name);
+            if off > larger.map_or(MOST, |(_, most)| *most) {
                 failures.push(format!("{name}{x:?}: {found:e}, expected {exact:e}: {off} ulp"));
             }
         }
@@ -152,7 +172,7 @@ fn every_function_is_exact_to_a_few_ulp() {
         table += &format!("| `{name}` | {worst} | {count} | {} |\n", domains.join("; "));
     }
     println!("{table}");
-    assert!(failures.is_empty(), "{} more than {MOST} ulp off:\n{}", failures.len(), failures.join("\n"));
+    assert!(failures.is_empty(), "{} further off than they may be:\n{}", failures.len(), failures.join("\n"));
     check_document(&table);
 }
 
@@ -255,7 +275,10 @@ fn special_points() {
         ("i1", &[-INF], -INF),
         ("i0e", &[INF], 0.0),
         ("i1e", &[0.0], 0.0),
-        ("iv", &[0.5, 1.0], NAN),
+        ("iv", &[0.5, -1.0], NAN),
+        ("iv", &[0.5, 0.0], 0.0),
+        ("iv", &[-0.5, 0.0], INF),
+        ("iv", &[-1.5, 0.0], -INF),
         ("iv", &[101.0, 1.0], NAN),
         ("iv", &[3.0, 0.0], 0.0),
         ("ive", &[0.0, 1e300], 3.989_422_804_014_327e-151),
@@ -264,7 +287,14 @@ fn special_points() {
         ("j1", &[0.0], 0.0),
         ("jv", &[2.0, 0.0], 0.0),
         ("jv", &[2.0, INF], 0.0),
-        ("jv", &[0.5, 1.0], NAN),
+        ("jv", &[0.5, -1.0], NAN),
+        ("jv", &[0.5, 0.0], 0.0),
+        ("jv", &[-0.5, 0.0], INF),
+        ("jv", &[0.5, INF], 0.0),
+        ("jv", &[100.5, 1.0], NAN),
+        ("gammal", &[0.0, 1.0], NAN),
+        ("gammau", &[1.0, 0.0], 1.0),
+        ("gammau", &[1.0, INF], 0.0),
         ("xlogy", &[0.0, 0.0], 0.0),
         ("xlogy", &[0.0, NAN], NAN),
         ("xlogy", &[1.0, 0.0], -INF),
@@ -307,6 +337,7 @@ fn special_points() {
             One(_) => 1,
             Two(_) => 2,
             Three(_) => 3,
+            Four(_) => 4,
         };
         for at in 0..count {
             // Above 0 `elu` does not read its second operand.

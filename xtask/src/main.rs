@@ -1,5 +1,6 @@
 //! The project's commands, as `cargo xtask COMMAND`. They need nothing but a Rust toolchain.
 
+mod bench;
 mod plugins;
 mod test_all;
 mod tests;
@@ -14,6 +15,8 @@ usage: cargo xtask COMMAND
 
   demo [OPTIONS]   build the plugins, then train on the digits with the device of arignote.toml
                    (--epochs N, --seed N, --out DIR: see arignote/examples/demo.rs)
+  bench [OPTIONS]  time workloads beside other libraries, into bench/RESULTS.md; needs Python and downloads
+                   gigabytes (--only NAMES, --peers NAMES, --quick, --threads N: see bench/README.md)
   test-all         every test and check, on whatever devices there are
   plugins          build the backends and example plugins into target/plugins/";
 
@@ -23,6 +26,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.split_first() {
         Some((command, rest)) if command == "demo" => demo(rest),
+        Some((command, rest)) if command == "bench" => bench::bench(rest),
         Some((command, [])) if command == "test-all" => test_all::test_all(),
         Some((command, [])) if command == "plugins" => plugins::build(Profile::Release).map(drop),
         Some((command, [])) if ["help", "--help", "-h"].contains(&command.as_str()) => {

@@ -1,7 +1,11 @@
 //! The listings: devices, plugins, ops, rules, config.
 
-use arignote::Result;
+use std::path::{Path, PathBuf};
+
 use arignote::ops::{ParamKind, registry};
+use arignote::rewrite::harness::check_rule;
+use arignote::rewrite::{self, Rule};
+use arignote::{Error, ErrorKind, Result};
 use clap::Args;
 use serde_json::json;
 
@@ -12,6 +16,67 @@ pub struct Listing {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Args)]
+pub struct Rules {
+    #[command(flatten)]
+    listing: Listing,
+    /// Check the rules of a file against the law of rewrites by machine; without FILE those of the config and of plugins.
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    check: Option<Option<PathBuf>>,
+}
+
+impl Rules {
+    pub fn execute(&self, common: &Common) -> Result<()> {
+        match &self.check {
+            None => self.listing.rules(common),
+            Some(file) => check(common, file.as_deref()),
+        }
+    }
+}
+
+/// A verdict per rule; an error if one fails.
+fn check(common: &Common, file: Option<&Path>) -> Result<()> {
+    // On the reference backend, whatever the device: what a rule changes is to be seen, not how a device rounds.
+    let mut config = common.config()?;
+    config.set("--check", "device=reference")?;
+    let session = arignote::session_with(config)?;
+    let mut rules: Vec<(String, Result<Rule>)> = Vec::new();
+    match file {
+        Some(path) => {
+            let name = path.display().to_string();
+            let text = std::fs::read_to_string(path).map_err(|error| Error::new(ErrorKind::Io, format!("{name}: cannot read: {error}")))?;
+            rules.extend(rewrite::pattern::compile_each(&name, &text)?);
+        }
+        None => {
+            let own = session.rules().rules().iter().filter(|entry| entry.origin != rewrite::Origin::Core);
+            rules.extend(own.map(|entry| (entry.rule.name.clone(), Ok((*entry.rule).clone()))));
+        }
+    }
+    let (mut failed, count) = (0, rules.len());
+    for (name, rule) in rules {
+        let phase = |rule: &Rule| rule.tags.iter().any(|tag| rewrite::Phase::from_name(tag).is_some());
+        let verdict = match rule {
+            Ok(rule) if !phase(&rule) => Err("no phase among its tags".to_owned()),
+            Ok(rule) if rule.has_tag("real") => {
+                let verdict = check_rule(&rule, &|graph, arguments| session.evaluate(graph, arguments));
+                Ok((verdict.passed(), format!("{verdict}\n  tagged `real`: only types and shapes are checked")))
+            }
+            Ok(rule) => {
+                let verdict = check_rule(&rule, &|graph, arguments| session.evaluate(graph, arguments));
+                Ok((verdict.passed(), verdict.to_string()))
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        let (passed, text) = verdict.unwrap_or_else(|why| (false, format!("{name}: FAILS\n  {why}")));
+        failed += usize::from(!passed);
+        print(&text)?;
+    }
+    if failed == 0 {
+        return print(&format!("{count} rules hold"));
+    }
+    Err(Error::new(ErrorKind::Config, format!("{failed} of {count} rules fail")))
 }
 
 impl Listing {

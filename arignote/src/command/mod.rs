@@ -31,7 +31,7 @@ struct Common {
     /// Set one option, such as rewrite.algebra=real.
     #[arg(long, global = true, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Write time per op as JSON.
+    /// Write what calls and ops took, for Perfetto or chrome://tracing, and print a table.
     #[arg(long, global = true, value_name = "OUT.json")]
     profile: Option<PathBuf>,
 }
@@ -41,7 +41,7 @@ enum Command {
     /// Run a function of a program and print its results.
     Run(program::Run),
     /// Show what compilation does: graphs, rewrites, devices, in-place choices.
-    Explain(program::Source),
+    Explain(program::Explain),
     /// Draw the compiled graph, as DOT or SVG.
     Graph(program::GraphArgs),
     /// Lay programs out in the standard way.
@@ -52,8 +52,8 @@ enum Command {
     Plugins(list::Listing),
     /// List the ops.
     Ops(list::Listing),
-    /// List the rewrite rules and passes.
-    Rules(list::Listing),
+    /// List the rewrite rules and passes, or check rules.
+    Rules(list::Rules),
     /// Show every option with its value and origin.
     Config(list::Listing),
 }
@@ -83,13 +83,13 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
         Command::Run(run) => run.execute(&cli.common),
-        Command::Explain(source) => source.explain(&cli.common),
+        Command::Explain(explain) => explain.execute(&cli.common),
         Command::Graph(graph) => graph.execute(&cli.common),
         Command::Fmt(fmt) => fmt.execute(),
         Command::Devices(listing) => listing.devices(&cli.common),
         Command::Plugins(listing) => listing.plugins(&cli.common),
         Command::Ops(listing) => listing.ops(&cli.common),
-        Command::Rules(listing) => listing.rules(&cli.common),
+        Command::Rules(rules) => rules.execute(&cli.common),
         Command::Config(listing) => listing.config(&cli.common),
     };
     match result {

@@ -173,7 +173,7 @@ integer!(true: i8 i16 i32 i64);
 integer!(false: u8 u16 u32 u64);
 
 macro_rules! operations {
-    ($(#[$doc:meta])* $name:ident($($x:ident),*) -> $run:ident: $($variant:ident $text:literal => $body:expr;)*) => {
+    ($(#[$doc:meta])* $name:ident($($x:ident),*): $($variant:ident $text:literal => $body:expr;)*) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[allow(missing_docs)]
@@ -186,29 +186,29 @@ macro_rules! operations {
             /// The op's name.
             pub fn name(self) -> &'static str { match self { $($name::$variant => $text),* } }
         }
-        operations!(@ $name $run ($($x),*) $($variant => $body;)*);
-    };
-    (@ $name:ident $run:ident ($x:ident) $($variant:ident => $body:expr;)*) => {
-        /// Applies it to each element.
-        pub fn $run<T: Number>(operation: $name, x: &[T], out: &mut [T]) {
-            match operation {
-                $($name::$variant => for (out, &$x) in out.iter_mut().zip(x) { *out = $body },)*
-            }
+        impl $name {
+            operations!(@ float f64: ($($x),*) $($variant => $body;)*);
+            operations!(@ signed i64: ($($x),*) $($variant => $body;)*);
+            operations!(@ unsigned u64: ($($x),*) $($variant => $body;)*);
         }
     };
-    (@ $name:ident $run:ident ($x:ident, $y:ident) $($variant:ident => $body:expr;)*) => {
-        /// Applies it to each pair of elements.
-        pub fn $run<T: Number>(operation: $name, x: &[T], y: &[T], out: &mut [T]) {
-            match operation {
-                $($name::$variant => for ((out, &$x), &$y) in out.iter_mut().zip(x).zip(y) { *out = $body },)*
-            }
+    (@ $function:ident $F:ident: ($x:ident) $($variant:ident => $body:expr;)*) => {
+        /// What it is of one element.
+        pub fn $function(self) -> fn($F) -> $F {
+            match self { $(Self::$variant => { fn of<T: Number>($x: T) -> T { $body } of::<$F> })* }
+        }
+    };
+    (@ $function:ident $F:ident: ($x:ident, $y:ident) $($variant:ident => $body:expr;)*) => {
+        /// What it is of two elements.
+        pub fn $function(self) -> fn($F, $F) -> $F {
+            match self { $(Self::$variant => { fn of<T: Number>($x: T, $y: T) -> T { $body } of::<$F> })* }
         }
     };
 }
 
 operations! {
     /// Operations on one number that give one of the same type.
-    Unary(x) -> unary:
+    Unary(x):
     Neg "neg" => x.neg(); Abs "abs" => x.abs(); Sign "sign" => x.sign(); Square "square" => x.mul(x);
     Relu "relu" => if x < T::default() { T::default() } else { x };
     Floor "floor" => x.floor(); Ceil "ceil" => x.ceil(); Rint "rint" => x.round(); Trunc "trunc" => x.trunc();
@@ -238,7 +238,7 @@ operations! {
 
 operations! {
     /// Operations on two numbers of one type that give one of the same.
-    Binary(x, y) -> binary:
+    Binary(x, y):
     Add "add" => x.add(y); Sub "sub" => x.sub(y); Mul "mul" => x.mul(y); Div "div" => x.div(y);
     FloorDiv "floor_div" => x.floor_div(y); Mod "mod" => x.modulo(y); Pow "pow" => x.pow(y);
     Maximum "maximum" => x.maximum(y); Minimum "minimum" => x.minimum(y);
@@ -265,14 +265,5 @@ impl Comparison {
     pub fn named(name: &str) -> Option<Comparison> {
         use Comparison::*;
         Some(match name { "eq" => Eq, "ne" => Ne, "lt" => Lt, "le" => Le, "gt" => Gt, "ge" => Ge, _ => return None })
-    }
-}
-
-/// Compares each pair of elements.
-pub fn compare<T: Number>(comparison: Comparison, x: &[T], y: &[T], out: &mut [u8]) {
-    macro_rules! run { ($op:tt) => { for ((out, x), y) in out.iter_mut().zip(x).zip(y) { *out = u8::from(x $op y) } } }
-    match comparison {
-        Comparison::Eq => run!(==), Comparison::Ne => run!(!=), Comparison::Lt => run!(<),
-        Comparison::Le => run!(<=), Comparison::Gt => run!(>), Comparison::Ge => run!(>=),
     }
 }

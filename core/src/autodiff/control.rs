@@ -135,6 +135,9 @@ fn scan_backward(
     operands: &[Var], results: &[Var], attributes: &Attributes, incoming: &[Option<Var>],
 ) -> Result<Vec<Option<Var>>> {
     let layout = ScanLayout::of(attributes)?;
+    if layout.reverse {
+        return reversed_backward(&layout, operands, results, incoming);
+    }
     let layout = ScanLayout { body: silent(&layout.body)?, ..layout };
     let (rows_of, captured) = parts(&layout, operands);
     let (states, sequences) = (layout.states, layout.sequences);
@@ -236,7 +239,7 @@ fn scan_backward(
     let (leaves, values): (Vec<Var>, Vec<Var>) = over.into_iter().chain(carry).chain(captured).unzip();
     let backwards = ScanLayout {
         body: Body::new(leaves, steps)?.into(), counted: counted.is_some(), sequences: sequence_count, states: state_count,
-        until: false, keep: vec![0; spread.len()], truncate: None,
+        until: false, keep: vec![0; spread.len()], truncate: None, reverse: false,
     };
     let values: Vec<Var> = counted.into_iter().chain(values).collect();
     let mut found = apply("scan", &values, backwards.attributes())?.into_iter();
@@ -268,6 +271,23 @@ fn scan_backward(
         all[offset + at] = Some(if parts.len() > 1 { concatenate(&parts, 0) } else { parts.swap_remove(0) });
     }
     Ok(all)
+}
+
+/// As [`scan_backward`], of a loop that goes from the last row to the first: it is one the other way round over what
+/// is reversed.
+fn reversed_backward(
+    layout: &ScanLayout, operands: &[Var], results: &[Var], incoming: &[Option<Var>],
+) -> Result<Vec<Option<Var>>> {
+    let first = usize::from(layout.counted);
+    let is_sequence = |at: usize| (first..first + layout.sequences).contains(&at);
+    let flipped = |value: &Var, is: bool| if is { value.flip(0) } else { value.clone() };
+    let operands: Vec<Var> = operands.iter().enumerate().map(|(at, value)| flipped(value, is_sequence(at))).collect();
+    let results: Vec<Var> = results.iter().enumerate().map(|(at, value)| flipped(value, at >= layout.states)).collect();
+    let incoming: Vec<Option<Var>> =
+        incoming.iter().enumerate().map(|(at, value)| value.as_ref().map(|value| flipped(value, at >= layout.states))).collect();
+    let forwards = ScanLayout { reverse: false, ..layout.clone() };
+    let found = scan_backward(&operands, &results, &forwards.attributes(), &incoming)?;
+    Ok(found.into_iter().enumerate().map(|(at, value)| value.map(|value| flipped(&value, is_sequence(at)))).collect())
 }
 
 /// The values of some states at the start of each step, of the last steps if reverse mode goes through no

@@ -3,14 +3,15 @@
 //! Each node above what is replaced gets an axis over the rows, the first one, by its op's rule
 //! ([`Op::batch`]). An op without a rule is broadcast if it is elementwise and taken apart if it is made of
 //! others; where that says nothing either, a loop runs it row by row. Loops and branches are loops and
-//! branches of batched bodies, as long as all rows take as many steps, or the same branch.
+//! branches of batched bodies, as long as all rows take as many steps, or the same branch. What may have
+//! another shape in each row never stands for all rows: a loop runs it, with all that is computed from it.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::reverse::above;
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Body, Location, NodeKind, Var, topological_order_above};
-use crate::ops::control::ScanLayout;
+use crate::graph::{Body, Location, NodeKind, Var, clone_with, topological_order_above};
+use crate::ops::control::{ScanLayout, ScanOptions, ScanParts, build_scan, row};
 use crate::ops::{Attributes, Batch, Batched, Op, length, spread};
 use crate::tensor::{Dim, Type};
 
@@ -19,6 +20,32 @@ type Rowed = (Var, bool);
 
 /// Values, and what replaces each.
 type Replaced = Vec<(Var, Rowed)>;
+
+/// By value: what replaces it.
+type Known = FxHashMap<(u64, u32), Rowed>;
+
+/// The results of a graph for all rows.
+struct Found {
+    values: Vec<Rowed>,
+    /// For each whether it was computed row by row as what it is computed from may have another shape in each row.
+    apart: Vec<bool>,
+}
+
+impl Found {
+    /// Whether a result may itself have another shape in each row.
+    fn ragged(&self, single: &[Var]) -> Result<bool> {
+        for (value, _) in single.iter().zip(&self.apart).filter(|(_, apart)| **apart) {
+            if has_unknown(value)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn has_unknown(value: &Var) -> Result<bool> {
+    Ok(value.ty()?.dims.contains(&Dim::Unknown))
+}
 
 /// `outputs` for each row of what replaces some values: the pairs are a value, and one with its type and
 /// another axis in front. All replacements have equally many rows, and so have the results.
@@ -29,19 +56,20 @@ pub fn vectorized(outputs: &[Var], replaced: &[(Var, Var)]) -> Result<Vec<Var>> 
     let Some((_, first)) = replaced.first() else { return Ok(outputs.to_vec()) };
     let rows = length(first, 0);
     let pairs: Replaced = replaced.iter().map(|(old, new)| (old.clone(), (new.clone(), true))).collect();
-    let results = vectorized_above(outputs, &pairs, &[])?;
+    let results = vectorized_above(outputs, &pairs, &[])?.values;
     Ok(results.into_iter().map(|(value, batched)| if batched { value } else { spread(&value, &rows) }).collect())
 }
 
 /// As [`vectorized`]; what the nodes of `floor` are computed from is left out.
-fn vectorized_above(outputs: &[Var], replaced: &[(Var, Rowed)], floor: &[Var]) -> Result<Vec<Rowed>> {
+fn vectorized_above(outputs: &[Var], replaced: &[(Var, Rowed)], floor: &[Var]) -> Result<Found> {
     let order = topological_order_above(outputs, floor);
     let targets: Vec<Var> = replaced.iter().map(|(old, _)| old.clone()).collect();
     let above = above(&order, &targets);
-    let mut known: FxHashMap<(u64, u32), Rowed> =
-        replaced.iter().map(|(old, new)| (old.key(), new.clone())).collect();
-    let renewed = |known: &FxHashMap<(u64, u32), Rowed>, var: &Var| {
-        known.get(&var.key()).cloned().unwrap_or_else(|| (var.clone(), false))
+    let mut known: Known = replaced.iter().map(|(old, new)| (old.key(), new.clone())).collect();
+    let mut apart: FxHashSet<u64> = FxHashSet::default();
+    let renewed = |known: &Known, var: &Var| known.get(&var.key()).cloned().unwrap_or_else(|| (var.clone(), false));
+    let is_apart = |known: &Known, apart: &FxHashSet<u64>, var: &Var| {
+        apart.contains(&var.node().id()) && !known.contains_key(&var.key())
     };
     for var in &order {
         let node = var.node();
@@ -50,11 +78,20 @@ fn vectorized_above(outputs: &[Var], replaced: &[(Var, Rowed)], floor: &[Var]) -
         if !above.contains(&node.id()) || results.iter().all(|result| known.contains_key(&result.key())) {
             continue;
         }
+        if node.operands().iter().any(|operand| is_apart(&known, &apart, operand)) {
+            apart.insert(node.id());
+            continue;
+        }
         let (operands, batched): (Vec<Var>, Vec<bool>) =
             node.operands().iter().map(|operand| renewed(&known, operand)).unzip();
         let found = if batched.contains(&true) {
             let batch = Batch { single: node.operands(), results: &results, operands: &operands, batched: &batched, attributes };
-            node.location().stand_in(|| of_node(op, &batch)).map_err(|error| error.at(node.location()))?
+            let found = node.location().stand_in(|| of_node(op, &batch)).map_err(|error| error.at(node.location()))?;
+            let Some(found) = found else {
+                apart.insert(node.id());
+                continue;
+            };
+            found
         } else {
             let again = Var::apply_op(op.clone(), &operands, attributes.clone(), node.location().clone());
             again.siblings().into_iter().map(|value| (value, false)).collect()
@@ -64,7 +101,45 @@ fn vectorized_above(outputs: &[Var], replaced: &[(Var, Rowed)], floor: &[Var]) -
             known.entry(result.key()).or_insert(found);
         }
     }
-    Ok(outputs.iter().map(|output| renewed(&known, output)).collect())
+    let apart: Vec<bool> = outputs.iter().map(|output| is_apart(&known, &apart, output)).collect();
+    let wanted: Vec<Var> = outputs.iter().zip(&apart).filter(|(_, apart)| **apart).map(|(output, _)| output.clone()).collect();
+    let mut rows = rows_apart(&wanted, &known)?.into_iter();
+    let values = outputs.iter().zip(&apart).map(|(output, apart)| {
+        let row = if *apart { rows.next() } else { None };
+        row.map_or_else(|| renewed(&known, output), |row| (row, true))
+    });
+    Ok(Found { values: values.collect(), apart })
+}
+
+/// A loop over the rows that runs all from which values are computed, down to what is known.
+fn rows_apart(values: &[Var], known: &Known) -> Result<Vec<Var>> {
+    if values.is_empty() {
+        return Ok(Vec::new());
+    }
+    let since = Var::next_id();
+    let (mut pending, mut seen) = (values.to_vec(), FxHashSet::default());
+    let (mut operands, mut params, mut replaced) = (Vec::new(), Vec::new(), Vec::new());
+    while let Some(var) = pending.pop() {
+        if !seen.insert(var.key()) {
+            continue;
+        }
+        match known.get(&var.key()) {
+            Some((rows, true)) => {
+                let param = row("row", rows, var.node().location())?;
+                operands.push(rows.clone());
+                params.push(param.clone());
+                replaced.push((var, param));
+            }
+            Some((value, false)) => replaced.push((var, value.clone())),
+            None => pending.extend(var.node().operands().iter().cloned()),
+        }
+    }
+    let yields = clone_with(values, &replaced)?;
+    let sequences = params.len();
+    let parts = ScanParts {
+        steps: None, operands, params, sequences, next: Vec::new(), yields, until: None, since, options: ScanOptions::default(),
+    };
+    build_scan(parts, values[0].node().location())
 }
 
 /// A result with the dtype that one row has.
@@ -77,8 +152,9 @@ fn checked(op: &str, single: &Var, (value, batched): Rowed) -> Result<Rowed> {
     Ok((if found.dtype == wanted.dtype { value } else { value.cast(wanted.dtype) }, batched))
 }
 
-fn of_node(op: &std::sync::Arc<dyn Op>, batch: &Batch<'_>) -> Result<Vec<Rowed>> {
-    let all = |values: Vec<Var>, batched: bool| values.into_iter().map(|value| (value, batched)).collect();
+/// The results of a node for all rows; `None` where each row may have others of another shape.
+fn of_node(op: &std::sync::Arc<dyn Op>, batch: &Batch<'_>) -> Result<Option<Vec<Rowed>>> {
+    let all = |values: Vec<Var>, batched: bool| Some(values.into_iter().map(|value| (value, batched)).collect());
     let apply = |operands: &[Var]| {
         Var::apply_op(op.clone(), operands, batch.attributes.clone(), Location::caller()).siblings()
     };
@@ -89,7 +165,7 @@ fn of_node(op: &std::sync::Arc<dyn Op>, batch: &Batch<'_>) -> Result<Vec<Rowed>>
             "checkpoint" | "recompute" => of_bodies(op.name(), 0, batch)?,
             _ => None,
         };
-        return found.map_or_else(|| row_by_row(op, batch), Ok);
+        return found.map_or_else(|| row_by_row(op, batch), |found| Ok(Some(found)));
     }
     match op.batch(batch)? {
         Batched::Rows(values) => Ok(all(values, true)),
@@ -100,7 +176,8 @@ fn of_node(op: &std::sync::Arc<dyn Op>, batch: &Batch<'_>) -> Result<Vec<Rowed>>
                 let pairs = batch.single.iter().zip(batch.operands).zip(batch.batched);
                 let replaced: Replaced =
                     pairs.map(|((old, new), &batched)| (old.clone(), (new.clone(), batched))).collect();
-                vectorized_above(&parts?, &replaced, batch.single)
+                let found = vectorized_above(&parts?, &replaced, batch.single)?;
+                Ok(if found.ragged(batch.results)? { None } else { Some(found.values) })
             }
             None => row_by_row(op, batch),
         },
@@ -119,8 +196,13 @@ fn apply(op: &str, operands: &[Var], attributes: Attributes) -> Result<Vec<Var>>
     Ok(var.siblings())
 }
 
-/// A loop over the rows that runs the op by itself on each.
-fn row_by_row(op: &std::sync::Arc<dyn Op>, batch: &Batch<'_>) -> Result<Vec<Rowed>> {
+/// A loop over the rows that runs the op by itself on each; `None` where each may give another shape.
+fn row_by_row(op: &std::sync::Arc<dyn Op>, batch: &Batch<'_>) -> Result<Option<Vec<Rowed>>> {
+    for result in batch.results {
+        if has_unknown(result)? {
+            return Ok(None);
+        }
+    }
     let (mut inputs, mut values) = (Vec::new(), Vec::new());
     let mut inside: Vec<Option<Var>> = vec![None; batch.operands.len()];
     for wanted in [true, false] {
@@ -147,8 +229,9 @@ fn row_by_row(op: &std::sync::Arc<dyn Op>, batch: &Batch<'_>) -> Result<Vec<Rowe
     let layout = ScanLayout {
         keep: vec![0; results.len()], body: Body::new(inputs, results)?.into(), counted: false,
         sequences: batch.batched.iter().filter(|&&batched| batched).count(), states: 0, until: false, truncate: None,
+        reverse: false,
     };
-    Ok(apply("scan", &values, layout.attributes())?.into_iter().map(|value| (value, true)).collect())
+    Ok(Some(apply("scan", &values, layout.attributes())?.into_iter().map(|value| (value, true)).collect()))
 }
 
 /// The inputs of a body of which some are batched: new ones where they are, and the pairs to replace them by.
@@ -193,6 +276,10 @@ fn of_scan(batch: &Batch<'_>) -> Result<Option<Vec<Rowed>>> {
     let (own, found) = loop {
         let (own, replaced) = batched_inputs(inputs, &batched, &rows)?;
         let found = vectorized_above(layout.body.outputs(), &replaced, &[])?;
+        if found.ragged(layout.body.outputs())? {
+            return Ok(None);
+        }
+        let found = found.values;
         let before = batched.clone();
         for (state, at) in states.clone().enumerate() {
             batched[at] |= found[state].1;
@@ -238,6 +325,10 @@ fn of_bodies(op: &str, fixed: usize, batch: &Batch<'_>) -> Result<Option<Vec<Row
     for (name, body) in batch.attributes.bodies() {
         let (own, replaced) = batched_inputs(body.inputs(), &batch.batched[fixed..], &rows)?;
         let found = vectorized_above(body.outputs(), &replaced, &[])?;
+        if found.ragged(body.outputs())? {
+            return Ok(None);
+        }
+        let found = found.values;
         let count = replaced.first().map_or_else(|| Var::scalar(1i64), |(_, (new, _))| length(new, 0));
         all.push((name, own, found, count));
     }

@@ -94,6 +94,27 @@ words! {
         /// Measure every step.
         Profile = "profile",
     }
+    /// What the mode `nan-guard` does about what it finds.
+    GuardAction {
+        /// Stop the call.
+        Error = "error",
+        /// Write it to the log.
+        Warn = "warn",
+    }
+    /// What the mode `debug` checks.
+    DebugCheck {
+        /// Each node against the reference backend.
+        Reference = "reference",
+        /// The rewritten graph against the graph without rewrites.
+        Rewrites = "rewrites",
+        /// Each result that may overwrite an operand against one that does not, and that nothing else is
+        /// overwritten.
+        InPlace = "in-place",
+        /// Operands with gaps, in another order, and off the addresses that vectors like.
+        Strides = "strides",
+        /// The same operands again.
+        Purity = "purity",
+    }
     /// Which laws rewrites may use.
     Algebra {
         /// Those of floating-point numbers.
@@ -115,6 +136,41 @@ impl OptionType for u32 {
         Some(Value::from(*self))
     }
     fn get(&self) -> u32 {
+        *self
+    }
+}
+
+impl OptionType for bool {
+    type Ref<'a> = bool;
+    fn kind() -> Kind {
+        Kind::Bool
+    }
+    fn from_value(value: &Value) -> Option<bool> {
+        match value {
+            Value::Bool(value) => Some(*value),
+            _ => None,
+        }
+    }
+    fn to_value(&self) -> Option<Value> {
+        Some(Value::from(*self))
+    }
+    fn get(&self) -> bool {
+        *self
+    }
+}
+
+impl OptionType for Option<f64> {
+    type Ref<'a> = Option<f64>;
+    fn kind() -> Kind {
+        Kind::Float
+    }
+    fn from_value(value: &Value) -> Option<Option<f64>> {
+        value.as_float().map(Some)
+    }
+    fn to_value(&self) -> Option<Value> {
+        self.map(Value::from)
+    }
+    fn get(&self) -> Option<f64> {
         *self
     }
 }
@@ -163,6 +219,7 @@ item_types! {
     String: Kind::Text, item => Value::from(item.as_str());
     PathBuf: Kind::Path, item => Value::from(item.as_path());
     DeviceName: Kind::Device { auto: false }, item => Value::from(item.to_string());
+    DebugCheck: <DebugCheck as OptionType>::kind(), item => Value::from(item.as_str());
 }
 
 impl<T: ItemType + 'static> OptionType for Vec<T> {

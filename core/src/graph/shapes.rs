@@ -117,6 +117,8 @@ fn concrete(op: &dyn Op, operands: &[Operand<'_>], attributes: &Attributes) -> R
     let shapes = match op.shapes(&seen, attributes) {
         // What is made of other ops may have no rule of its own.
         Err(error) if op.has_decomposition() && error.kind() == ErrorKind::Internal => return Ok(results),
+        // They depend on values.
+        Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(results),
         shapes => shapes?,
     };
     for (result, shape) in results.iter_mut().zip(shapes) {

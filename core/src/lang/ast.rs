@@ -293,7 +293,7 @@ pub struct Scan {
     pub body: Vec<Stmt>,
 }
 
-/// Numbers in the head of a [`Scan`].
+/// What is said in the head of a [`Scan`] about the loop.
 #[derive(Clone, Debug, Default)]
 pub struct ScanOptions {
     /// `keep = [1, 0]`
@@ -302,6 +302,8 @@ pub struct ScanOptions {
     pub truncate: Option<i64>,
     /// `checkpoint = 10`
     pub checkpoint: Option<i64>,
+    /// `reverse = true`
+    pub reverse: bool,
 }
 
 /// A block of which derivatives differ.

@@ -22,6 +22,7 @@ macro_rules! described {
     };
 }
 
+pub mod assume;
 mod attributes;
 mod batch;
 mod composed;
@@ -33,6 +34,7 @@ pub mod einsum;
 pub mod elementwise;
 pub mod fft;
 pub mod gradient;
+pub mod host;
 pub mod index;
 mod infer;
 mod jacobian;
@@ -56,6 +58,7 @@ pub use create::{arange, eye, full, ones, zeros};
 pub(crate) use batch::{behind_first, spread};
 pub(crate) use composed::length;
 pub use elementwise::where_;
+pub use host::{host_call, inspect};
 pub(crate) use symbolic::pullback_outputs;
 pub use symbolic::{Gradient, grad, hessian_vector_product, jvp, vjp};
 pub use infer::{Inferred, Operand, ShapeOperand, broadcast_operands, complete_attributes, infer, promote_operands, settle, settle_float};
@@ -90,7 +93,9 @@ pub const FAMILIES: &[fn(&mut Registry)] = &[
     create::register,
     random::register,
     effects::register,
+    host::register,
     gradient::register,
+    assume::register,
     control::register,
     symbolic::register,
     jacobian::register,
@@ -248,6 +253,11 @@ pub trait Op: Send + Sync + 'static {
 
     /// Whether [`Op::decompose`] gives something.
     fn has_decomposition(&self) -> bool {
+        false
+    }
+
+    /// Whether [`Op::vjp`] and [`Op::jvp`] are to be asked although [`Op::decompose`] gives something.
+    fn has_own_derivative(&self) -> bool {
         false
     }
 

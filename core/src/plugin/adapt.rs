@@ -133,7 +133,9 @@ impl Device for ImportedDevice {
             extra: RVec::new(),
         };
         let inner = outcome(self.inner.compile(&program, &options_out(options)))?;
-        Ok(Arc::new(ImportedExecutable { inner }))
+        // SAFETY: they are dropped together.
+        let own = unsafe { export::OwnExecutable::of(&inner) };
+        Ok(Arc::new(ImportedExecutable { own, inner }))
     }
 
     fn synchronize(&self) -> Result<()> {
@@ -146,11 +148,16 @@ impl Device for ImportedDevice {
 }
 
 struct ImportedExecutable {
+    /// What is linked statically runs without descriptors in between.
+    own: Option<export::OwnExecutable>,
     inner: abi::ExecutableBox,
 }
 
 impl Executable for ImportedExecutable {
     fn run(&self, arguments: Vec<Argument>) -> Result<Vec<DeviceTensor>> {
+        if let Some(own) = &self.own {
+            return own.run(arguments);
+        }
         let arguments = list(arguments, |argument| abi::Argument {
             tensor: device_tensor_out(argument.tensor),
             donated: argument.donated,

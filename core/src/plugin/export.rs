@@ -2,8 +2,11 @@
 //!
 //! Every method body stands inside a [`Guard`], so that no panic crosses.
 
+use std::ffi::c_void;
 use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU8;
 
 use arignote_abi as abi;
 use arignote_abi::{Outcome, RResult, ROption, RSlice, RString, RVec, TensorDescriptor};
@@ -14,6 +17,7 @@ use super::guard::{Guard, catch};
 use super::memory::*;
 use super::traits::*;
 use crate::error::Result;
+use crate::tensor::DeviceTensor;
 
 /// Writes what a plugin library exports.
 ///
@@ -279,6 +283,44 @@ impl abi::ExecutableObject for Exported<dyn Executable> {
 
     fn profile(&self) -> Outcome<RVec<abi::ProfileEntry>> {
         self.guard.value("profile", || list(&self.inner.profile(), profile_out))
+    }
+
+    fn own(&self) -> abi::Own {
+        let object: *const Exported<dyn Executable> = self;
+        abi::Own::new(object.cast(), executables())
+    }
+}
+
+// Each copy of this library has its own, as those of tensors.
+static EXECUTABLES: AtomicU8 = AtomicU8::new(0);
+
+fn executables() -> *const c_void {
+    (&raw const EXECUTABLES).cast()
+}
+
+/// An executable that this copy of the library made for itself, found again behind the boundary.
+pub(super) struct OwnExecutable {
+    object: NonNull<Exported<dyn Executable>>,
+}
+
+// SAFETY: an `Exported<dyn Executable>` is `Send` and `Sync`, and only shared references are made of it.
+unsafe impl Send for OwnExecutable {}
+// SAFETY: as above.
+unsafe impl Sync for OwnExecutable {}
+
+impl OwnExecutable {
+    /// # Safety
+    /// The box must outlive the result.
+    pub(super) unsafe fn of(executable: &abi::ExecutableBox) -> Option<OwnExecutable> {
+        let object = executable.own().object_of(executables())?;
+        NonNull::new(object.cast_mut().cast()).map(|object| OwnExecutable { object })
+    }
+
+    /// Runs it, guarded as across the boundary.
+    pub(super) fn run(&self, arguments: Vec<Argument>) -> Result<Vec<DeviceTensor>> {
+        // SAFETY: with this origin the object is what `own` above gave, which lives by the promise of `of`.
+        let exported = unsafe { self.object.as_ref() };
+        outcome(exported.guard.run("run", || exported.inner.run(arguments)))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The conditions that a rule may name after `where`.
 
+use super::facts::{self, Fact};
 use super::matcher::Bindings;
 use super::shapes;
 use crate::error::{Error, ErrorKind, Result, nearest};
@@ -83,6 +84,29 @@ impl<'a> Context<'a> {
             Argument::DType(dtype) => Some(*dtype),
             _ => None,
         }
+    }
+
+    fn fact(&self, fact: Fact) -> Option<bool> {
+        facts::holds(self.graph, self.value(0)?, fact)
+    }
+
+    /// Whether the arguments 1 and 2 are scalar constants that the dtype of argument 0, `f32` or `f64`, holds exactly,
+    /// as it does the result of an operation on them.
+    fn exact(&self, operation: fn(f64, f64) -> f64, is_exact: fn(f64, f64, f64) -> bool) -> Option<bool> {
+        let ty = self.ty(0)?;
+        if !matches!(ty.dtype, DType::F32 | DType::F64) || ty.weak {
+            return Some(false);
+        }
+        let number = |at: usize| {
+            let constant = self.graph.node(self.value(at)?.node).constant()?;
+            let item = constant.value.item().filter(|_| constant.value.rank() == 0)?;
+            let held = constant.value.cast(ty.dtype).item()?;
+            (held == item && item.is_finite() && (constant.weak || constant.value.dtype() == ty.dtype)).then_some(item)
+        };
+        let (a, b) = (number(1)?, number(2)?);
+        let result = operation(a, b);
+        let held = ty.dtype == DType::F64 || f64::from(result as f32) == result;
+        Some(result.is_normal() && held && is_exact(a, b, result))
     }
 
     /// Whether every element of the constant `at` satisfies a test; false for what is no constant.
@@ -186,7 +210,23 @@ predicates! {
         c.constant(0, |v| v.abs() >= 2f64.powi(-120) && v.abs() <= 2f64.powi(120)
             && v.to_bits().trailing_zeros() >= 52)
     };
-    is_nonnegative(Value) "Known never to be below 0, NaN aside." = |c| Some(nonnegative(c.graph, c.value(0)?));
+    is_nonnegative(Value) "Known never to be below 0, NaN aside." = |c| c.fact(Fact::NonNegative);
+    is_positive(Value) "Known to be above 0, NaN aside." = |c| c.fact(Fact::Positive);
+    is_nonzero(Value) "Known not to be 0." = |c| c.fact(Fact::NonZero);
+    is_whole(Value) "Known to have whole numbers only, NaN and infinities aside." = |c| c.fact(Fact::Whole);
+    is_symmetric(Value) "A matrix known to be its own transpose." = |c| c.fact(Fact::Symmetric);
+    exact_sum(Value, Value, Value) "The last two are scalar constants whose sum is exact in the dtype of the first." = |c| {
+        c.exact(|a, b| a + b, |a, b, sum| sum - a == b && sum - b == a)
+    };
+    exact_product(Value, Value, Value) "The last two are scalar constants whose product is exact in the dtype of the first." = |c| {
+        c.exact(|a, b| a * b, |a, b, product| a.mul_add(b, -product) == 0.0)
+    };
+    exact_quotient(Value, Value, Value) "The last two are scalar constants whose quotient is exact in the dtype of the first." = |c| {
+        c.exact(|a, b| a / b, |a, b, quotient| quotient.mul_add(b, -a) == 0.0)
+    };
+    exact_difference(Value, Value, Value) "The last two are scalar constants whose difference is exact in the dtype of the first." = |c| {
+        c.exact(|a, b| a - b, |a, b, difference| a - difference == b && difference + b == a)
+    };
     same_shape(Value, Value) "Both have certainly the same shape." = |c| {
         Some(shapes::same_shape(c.graph, c.value(0)?, c.value(1)?))
     };
@@ -274,16 +314,3 @@ fn lossless(source: DType, target: DType) -> bool {
     }
 }
 
-fn nonnegative(graph: &Graph, value: ValueId) -> bool {
-    let view = graph.node(value.node);
-    if let Some(constant) = view.constant() {
-        return constant.value.len() <= 4096 && constant.value.to_f64_vec().into_iter().all(|v| v >= 0.0);
-    }
-    // `square` of wrapping integers can be negative.
-    let float = graph.ty(value).dtype.is_float();
-    match view.op_name() {
-        "exp" | "exp2" | "sigmoid" | "softplus" | "sqrt" | "softmax" | "relu" | "erfc" | "cosh" | "hypot" => true,
-        "abs" | "square" => float,
-        _ => matches!(graph.ty(value).dtype.kind(), Kind::Bool | Kind::Unsigned),
-    }
-}

@@ -2,9 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Instant;
 
-use super::engine::{Engine, Limits, Report, Stopped};
-use super::passes::{ConstantFold, DeadCode, LogDet, LogOfMoved, Merge, Pass, PassContext, PruneBodies};
+use super::engine::{Cost, Engine, Limits, Report, Stopped};
+use super::local::Local;
+use super::locals;
+use super::passes::{
+    AccumulateOutside, AfterLoop, BatchSequences, ConstantFold, DeadCode, HoistInvariants, LogDet, LogOfMoved, Merge, MergeBranches,
+    MergeSolves, Pass, PassContext, PruneBodies, ReverseLoop, UnrollShort,
+};
 use super::pattern::{Rule, compile_each, compile_rules};
 use crate::error::{Error, ErrorKind, Result, nearest};
 use crate::graph::Graph;
@@ -18,6 +24,8 @@ pub enum Phase {
     Stabilize,
     /// Forms that devices compute faster.
     Specialize,
+    /// Work that need not be in a loop, out of it.
+    Scan,
     /// A device for each node.
     Place,
     /// Results written over operands.
@@ -26,14 +34,14 @@ pub enum Phase {
 
 impl Phase {
     /// All phases, in order.
-    pub const ALL: [Phase; 5] = {
+    pub const ALL: [Phase; 6] = {
         use Phase::*;
-        [Canonicalize, Stabilize, Specialize, Place, Inplace]
+        [Canonicalize, Stabilize, Specialize, Scan, Place, Inplace]
     };
 
     /// The name, which is also a tag of everything that belongs to it.
     pub fn name(self) -> &'static str {
-        ["canonicalize", "stabilize", "specialize", "place", "inplace"][self as usize]
+        ["canonicalize", "stabilize", "specialize", "scan", "place", "inplace"][self as usize]
     }
 
     /// The phase of this name.
@@ -73,6 +81,8 @@ pub struct RewriteOptions {
     pub algebra: Algebra,
     /// How much to rewrite.
     pub level: Level,
+    /// After how many firings to stop, if not when nothing matches any more: to find the one that is to blame.
+    pub most_firings: Option<usize>,
 }
 
 /// Where a rule or pass comes from.
@@ -101,7 +111,7 @@ impl std::fmt::Display for Origin {
 pub struct Row {
     /// The rule's or pass's name.
     pub name: String,
-    /// `rule` or `pass`.
+    /// `rule`, `local` (a rewrite of one node, in Rust) or `pass`.
     pub kind: &'static str,
     /// When it runs.
     pub phase: Phase,
@@ -142,6 +152,7 @@ impl RegisteredRule {
 pub struct Rewrites {
     rules: Vec<RegisteredRule>,
     passes: Vec<(Arc<dyn Pass>, Origin)>,
+    locals: Vec<Arc<Local>>,
     unavailable: Vec<(String, Error)>,
 }
 
@@ -156,16 +167,19 @@ pub const CORE_RULES: &[(&str, &str)] = &[
 impl Rewrites {
     /// Nothing at all.
     pub fn empty() -> Rewrites {
-        Rewrites { rules: Vec::new(), passes: Vec::new(), unavailable: Vec::new() }
+        Rewrites { rules: Vec::new(), passes: Vec::new(), locals: Vec::new(), unavailable: Vec::new() }
     }
 
     /// The core's rules and passes.
     pub fn core() -> Rewrites {
         let mut rewrites = Rewrites::empty();
-        let core: [Arc<dyn Pass>; 6] = [
+        let core: [Arc<dyn Pass>; 14] = [
             Arc::new(Merge), Arc::new(ConstantFold), Arc::new(DeadCode), Arc::new(PruneBodies), Arc::new(LogOfMoved), Arc::new(LogDet),
+            Arc::new(MergeBranches), Arc::new(MergeSolves), Arc::new(UnrollShort), Arc::new(HoistInvariants), Arc::new(ReverseLoop),
+            Arc::new(AccumulateOutside), Arc::new(AfterLoop), Arc::new(BatchSequences),
         ];
         rewrites.passes.extend(core.map(|pass| (pass, Origin::Core)));
+        rewrites.locals.extend(locals::all().map(Arc::new));
         for (file, text) in CORE_RULES {
             let rules = compile_each(file, text).unwrap_or_else(|error| vec![(file.to_string(), Err(error))]);
             for (name, rule) in rules {
@@ -231,6 +245,7 @@ impl Rewrites {
     fn check_name(&self, name: &str) -> Result<()> {
         let taken = self.rules.iter().any(|entry| entry.rule.name == name)
             || self.passes.iter().any(|(pass, _)| pass.name() == name)
+            || self.locals.iter().any(|local| local.name == name)
             || Phase::from_name(name).is_some();
         if !taken {
             return Ok(());
@@ -252,6 +267,10 @@ impl Rewrites {
             known.insert(pass.name());
             known.extend(pass.tags());
         }
+        for local in &self.locals {
+            known.insert(local.name);
+            known.extend(local.tags);
+        }
         for name in options.include.iter().chain(&options.exclude) {
             if !known.contains(name.as_str()) {
                 let error = Error::new(ErrorKind::Config, format!("no rewrite has the name or tag `{name}`"));
@@ -262,6 +281,12 @@ impl Rewrites {
             }
         }
         Ok(())
+    }
+
+    /// Whether a rule or pass is one of Arignote's own.
+    pub fn is_core(&self, name: &str) -> bool {
+        self.rules.iter().any(|entry| entry.rule.name == name && entry.origin == Origin::Core)
+            || self.passes.iter().any(|(pass, origin)| pass.name() == name && *origin == Origin::Core)
     }
 
     /// The lines of `arignote rules`: passes and rules of each phase in the order in which they run.
@@ -277,6 +302,18 @@ impl Rewrites {
                 tags,
                 origin: origin.to_string(),
                 text: pass.doc().to_owned(),
+            });
+        }
+        for local in &self.locals {
+            let tags = local_tags(local);
+            rows.push(Row {
+                name: local.name.to_owned(),
+                kind: "local",
+                phase: local.phase,
+                enabled: enabled(local.name, &tags, local.phase, options),
+                tags,
+                origin: Origin::Core.to_string(),
+                text: local.doc.to_owned(),
             });
         }
         for entry in &self.rules {
@@ -312,12 +349,22 @@ impl Rewrites {
             .copied()
             .filter(|&phase| options.level == Level::Full || phase <= Phase::Stabilize)
             .collect();
+        // Changes so far; at how many of them each phase, and what tidies up beside it, last had nothing to do.
+        let mut changes = 0;
+        let (mut settled, mut tidy) = (vec![None; phases.len()], None);
         for round in 0.. {
-            let mut changed = false;
-            for &phase in &phases {
-                changed |= self.run_phase(graph, phase, options, context, &mut report)?;
+            let before = changes;
+            for (phase, settled) in phases.iter().zip(&mut settled) {
+                if *settled == Some(changes) {
+                    continue;
+                }
+                if self.run_phase(graph, *phase, options, context, tidy != Some(changes), &mut report)? {
+                    changes += 1;
+                } else {
+                    (*settled, tidy) = (Some(changes), Some(changes));
+                }
             }
-            if !changed || !report.stopped.is_empty() {
+            if changes == before || !report.stopped.is_empty() {
                 break;
             }
             if round + 1 == MOST_ROUNDS {
@@ -331,21 +378,32 @@ impl Rewrites {
         Ok(report)
     }
 
+    /// Runs a phase once, and where the graph is `untidy` what tidies it up; gives whether anything changed.
     fn run_phase(
-        &self, graph: &mut Graph, phase: Phase, options: &RewriteOptions, context: &PassContext<'_>,
+        &self, graph: &mut Graph, phase: Phase, options: &RewriteOptions, context: &PassContext<'_>, untidy: bool,
         report: &mut Report,
     ) -> Result<bool> {
         let mut changed = false;
+        let left = |report: &Report| options.most_firings.map_or(usize::MAX, |most| most.saturating_sub(report.firings.len()));
         for (pass, _) in &self.passes {
+            // These change no value, and make no firings.
             let always = matches!(pass.name(), "merge" | "dead_code");
-            if (always || pass.phase() == phase) && enabled(pass.name(), &pass_tags(&**pass), pass.phase(), options) {
+            let runs = if always { untidy } else { pass.phase() == phase && left(report) > 0 };
+            if runs && enabled(pass.name(), &pass_tags(&**pass), pass.phase(), options) {
+                let (start, before) = (Instant::now(), report.firings.len());
                 changed |= pass.run(graph, context, &mut report.firings)?;
+                let fired = report.firings.len() - before;
+                report.add_cost(pass.name(), Cost { tried: 1, fired, time: start.elapsed() });
             }
         }
         let rules = self.rules.iter().filter(|entry| {
             entry.phase == phase && enabled(&entry.rule.name, &entry.rule.tags, phase, options)
         });
-        let engine = Engine::new(rules.map(|entry| &*entry.rule)).with_limits(Limits::default());
+        let locals = self.locals.iter().filter(|local| {
+            local.phase == phase && enabled(local.name, &local_tags(local), phase, options)
+        });
+        let limits = Limits { firings: left(report), ..Limits::default() };
+        let engine = Engine::new(rules.map(|entry| &*entry.rule)).with_locals(locals.map(|local| &**local)).with_limits(limits);
         let ran = engine.run(graph);
         changed |= !ran.firings.is_empty();
         report.extend(ran);
@@ -358,6 +416,10 @@ impl Rewrites {
 
 fn pass_tags(pass: &dyn Pass) -> Vec<String> {
     std::iter::once(pass.phase().name()).chain(pass.tags().iter().copied()).map(str::to_owned).collect()
+}
+
+fn local_tags(local: &Local) -> Vec<String> {
+    std::iter::once(local.phase.name()).chain(local.tags.iter().copied()).map(str::to_owned).collect()
 }
 
 fn registered(rule: Rule, origin: &Origin) -> Result<RegisteredRule> {

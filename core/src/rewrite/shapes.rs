@@ -30,6 +30,34 @@ pub fn same_shape(graph: &Graph, left: ValueId, right: ValueId) -> bool {
             })
 }
 
+/// Where the length of an axis comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// It is known.
+    Known(usize),
+    /// Of this axis of another value.
+    Of(ValueId, usize),
+}
+
+/// Where the length of an axis of a value comes from, as far up as it can be followed; `None` where it is that of
+/// one of several.
+pub fn origin(graph: &Graph, value: ValueId, axis: usize) -> Option<Length> {
+    let mut budget = BUDGET;
+    let atoms = atoms(graph, value, axis, &mut budget);
+    let mut atoms = atoms.into_iter();
+    match (atoms.next(), atoms.next()) {
+        (None, _) => Some(Length::Known(1)),
+        (Some(Atom::Known(length)), None) => Some(Length::Known(length)),
+        (Some(Atom::Opaque(node, output, axis)), None) => Some(Length::Of(node.output(output as usize), axis)),
+        (Some(Atom::Named(name)), None) => graph.inputs().iter().find_map(|input| {
+            let is = |dim: &Dim| matches!(dim, Dim::Named(own) if **own == *name);
+            let axis = graph.ty(input.output(0)).dims.iter().position(is)?;
+            Some(Length::Of(input.output(0), axis))
+        }),
+        _ => None,
+    }
+}
+
 const REDUCTIONS: &[&str] = &["sum", "prod", "mean", "max", "min", "all", "any", "logsumexp", "vector_norm"];
 const SHAPE_KEEPING: &[&str] = &["softmax", "log_softmax", "flip", "cumsum", "cumprod", "zeros_like", "ones_like"];
 
@@ -53,6 +81,18 @@ fn atoms(graph: &Graph, value: ValueId, axis: usize, budget: &mut usize) -> BTre
             }
         }
         return all;
+    }
+    let sizes = match op.name() {
+        "reshape" | "broadcast_to" | "sum_to" => view.operands.get(1),
+        "zeros" | "ones" | "full" => view.operands.first(),
+        _ => None,
+    };
+    if let Some(&sizes) = sizes
+        && graph.node(sizes.node).op_name() == "shape"
+        && let Some(&like) = graph.node(sizes.node).operands.first()
+        && graph.ty(like).rank() == rank
+    {
+        return atoms(graph, like, axis, budget);
     }
     let Some(&operand) = view.operands.first() else { return opaque() };
     let operand_rank = graph.ty(operand).rank();

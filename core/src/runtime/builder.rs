@@ -1,27 +1,37 @@
 //! [`FunctionBuilder`]: what a function takes, gives and updates.
 
+use std::sync::Arc;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{FunctionGraph, NodeKind, State, Update, Var, clone_with, inputs_of};
-use crate::runtime::{Function, Session};
+use crate::runtime::{CompileRequest, Function, Session, Watch};
 use crate::tensor::Tensor;
 
 /// Collects inputs, outputs, updates and givens of a [`Function`].
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct FunctionBuilder {
     graph: FunctionGraph,
     givens: Vec<(Var, Var)>,
+    watches: Vec<Arc<dyn Watch>>,
+}
+
+impl std::fmt::Debug for FunctionBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let watches = self.watches.len();
+        f.debug_struct("FunctionBuilder").field("graph", &self.graph).field("givens", &self.givens).field("watches", &watches).finish()
+    }
 }
 
 impl FunctionBuilder {
     /// A function without anything.
     pub fn new(name: &str) -> FunctionBuilder {
         let graph = FunctionGraph { name: name.to_owned(), ..FunctionGraph::default() };
-        FunctionBuilder { graph, givens: Vec::new() }
+        FunctionBuilder { graph, ..FunctionBuilder::default() }
     }
 
     /// The function that a program in the language declares.
     pub fn from_graph(graph: FunctionGraph) -> FunctionBuilder {
-        FunctionBuilder { graph, givens: Vec::new() }
+        FunctionBuilder { graph, ..FunctionBuilder::default() }
     }
 
     /// The next argument.
@@ -64,6 +74,13 @@ impl FunctionBuilder {
         self
     }
 
+    /// Has `watch` look at every application of every call, of the compiled graph. Calls then go node by node,
+    /// which is slow; the results are those of other calls but for roundings in fused code.
+    pub fn watch(mut self, watch: impl Watch + 'static) -> FunctionBuilder {
+        self.watches.push(Arc::new(watch));
+        self
+    }
+
     /// Compiles the function for the session's device.
     ///
     /// # Errors
@@ -71,8 +88,8 @@ impl FunctionBuilder {
     /// outputs have one name, two updates name one state, an update or given has another type than what
     /// it stands for, or no device runs an op.
     pub fn build(self, session: &Session) -> Result<Function> {
-        let graph = self.finish()?;
-        Function::compile(session, graph)
+        let request = CompileRequest { watches: self.watches.clone(), ..CompileRequest::default() };
+        Function::compile_as(session, self.finish()?, request)
     }
 
     /// The function's graph with givens applied and dtypes settled, not compiled.

@@ -3,16 +3,21 @@
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
+use super::clock::{Clock, Timed};
+use super::extract::{Extract, extract};
+use super::phases::{phase, phases};
 use super::placement::{self, Group, Place};
+use super::walk::{Record, Walk, Watch};
 use crate::autodiff;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Body, FunctionGraph, Graph, Location, NodeId, NodeKind, State, ValueId, Var};
 use crate::plugin::{CompileOptions, Executable, Program, StatementNote};
 use crate::rewrite::shapes::same_shape;
-use crate::rewrite::{Firing, Phase, normalize_bodies};
+use crate::rewrite::{Firing, Phase, Report, normalize_bodies};
 use crate::runtime::Session;
-use crate::tensor::{DType, Dim, Tensor, Type};
+use crate::tensor::{DType, Dim, MemoryKind, Tensor, Type};
 
 /// A compiled function: the steps of a call, and a record of how they came about.
 pub struct Compiled {
@@ -31,14 +36,45 @@ pub struct Compiled {
     function: FunctionGraph,
     stated: Graph,
     graph: Graph,
-    firings: Vec<Firing>,
+    report: Report,
     nodes: Vec<NodeReport>,
     programs: Vec<(String, Program)>,
+    /// Who looks at calls, if anybody does.
+    pub(super) observed: Option<Observed>,
+    /// What each program was made of.
+    pub(super) records: Arc<Vec<Record>>,
+    /// Seconds of the phases of compiling.
+    pub(super) phases: Vec<(&'static str, f64)>,
+}
+
+/// Who looks at a function's calls.
+pub(super) struct Observed {
+    /// How calls go node by node, where somebody looks at every node.
+    pub walk: Option<Walk>,
+    pub clock: Option<Arc<Clock>>,
+}
+
+/// What a compilation is asked for beside the function.
+#[derive(Clone, Default)]
+pub struct CompileRequest {
+    /// Who looks at every call.
+    pub watches: Vec<Arc<dyn Watch>>,
+    /// After how many firings rewriting stops: those of rules are counted one by one, those of a pass's run together.
+    pub most_firings: Option<usize>,
+}
+
+/// What rewriting has done so far, and after how many firings it stops.
+#[derive(Default)]
+pub(super) struct Rewriting {
+    pub report: Report,
+    pub most_firings: Option<usize>,
 }
 
 /// One program on one device.
 pub(super) struct Step {
     pub device: usize,
+    /// Whether the device computes in host memory.
+    pub in_host_memory: bool,
     pub executable: Arc<dyn Executable>,
     pub arguments: Vec<usize>,
     /// For each argument, whether the step may overwrite it if the call owns it alone.
@@ -50,21 +86,11 @@ pub(super) struct Step {
     pub ops: Vec<String>,
 }
 
-/// Time and memory of one op, summed over all calls.
-#[derive(Clone, Debug, serde::Serialize)]
-#[allow(missing_docs)]
-pub struct ProfileRow {
-    pub op: String,
-    pub device: String,
-    pub location: String,
-    pub calls: u64,
-    pub seconds: f64,
-    pub bytes: u64,
-}
-
 /// What became of one node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NodeReport {
+    /// The node of [`Compiled::graph`].
+    pub id: NodeId,
     /// The op's name.
     pub op: String,
     /// The results' types.
@@ -80,11 +106,19 @@ pub struct NodeReport {
 }
 
 impl Compiled {
-    /// Compiles a finished function (see [`FunctionBuilder::finish`](super::FunctionBuilder::finish)).
+    /// Compiles a finished function (see [`FunctionBuilder::finish`](super::FunctionBuilder::finish)), in the way that
+    /// the request asks for.
     ///
     /// # Errors
     /// If a gradient does not exist, or no device runs an op.
-    pub fn new(session: &Session, function: &FunctionGraph) -> Result<Compiled> {
+    pub fn new(session: &Session, function: &FunctionGraph, request: &CompileRequest) -> Result<Compiled> {
+        let (compiled, times) = phases(|| Compiled::compile(session, function, request));
+        let mut compiled = compiled?;
+        compiled.phases = times;
+        Ok(compiled)
+    }
+
+    fn compile(session: &Session, function: &FunctionGraph, request: &CompileRequest) -> Result<Compiled> {
         let outputs: Vec<Var> = function
             .outputs
             .iter()
@@ -92,11 +126,20 @@ impl Compiled {
             .chain(function.updates.iter().map(|update| update.value.clone()))
             .collect();
         let stated = Graph::from_vars(&function.inputs, &outputs)?;
-        let mut firings = Vec::new();
+        let mut rewriting = Rewriting { most_firings: request.most_firings, ..Rewriting::default() };
         let outputs = super::effects::ordered(&outputs)?;
-        let graph = optimize(session, &function.inputs, &outputs, &mut firings)?;
-        let graph = decompose_unsupported(session, graph, &mut firings)?;
-        Builder::new(session, graph)?.finish(function, stated, firings)
+        let graph = optimize(session, &function.inputs, &outputs, &mut rewriting)?;
+        let graph = decompose_unsupported(session, graph, &mut rewriting)?;
+        let mut compiled = phase("place", || Builder::new(session, graph)?.finish(function, stated, rewriting.report))?;
+        let clock = session.profiles().then(Clock::new);
+        let walk = Walk::of(session, &compiled, clock.as_ref(), &request.watches)?;
+        if let (Some(clock), None) = (&clock, &walk) {
+            compiled.time_programs(clock);
+        }
+        if walk.is_some() || clock.is_some() {
+            compiled.observed = Some(Observed { walk, clock });
+        }
+        Ok(compiled)
     }
 
     /// The states that the function reads or updates, in the order of first use.
@@ -114,6 +157,23 @@ impl Compiled {
         crate::lang::print_function(&self.graph, &self.function)
     }
 
+    /// The function's name.
+    pub fn name(&self) -> &str {
+        &self.function.name
+    }
+
+    /// What the outputs of the graph are called: results by name or number, then the updated states with an arrow.
+    pub fn result_names(&self) -> Vec<String> {
+        let named = |(number, (name, _)): (usize, &(Option<String>, Var))| name.clone().unwrap_or_else(|| format!("result {number}"));
+        let results = self.function.outputs.iter().enumerate().map(named);
+        results.chain(self.function.updates.iter().map(|update| format!("{} ←", update.state.name()))).collect()
+    }
+
+    /// The function as stated.
+    pub(super) fn function(&self) -> &FunctionGraph {
+        &self.function
+    }
+
     /// The graph as stated.
     pub fn stated_graph(&self) -> &Graph {
         &self.stated
@@ -124,23 +184,23 @@ impl Compiled {
         &self.graph
     }
 
-    /// Calls and time of each op so far, if the session's mode is `profile`.
-    pub fn profile_rows(&self) -> Vec<ProfileRow> {
-        let mut rows = Vec::new();
-        for step in &self.steps {
-            for entry in step.executable.profile() {
-                let location = step.locations.get(entry.statement).map_or(String::new(), ToString::to_string);
-                let op = step.ops.get(entry.statement).cloned().unwrap_or_default();
-                let device = self.devices[step.device].0.clone();
-                rows.push(ProfileRow { op, device, location, calls: entry.calls, seconds: entry.seconds, bytes: entry.bytes });
-            }
+    /// Has every run of every program noted.
+    fn time_programs(&mut self, clock: &Arc<Clock>) {
+        for step in &mut self.steps {
+            let device = self.devices[step.device].0.clone();
+            let (inner, clock) = (step.executable.clone(), clock.clone());
+            step.executable = Arc::new(Timed { inner, clock, device, ops: step.ops.clone(), locations: step.locations.clone() });
         }
-        rows
     }
 
     /// The rewrites that fired, in order.
     pub fn firings(&self) -> &[Firing] {
-        &self.firings
+        &self.report.firings
+    }
+
+    /// All that is known of the rewriting: firings, what was not applied or stopped, and what each rule and pass took.
+    pub fn rewrites(&self) -> &Report {
+        &self.report
     }
 
     /// What became of each node of the compiled graph.
@@ -159,19 +219,29 @@ impl Compiled {
     }
 }
 
+/// The graph of a function, rewritten as the session's options say.
+///
+/// # Errors
+/// As [`Compiled::new`].
+pub(super) fn rewritten(session: &Session, function: &FunctionGraph) -> Result<Graph> {
+    let values = function.outputs.iter().map(|(_, value)| value.clone());
+    let outputs: Vec<Var> = values.chain(function.updates.iter().map(|update| update.value.clone())).collect();
+    optimize(session, &function.inputs, &super::effects::ordered(&outputs)?, &mut Rewriting::default())
+}
+
 /// Stabilizes, expands gradients and rewrites; in bodies as outside.
-fn optimize(session: &Session, inputs: &[Var], outputs: &[Var], firings: &mut Vec<Firing>) -> Result<Graph> {
-    const PHASES: [Phase; 3] = [Phase::Canonicalize, Phase::Stabilize, Phase::Specialize];
-    let graph = expanded(session, inputs, outputs, firings)?;
+fn optimize(session: &Session, inputs: &[Var], outputs: &[Var], rewriting: &mut Rewriting) -> Result<Graph> {
+    const PHASES: [Phase; 4] = [Phase::Canonicalize, Phase::Stabilize, Phase::Specialize, Phase::Scan];
+    let graph = expanded(session, inputs, outputs, rewriting)?;
     let mut graph = autodiff::remove_derivative_marks(graph)?;
-    session.rewrite(&mut graph, &PHASES, firings)?;
+    session.rewrite(&mut graph, &PHASES[..3], rewriting)?;
     if with_bodies(&graph).is_empty() {
         graph.compact();
         return Ok(graph);
     }
-    graph = in_bodies(graph, &mut |inputs, outputs| optimize(session, inputs, outputs, firings))?;
-    // A body may need less than before.
-    session.rewrite(&mut graph, &PHASES, firings)?;
+    graph = in_bodies(graph, &mut |inputs, outputs| optimize(session, inputs, outputs, rewriting))?;
+    // A body may need less than before, and do work that need not be in it.
+    session.rewrite(&mut graph, &PHASES, rewriting)?;
     normalize_bodies(&mut graph)?;
     graph.compact();
     Ok(graph)
@@ -179,19 +249,19 @@ fn optimize(session: &Session, inputs: &[Var], outputs: &[Var], firings: &mut Ve
 
 /// Stabilizes and expands gradients, innermost first, stabilizing in between. A body is expanded before
 /// what stands around it is differentiated.
-fn expanded(session: &Session, inputs: &[Var], outputs: &[Var], firings: &mut Vec<Firing>) -> Result<Graph> {
+fn expanded(session: &Session, inputs: &[Var], outputs: &[Var], rewriting: &mut Rewriting) -> Result<Graph> {
     let protected = autodiff::protect_targets(outputs)?;
     let mut graph = Graph::from_vars(inputs, &protected)?;
     loop {
-        session.rewrite(&mut graph, &[Phase::Canonicalize, Phase::Stabilize], firings)?;
-        graph = in_bodies(graph, &mut |inputs, outputs| expanded(session, inputs, outputs, firings))?;
+        session.rewrite(&mut graph, &[Phase::Canonicalize, Phase::Stabilize], rewriting)?;
+        graph = in_bodies(graph, &mut |inputs, outputs| expanded(session, inputs, outputs, rewriting))?;
         let symbolic = |graph: &Graph| {
             graph.topological_order().iter().any(|&id| graph.node(id).apply().is_some_and(|(op, _)| op.is_symbolic()))
         };
         if !symbolic(&graph) {
             break;
         }
-        graph = autodiff::expand_symbolic(&graph)?;
+        graph = phase("differentiate", || autodiff::expand_symbolic(&graph))?;
     }
     autodiff::remove_barriers(graph)
 }
@@ -222,28 +292,54 @@ fn in_bodies(graph: Graph, rewrite: &mut RewriteBody<'_>) -> Result<Graph> {
     })
 }
 
-/// Replaces ops that no device runs by their decompositions, where they have one.
-fn decompose_unsupported(session: &Session, mut graph: Graph, firings: &mut Vec<Firing>) -> Result<Graph> {
+/// Replaces ops that the preferred device does not run by their decompositions, where they have one; in bodies
+/// as outside.
+fn decompose_unsupported(session: &Session, mut graph: Graph, rewriting: &mut Rewriting) -> Result<Graph> {
     loop {
-        let mut unsupported = Vec::new();
-        for id in graph.topological_order() {
-            let Some((op, _)) = graph.node(id).apply() else { continue };
-            let preferred = session.devices().get(..1).unwrap_or_default();
-            if op.has_decomposition() && placement::place(&graph, id, preferred).is_err() {
-                unsupported.push(id);
-            }
-        }
+        let unsupported = unsupported(session, &graph);
         if unsupported.is_empty() {
-            return Ok(graph);
+            break;
         }
         graph = crate::graph::expand_nodes(&graph, &unsupported, |op, operands, attributes| {
             op.decompose(operands, attributes).unwrap_or_else(|| {
                 Err(Error::new(ErrorKind::Internal, format!("`{}` has no decomposition", op.name())))
             })
         })?;
-        session.rewrite(&mut graph, &[Phase::Canonicalize, Phase::Stabilize, Phase::Specialize], firings)?;
+        session.rewrite(&mut graph, &[Phase::Canonicalize, Phase::Stabilize, Phase::Specialize], rewriting)?;
         graph.compact();
     }
+    if unsupported_inside(session, &graph)? {
+        graph = in_bodies(graph, &mut |inputs, outputs| {
+            decompose_unsupported(session, Graph::from_vars(inputs, outputs)?, rewriting)
+        })?;
+        normalize_bodies(&mut graph)?;
+        graph.compact();
+    }
+    Ok(graph)
+}
+
+/// The nodes that the preferred device does not run, but what they are made of perhaps.
+fn unsupported(session: &Session, graph: &Graph) -> Vec<NodeId> {
+    let preferred = session.devices().get(..1).unwrap_or_default();
+    let is = |id: &NodeId| {
+        let Some((op, _)) = graph.node(*id).apply() else { return false };
+        op.has_decomposition() && placement::place(graph, *id, preferred).is_err()
+    };
+    graph.topological_order().into_iter().filter(is).collect()
+}
+
+/// Whether a body, or one in it, holds such nodes.
+fn unsupported_inside(session: &Session, graph: &Graph) -> Result<bool> {
+    for id in with_bodies(graph) {
+        let Some((_, attributes)) = graph.node(id).apply() else { continue };
+        for (_, body) in attributes.bodies() {
+            let inside = body.graph()?;
+            if !unsupported(session, &inside).is_empty() || unsupported_inside(session, &inside)? {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 struct Builder<'a> {
@@ -254,6 +350,7 @@ struct Builder<'a> {
     slots: FxHashMap<ValueId, usize>,
     states: Vec<State>,
     constants: Vec<(usize, Tensor)>,
+    records: Vec<Record>,
 }
 
 impl<'a> Builder<'a> {
@@ -261,7 +358,7 @@ impl<'a> Builder<'a> {
         let order = graph.topological_order();
         let mut builder = Builder {
             session, places: vec![None; order.len() + graph.inputs().len()], order, slots: FxHashMap::default(),
-            states: Vec::new(), constants: Vec::new(), graph,
+            states: Vec::new(), constants: Vec::new(), records: Vec::new(), graph,
         };
         for &input in builder.graph.inputs() {
             let slot = builder.slots.len();
@@ -284,7 +381,7 @@ impl<'a> Builder<'a> {
     }
 
     fn finish(
-        mut self, function: &FunctionGraph, stated: Graph, firings: Vec<Firing>,
+        mut self, function: &FunctionGraph, stated: Graph, report: Report,
     ) -> Result<Compiled> {
         let groups = placement::groups(&self.graph, &self.order, &self.places);
         let mut group_of: FxHashMap<NodeId, usize> = FxHashMap::default();
@@ -330,7 +427,7 @@ impl<'a> Builder<'a> {
         Ok(Compiled {
             inputs, states: self.states, read_states, slots: self.slots.len(), constants: self.constants, steps, outputs: slots,
             updates, devices: self.session.devices().to_vec(), function: function.clone(), stated,
-            graph: self.graph, firings, nodes, programs,
+            graph: self.graph, report, nodes, programs, records: Arc::new(self.records), observed: None, phases: Vec::new(),
         })
     }
 
@@ -367,43 +464,8 @@ impl<'a> Builder<'a> {
         &mut self, group: &Group, number: usize, group_of: &FxHashMap<NodeId, usize>, updated: &[State], donates: bool,
         reports: &mut Vec<NodeReport>,
     ) -> Result<(Step, Program)> {
-        let mut part = Graph::new();
-        let mut map: FxHashMap<ValueId, ValueId> = FxHashMap::default();
-        let mut arguments: Vec<ValueId> = Vec::new();
-        // Inputs come first, so that the program's parameters are its first nodes.
-        for &id in &group.nodes {
-            for &operand in self.graph.node(id).operands {
-                let view = self.graph.node(operand.node);
-                let outside = group_of.get(&operand.node) != Some(&number);
-                if outside && view.constant().is_none() && !map.contains_key(&operand) {
-                    let name = format!("p{}", arguments.len());
-                    let ty = self.graph.ty(operand).clone();
-                    map.insert(operand, part.add_input(&name, ty, view.location.clone()));
-                    arguments.push(operand);
-                }
-            }
-        }
-        let mut originals: FxHashMap<NodeId, NodeId> = FxHashMap::default();
-        for &id in &group.nodes {
-            let view = self.graph.node(id);
-            for &operand in view.operands {
-                if let Some(constant) = self.graph.node(operand.node).constant()
-                    && !map.contains_key(&operand)
-                {
-                    map.insert(operand, part.add_constant(constant.clone(), view.location.clone()));
-                }
-            }
-            let Some((op, attributes)) = view.apply() else { continue };
-            let operands: Vec<ValueId> = view.operands.iter().map(|operand| map[operand]).collect();
-            let new = part.apply(op.clone(), &operands, attributes.clone(), view.location.clone())?;
-            for output in 0..view.results.len() {
-                map.insert(id.output(output), new.output(output));
-            }
-            originals.insert(new, id);
-        }
-        let inside: Vec<NodeId> = group.nodes.clone();
         let mut results: Vec<ValueId> = Vec::new();
-        for &id in &inside {
+        for &id in &group.nodes {
             let users_outside = self.graph.users(id).iter().any(|user| group_of.get(user) != Some(&number));
             for output in 0..self.graph.node(id).results.len() {
                 let value = id.output(output);
@@ -416,7 +478,7 @@ impl<'a> Builder<'a> {
                 }
             }
         }
-        part.set_outputs(results.iter().map(|value| map[value]).collect());
+        let Extract { graph: part, given: arguments, statements, originals } = extract(&self.graph, &group.nodes, &results)?;
         // A state's old value may be overwritten by the last step of a call that gives it a new one,
         // unless the old value is also a result.
         let donate: Vec<bool> = arguments
@@ -428,38 +490,34 @@ impl<'a> Builder<'a> {
                 _ => false,
             })
             .collect();
-        let statements: Vec<NodeId> =
-            part.topological_order().into_iter().filter(|id| originals.contains_key(id)).collect();
-        let overwrites: Vec<Vec<(usize, usize)>> = statements
-            .iter()
-            .map(|id| {
-                let place = self.places[originals[id].0 as usize].as_ref();
-                place.map_or(Vec::new(), |place| place.overwrites.clone())
-            })
-            .collect();
+        let place = |original: &NodeId| self.places[original.0 as usize].as_ref();
+        let overwrites: Vec<Vec<(usize, usize)>> =
+            originals.iter().map(|id| place(id).map_or(Vec::new(), |place| place.overwrites.clone())).collect();
         let notes: Vec<StatementNote> = self.session.plan_in_place(&part, &statements, &overwrites, &donate)?;
         let (program, places) = Program::emit_located(&part, &statements, notes)?;
         let options = CompileOptions { profile: self.session.profiles(), donatable: donate.clone() };
         let device = &self.session.devices()[group.device].1;
-        let executable = device.compile(&program, &options)?;
+        let executable = phase("backend", || device.compile(&program, &options))?;
         let locations = statements.iter().map(|&id| part.node(id).location.clone()).collect();
         let ops = statements.iter().map(|&id| part.node(id).op_name().to_owned()).collect();
         let device_name = self.session.devices()[group.device].0.clone();
-        for (&id, note) in statements.iter().zip(&program.notes) {
+        for ((&id, original), note) in statements.iter().zip(&originals).zip(&program.notes) {
             let view = part.node(id);
-            let place = self.places[originals[&id].0 as usize].as_ref();
             reports.push(NodeReport {
+                id: *original,
                 op: view.op_name().to_owned(),
                 types: view.results.iter().map(|result| result.ty.clone()).collect(),
                 device: device_name.clone(),
-                reasons: place.map_or(Vec::new(), |place| place.reasons.clone()),
+                reasons: place(original).map_or(Vec::new(), |place| place.reasons.clone()),
                 in_place: note.overwrites.clone(),
                 location: view.location.clone(),
             });
         }
+        self.records.push(Record { device: group.device, nodes: originals, given: arguments.clone(), results: results.clone() });
         let arguments = arguments.into_iter().map(|value| self.slot(value)).collect();
         let results = results.into_iter().map(|value| self.slot(value)).collect();
-        Ok((Step { device: group.device, executable, arguments, donate, results, locations, places, ops }, program))
+        let in_host_memory = device.info().memory == MemoryKind::HOST;
+        Ok((Step { device: group.device, in_host_memory, executable, arguments, donate, results, locations, places, ops }, program))
     }
 }
 
@@ -468,7 +526,7 @@ impl<'a> Builder<'a> {
 /// # Errors
 /// If a dtype, rank or dim does not fit; the error names the input.
 pub(super) fn check_arguments(inputs: &[(String, Type)], arguments: &[Tensor]) -> Result<()> {
-    let mut named: Vec<(&str, usize, &str)> = Vec::new();
+    let mut named: SmallVec<[(&str, usize, &str); 4]> = SmallVec::new();
     for ((name, ty), value) in inputs.iter().zip(arguments) {
         let found = || format!("{}{:?}", value.dtype(), value.shape());
         if !ty.admits(value.dtype(), value.shape()) {

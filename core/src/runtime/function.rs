@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result, nearest};
 use crate::graph::{FunctionGraph, NodeKind, State};
-use crate::runtime::{Compiled, Session};
+use crate::runtime::{CompileRequest, Compiled, Session};
 use crate::tensor::Tensor;
 
 /// A compiled function. Clones share the compiled code and the state. Calls may be made from several
@@ -16,20 +16,31 @@ pub struct Function {
     compiled: Arc<Compiled>,
     /// The states, in the order in which the compiled code expects them.
     states: Vec<State>,
+    /// Those of the graph in the same order, which [`Function::with_states`] puts others in place of.
+    own_states: Vec<State>,
+    request: CompileRequest,
 }
 
 impl Function {
-    /// Compiles a function. [`FunctionBuilder`](crate::runtime::FunctionBuilder) is the usual way here.
+    /// Compiles a function. [`FunctionBuilder`](crate::runtime::FunctionBuilder) is the usual way here. Two functions of
+    /// a session share what is compiled if their graphs differ at most in which states of the same names they have.
     ///
     /// # Errors
     /// If the graph is ill-typed or a device does not support it.
     pub fn compile(session: &Session, graph: FunctionGraph) -> Result<Function> {
-        let compiled = Compiled::new(session, &graph)?;
-        let states = compiled.states().to_vec();
+        Function::compile_as(session, graph, CompileRequest::default())
+    }
+
+    /// As [`Function::compile`], in the way that the request asks for.
+    ///
+    /// # Errors
+    /// As those of [`Function::compile`].
+    pub fn compile_as(session: &Session, graph: FunctionGraph, request: CompileRequest) -> Result<Function> {
+        let (compiled, states) = session.compiled(&graph, &request)?;
         for state in &states {
             session.initialize(state)?;
         }
-        Ok(Function { session: session.clone(), graph: Arc::new(graph), compiled: Arc::new(compiled), states })
+        Ok(Function { session: session.clone(), graph: Arc::new(graph), compiled, own_states: states.clone(), states, request })
     }
 
     /// Calls the function with arguments by position; trailing ones may be left out if they have defaults.
@@ -42,6 +53,9 @@ impl Function {
         if arguments.len() > count {
             let message = format!("{} takes {count} inputs, {} were given", self.title(), arguments.len());
             return Err(Error::new(ErrorKind::Runtime, message).note(self.inputs_note()));
+        }
+        if arguments.len() == count {
+            return self.compiled.call(&self.session, &self.states, arguments);
         }
         let mut filled = arguments.to_vec();
         for position in arguments.len()..count {
@@ -186,10 +200,9 @@ impl Function {
     /// If it does not compile, which the function itself would have shown.
     pub fn without_updates(&self) -> Result<Function> {
         let graph = FunctionGraph { updates: Vec::new(), ..(*self.graph).clone() };
-        let mut twin = Function::compile(&self.session, graph)?;
-        let originals = self.compiled.states();
+        let mut twin = Function::compile_as(&self.session, graph, self.request.clone())?;
         for state in &mut twin.states {
-            if let Some(position) = originals.iter().position(|original| original.is(state)) {
+            if let Some(position) = self.own_states.iter().position(|original| original.is(state)) {
                 *state = self.states[position].clone();
             }
         }

@@ -5,22 +5,27 @@ use std::sync::{Arc, Mutex};
 use rustc_hash::FxHashMap;
 
 use super::HostServices;
+use super::cache::Cache;
+use super::call::on_host;
+use super::phases::phase;
 use crate::config::{Config, Mode, OptionSpec};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{FunctionGraph, Graph, NodeId, State, StateValue, Var};
 use crate::plugin::boundary::PluginRootRef;
 use crate::plugin::{
-    Backend, Device, Host, HostKernel, LoadedPlugin, Loader, LogLevel, Origin, StatementNote, same_name, standard_folders,
+    Argument, Backend, Device, Host, HostKernel, LoadedPlugin, Loader, LogLevel, Origin, StatementNote, same_name, standard_folders,
 };
-use crate::rewrite::{self, Algebra, Firing, PassContext, Phase, RewriteOptions, Rewrites};
+use crate::rewrite::{self, Algebra, PassContext, Phase, RewriteOptions, Rewrites};
 use crate::rewrite::passes::inplace::{Statements, usual_views};
-use crate::runtime::Function;
-use crate::tensor::{DeviceTensor, Tensor};
+use crate::runtime::{Compiled, CompileRequest, Function, Watch, compile::Rewriting};
+use crate::tensor::{DeviceTensor, MemoryKind, Tensor};
 
 /// The plugins, devices and rewrites that a config chooses. Clones are the same session.
 #[derive(Clone)]
 pub struct Session {
     inner: Arc<Inner>,
+    /// Rewrite options other than the config's.
+    rewrites: Option<Arc<RewriteOptions>>,
 }
 
 struct Inner {
@@ -28,12 +33,16 @@ struct Inner {
     plugins: Vec<PluginRow>,
     backends: Vec<(Arc<dyn Backend>, Origin)>,
     devices: Vec<(String, Arc<dyn Device>)>,
+    /// Where each of them computes.
+    memories: Vec<MemoryKind>,
     selection: String,
     rules: Rewrites,
     rewrites: RewriteOptions,
+    cache: Cache,
     /// Folding and initial values run here; opening is put off until something needs it.
     host: Arc<HostServices>,
     folding: Mutex<()>,
+    watches: Vec<Arc<dyn Watch>>,
 }
 
 /// A line of `arignote plugins`.
@@ -71,18 +80,26 @@ pub struct SessionBuilder {
     config: Config,
     linked: Vec<PluginRootRef>,
     open: bool,
+    watches: Vec<Arc<dyn Watch>>,
 }
 
 impl SessionBuilder {
     /// A session as the config says.
     pub fn new(config: Config) -> SessionBuilder {
-        SessionBuilder { config, linked: Vec::new(), open: true }
+        SessionBuilder { config, linked: Vec::new(), open: true, watches: Vec::new() }
     }
 
     /// Offers a plugin that is linked into the program; one of the same name that is found as a file
     /// wins over it.
     pub fn link(mut self, root: PluginRootRef) -> SessionBuilder {
         self.linked.push(root);
+        self
+    }
+
+    /// Has `watch` look at every call of every function of the session, as
+    /// [`FunctionBuilder::watch`](crate::runtime::FunctionBuilder::watch) does for one.
+    pub fn watch(mut self, watch: impl Watch + 'static) -> SessionBuilder {
+        self.watches.push(Arc::new(watch));
         self
     }
 
@@ -99,11 +116,6 @@ impl SessionBuilder {
     /// there.
     pub fn build(self) -> Result<Session> {
         let config = self.config;
-        if matches!(config.mode(), Mode::Debug | Mode::NanGuard) {
-            let message = "the modes \"debug\" and \"nan-guard\" are not there yet";
-            let others = ["\"fast-run\"", "\"fast-compile\"", "\"profile\""];
-            return Err(config.error_at("mode", message, &others).into());
-        }
         crate::ops::set_default_float(config.float().dtype());
         let host = HostServices::new();
         let mut loader = Loader::new(host.clone()).folders(standard_folders(config.plugins_path()));
@@ -160,9 +172,10 @@ impl SessionBuilder {
         plugins.sort_by(|a, b| a.name.cmp(&b.name));
         let (devices, selection) =
             if self.open { open_devices(&config, &backends, &host)? } else { Default::default() };
+        let memories = devices.iter().map(|(_, device)| device.info().memory).collect();
         let inner =
-            Inner { config, plugins, backends, devices, selection, rules, rewrites, host, folding: Mutex::new(()) };
-        Ok(Session { inner: Arc::new(inner) })
+            Inner { config, plugins, backends, devices, memories, selection, rules, rewrites, cache: Cache::default(), host, folding: Mutex::new(()), watches: self.watches };
+        Ok(Session { inner: Arc::new(inner), rewrites: None })
     }
 }
 
@@ -220,6 +233,7 @@ fn rewrite_options(config: &Config, rules: &Rewrites) -> Result<RewriteOptions> 
             Mode::FastCompile => rewrite::Level::Fast,
             _ => rewrite::Level::default(),
         },
+        most_firings: None,
     };
     rules.check_options(&options)?;
     Ok(options)
@@ -397,7 +411,12 @@ impl Session {
 
     /// The rewrite options of the config.
     pub fn rewrite_options(&self) -> &RewriteOptions {
-        &self.inner.rewrites
+        self.rewrites.as_deref().unwrap_or(&self.inner.rewrites)
+    }
+
+    /// The same session with other rewrite options.
+    pub(super) fn with_rewrites(&self, options: RewriteOptions) -> Session {
+        Session { inner: self.inner.clone(), rewrites: Some(Arc::new(options)) }
     }
 
     /// The plugins, those that failed or are hidden included.
@@ -434,26 +453,80 @@ impl Session {
         self.inner.config.mode() == Mode::Profile
     }
 
+    /// Who looks at the calls of all functions.
+    pub(super) fn watches(&self) -> &[Arc<dyn Watch>] {
+        &self.inner.watches
+    }
+
+    /// What the host does for plugins.
+    pub(super) fn host(&self) -> &Arc<HostServices> {
+        &self.inner.host
+    }
+
+    /// The device of the reference backend, which results are compared with.
+    ///
+    /// # Errors
+    /// If there is no such backend, or its device does not open.
+    pub(super) fn reference(&self) -> Result<Arc<dyn Device>> {
+        if let Some((_, device)) = self.devices().iter().find(|(name, _)| name == "reference") {
+            return Ok(device.clone());
+        }
+        let inner = &self.inner;
+        match inner.backends.iter().find(|(backend, _)| backend.name() == "reference") {
+            Some((backend, _)) => open(&inner.config, backend, 0, &inner.host),
+            None => {
+                let message = "the mode \"debug\" compares with the backend `reference`, which is not there";
+                Err(Error::from(inner.config.error_at("mode", message, &[])).note("`debug.checks` of the config says what is checked"))
+            }
+        }
+    }
+
+    /// A compiled function and its states; one that is compiled already, unless something looks at its calls or at
+    /// how it is compiled.
+    pub(super) fn compiled(&self, graph: &FunctionGraph, request: &CompileRequest) -> Result<(Arc<Compiled>, Vec<State>)> {
+        let plain = matches!(self.inner.config.mode(), Mode::FastRun | Mode::FastCompile)
+            && self.rewrites.is_none()
+            && self.inner.watches.is_empty()
+            && request.watches.is_empty()
+            && request.most_firings.is_none();
+        let compile = || Compiled::new(self, graph, request);
+        if plain {
+            return self.inner.cache.get(graph, compile);
+        }
+        let compiled = compile()?;
+        let states = compiled.states().to_vec();
+        Ok((Arc::new(compiled), states))
+    }
+
     pub(super) fn device_of(&self, tensor: &DeviceTensor) -> Result<usize> {
-        self.devices()
+        self.inner
+            .memories
             .iter()
-            .position(|(_, device)| device.info().memory == tensor.memory)
+            .position(|&memory| memory == tensor.memory)
             .ok_or_else(|| Error::new(ErrorKind::Device, "no device of this session holds the state's value"))
     }
 
-    pub(super) fn rewrite(&self, graph: &mut Graph, phases: &[Phase], firings: &mut Vec<Firing>) -> Result<()> {
-        let evaluate = |graph: &Graph| self.evaluate(graph);
+    /// Rewrites a graph; adds what happened to `rewriting`, which may say after how many firings to stop.
+    pub(super) fn rewrite(&self, graph: &mut Graph, phases: &[Phase], rewriting: &mut Rewriting) -> Result<()> {
+        let evaluate = |graph: &Graph| self.evaluate(graph, &[]);
         let context = PassContext { evaluate: Some(&evaluate) };
-        let report = self.inner.rules.run(graph, phases, &self.inner.rewrites, &context)?;
+        let mut options = self.rewrite_options().clone();
+        options.most_firings = rewriting.most_firings.map(|most| most.saturating_sub(rewriting.report.firings.len()));
+        let name = if phases.contains(&Phase::Specialize) { "rewrite" } else { "stabilize" };
+        let report = phase(name, || self.inner.rules.run(graph, phases, &options, &context))?;
         for stopped in &report.stopped {
-            self.inner.host.log(LogLevel::Warn, &format!("the rule `{}` was stopped after {} firings", stopped.rule, stopped.firings));
+            let message = format!("the rule `{}` was stopped after {} firings: {}", stopped.rule, stopped.firings, stopped.reason);
+            self.inner.host.log(LogLevel::Warn, &message);
         }
-        firings.extend(report.firings);
+        rewriting.report.extend(report);
         Ok(())
     }
 
-    /// Values of a graph of constants, computed on the last device: the most faithful fallback.
-    fn evaluate(&self, graph: &Graph) -> Result<Vec<Tensor>> {
+    /// The outputs of a graph as it stands, for some arguments, on the last device: the most faithful fallback.
+    ///
+    /// # Errors
+    /// If the device does not run an op, or a call fails.
+    pub fn evaluate(&self, graph: &Graph, arguments: &[Tensor]) -> Result<Vec<Tensor>> {
         let _one_at_a_time = self.inner.folding.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let order: Vec<NodeId> =
             graph.topological_order().into_iter().filter(|&id| graph.node(id).apply().is_some()).collect();
@@ -462,14 +535,16 @@ impl Session {
         let Some((_, device)) = self.devices().last() else {
             return Err(Error::new(ErrorKind::Device, "the session has no device"));
         };
-        let results = device.compile(&program, &Default::default())?.run(Vec::new())?;
+        let given = |argument: &Tensor| Ok(Argument { tensor: device.upload(argument)?, donated: false });
+        let arguments = arguments.iter().map(given).collect::<Result<_>>()?;
+        let results = device.compile(&program, &Default::default())?.run(arguments)?;
         results.iter().map(|tensor| device.download(tensor)).collect()
     }
 
     pub(super) fn plan_in_place(
         &self, graph: &Graph, statements: &[NodeId], overwrites: &[Vec<(usize, usize)>], donate: &[bool],
     ) -> Result<Vec<StatementNote>> {
-        let enabled = !self.inner.rewrites.exclude.iter().any(|name| name == "inplace");
+        let enabled = !self.rewrite_options().exclude.iter().any(|name| name == "inplace");
         let pairs: FxHashMap<NodeId, &Vec<(usize, usize)>> = statements.iter().copied().zip(overwrites).collect();
         let allowed = |id: NodeId| match pairs.get(&id) {
             Some(&pairs) if enabled => pairs.clone(),
@@ -492,7 +567,7 @@ impl Session {
         self.initialize(state)?;
         match &*state.lock() {
             StateValue::Host(tensor) => Ok(tensor.clone()),
-            StateValue::Device(tensor) => self.devices()[self.device_of(tensor)?].1.download(tensor),
+            StateValue::Device(tensor) => on_host(&*self.devices()[self.device_of(tensor)?].1, tensor),
             StateValue::Unset(_) => Err(Error::new(ErrorKind::Internal, "the state has no value")),
         }
     }

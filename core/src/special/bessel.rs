@@ -184,7 +184,7 @@ fn modified(v: f64, x: f64, scaled: bool) -> f64 {
 
 /// `sum * exp(power)`, also where the exponential alone leaves the range.
 fn times_exp(sum: Double, power: Double) -> f64 {
-    if power.0.abs() > 1e5 {
+    if power.0.abs() > 1e5 || sum.0.is_infinite() {
         return sum.0 * libm::exp(power.0);
     }
     let count = (power.0 / LN_2.0).round();

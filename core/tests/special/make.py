@@ -7,11 +7,11 @@ The values are little-endian f64, in the order of the file. Arithmetic has 60 di
 import pathlib
 import struct
 
-from mpmath import (besseli, besselj, erf, erfc, erfinv, exp, expm1, fabs, findroot, gamma, log, log1p, loggamma, mp,
-                    mpf, pi, psi, sign, sqrt)
+from mpmath import (besseli, besselj, besselk, erf, erfc, erfinv, exp, expm1, fabs, findroot, gamma, hyp2f1, log, log1p,
+                    loggamma, mp, mpf, pi, psi, quad, rgamma, sign, sqrt)
 
 HERE = pathlib.Path(__file__).parent
-STRIDES = [0x9E3779B97F4A7C15, 0xD1B54A32D192ED03, 0xABC98388FB8FAC03]
+STRIDES = [0x9E3779B97F4A7C15, 0xD1B54A32D192ED03, 0xABC98388FB8FAC03, 0x8CB92BA72F3D8DD7]
 
 
 def bits(x):
@@ -74,6 +74,31 @@ def erfc_inverse(q):
     return findroot(lambda y: log(erfc(y)) - log(q), start)
 
 
+def inverse(value, wanted, low, high):
+    """Where an increasing function has a value: halves of the interval, in the logarithm of the place."""
+    for _ in range(90):
+        mp.dps = 40
+        middle = sqrt(low * high)
+        low, high = (low, middle) if value(middle) > wanted else (middle, high)
+    return sqrt(low * high)
+
+
+def normal_log(x):
+    return log(erfc(-x / sqrt(2)) / 2)
+
+
+def normal_log_inverse(y):
+    """The root of the logarithm of the distribution function, from where its leading term has it."""
+    start = -sqrt(-2 * y) if y < -1 else -sqrt(2) * erfc_inverse(2 * exp(y)) if y < -0.6 else sqrt(2) * erfc_inverse(-2 * expm1(y))
+    return findroot(lambda x: normal_log(x) - y, start)
+
+
+def owens_t(h, a):
+    mp.dps = 40
+    height, ends = fabs(h), [a * k / 8 for k in range(9)]
+    return quad(lambda x: exp(-(height**2) * (1 + x * x) / 2) / (1 + x * x), ends) / (2 * pi)
+
+
 def lgamma(x):
     return loggamma(x).real
 
@@ -115,6 +140,16 @@ FUNCTIONS = {
     "j0": lambda x: besselj(0, x),
     "j1": lambda x: besselj(1, x),
     "jv": lambda n, x: besselj(n, x),
+    "kv": besselk,
+    "kve": lambda v, x: exp(x) * besselk(v, x),
+    "hyp2f1": hyp2f1,
+    "owens_t": owens_t,
+    "poch": lambda x, m: gamma(x + m) * rgamma(x),
+    "log_ndtr": normal_log,
+    "ndtri_exp": normal_log_inverse,
+    "gammaincinv": lambda a, p: inverse(lambda x: lower(a, x), p, mpf(10) ** -30, mpf(1000)),
+    "gammainccinv": lambda a, q: inverse(lambda x: lower(a, x), 1 - q, mpf(10) ** -30, mpf(1000)),
+    "betaincinv": lambda a, b, p: inverse(lambda x: beta_ratio(a, b, x), p, mpf(10) ** -30, mpf(1)),
     "xlogy": lambda x, y: x * log(y),
     "xlog1py": lambda x, y: x * log1p(y),
     "logaddexp": lambda x, y: log(exp(x) + exp(y)),

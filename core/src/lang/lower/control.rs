@@ -6,7 +6,7 @@
 use super::value::Value;
 use super::{Bound, Lowerer, Scope};
 use crate::error::{Error, Result};
-use crate::graph::Var;
+use crate::graph::{Update, Var};
 use crate::lang::ast::{Block, Custom, Expr, ExprId, If, Inside, Name, Scan, Stmt, StmtKind};
 use crate::lang::source::Span;
 use crate::ops::control::{
@@ -67,43 +67,39 @@ impl<'a> Lowerer<'a> {
             operands.push(carried.value.clone());
             params.push(param);
         }
-        let body = self.steps(scan, &mut scope, &states)?;
+        let called = self.called_values.len();
+        let mut body = self.steps(scan, &mut scope, &states)?;
         let mut next = Vec::new();
-        for ((text, _), value) in states.iter().zip(body.next) {
+        for ((text, _), value) in states.iter().zip(std::mem::take(&mut body.next)) {
             next.push(value.ok_or_else(|| self.pointed(no_next(text), expr.span))?);
         }
-        let counts = (states.len(), body.yields.len());
+        let called = self.called(called, &mut next, &mut body)?;
+        for state in &called {
+            operands.push(state.value.clone());
+            params.push(state.param.clone());
+        }
+        let counts = (next.len(), body.yields.len());
         let parts = ScanParts {
             steps, operands, params, sequences: scan.sequences.len(), next, yields: body.yields, until: body.until, since,
             options: ScanOptions {
                 keep: scan.options.keep.clone(), truncate: scan.options.truncate, checkpoint: scan.options.checkpoint,
+                reverse: scan.options.reverse,
             },
         };
         let mut results = build_scan(parts, &location).map_err(|error| self.pointed(error, expr.span))?;
-        for (carried, last) in carried.iter().zip(&results[own..counts.0]) {
+        for (carried, last) in carried.iter().zip(&results[own..]) {
             self.loop_updates.push((carried.state, carried.name, last.clone()));
         }
+        for (called, last) in called.into_iter().zip(&results[states.len()..]) {
+            self.called_updates.extend(called.update.map(|state| Update { state, value: last.clone() }));
+        }
+        // Its results are its own; a loop without any gives what it makes of the first others.
+        let kept = if own + counts.1 > 0 { own } else if states.is_empty() { counts.0 } else { states.len() };
+        results.drain(kept..counts.0);
         if counts.1 > 0 && !scan.finals {
-            results.drain(..counts.0);
-        } else if own + counts.1 > 0 {
-            results.drain(own..counts.0);
+            results.drain(..kept);
         }
         Ok(Value::Vars(results))
-    }
-
-    /// The states of what stands around the loop that its steps update, in the order of the updates.
-    fn carried(&self, scan: &'a Scan, outer: &Scope<'a>, own: &[(&str, Type)]) -> Vec<Carried<'a>> {
-        let mut carried: Vec<Carried<'a>> = Vec::new();
-        for stmt in &scan.body {
-            let StmtKind::Update { name, .. } = &stmt.kind else { continue };
-            let text = self.file.name(*name);
-            let known = own.iter().any(|(state, _)| *state == text) || carried.iter().any(|other| other.text == text);
-            let Some(Bound { value: Value::Vars(vars), span, state: Some(state) }) = outer.names.get(text) else { continue };
-            if let ([value], false) = (&vars[..], known) {
-                carried.push(Carried { text, name: *name, bound: *span, state: *state, value: value.clone() });
-            }
-        }
-        carried
     }
 
     /// The statements of one step.
@@ -121,8 +117,8 @@ impl<'a> Lowerer<'a> {
                     let text = self.file.name(*name);
                     let Some(at) = states.iter().position(|(state, _)| *state == text) else {
                         let error = self.error(name.span, format!("the scan has no state `{text}`"));
-                        return Err(error.note("a scan updates its own states, and those of the function or loop that it stands in \
-                            directly; yield a value to use it outside"));
+                        return Err(error.note("a scan updates its own states, and those of the function and the loops that it stands in, \
+                            but not from a branch or another block; yield a value to use it outside"));
                     };
                     let span = self.file.expr(*value).span;
                     let value = self.eval(*value, scope)?;
@@ -246,28 +242,15 @@ impl<'a> Lowerer<'a> {
 
     /// The error of a called function with a state, inside of a body.
     pub(super) fn stateless(&self, name: &str, span: Span) -> Error {
-        let message = format!("`{name}` has a state, which a scan or an `if` cannot update");
-        self.unsupported(span, &message).note("make it a state of the scan, or pass the value as an argument")
+        let message = format!("`{name}` has a state, which an `if` or another block within a function cannot update");
+        self.unsupported(span, &message).note("call it outside of the block, or pass the value as an argument")
     }
-}
-
-/// A state of what stands around a loop that the loop updates.
-struct Carried<'a> {
-    text: &'a str,
-    /// Where it is updated.
-    name: Name,
-    /// Where it is declared.
-    bound: Span,
-    /// Its place among the states around.
-    state: usize,
-    /// What it is before the loop.
-    value: Var,
 }
 
 /// What the statements of a step state.
 #[derive(Default)]
-struct Step {
+pub(super) struct Step {
     next: Vec<Option<Var>>,
-    yields: Vec<Var>,
-    until: Option<Var>,
+    pub yields: Vec<Var>,
+    pub until: Option<Var>,
 }

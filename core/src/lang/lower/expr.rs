@@ -46,8 +46,8 @@ pub fn unary_op_name(op: UnaryOp) -> &'static str {
     }
 }
 
-/// The parts of an expression, in order.
-fn parts(expr: &Expr) -> Vec<ExprId> {
+/// The parts of an expression, in order; what stands in its blocks is not among them.
+pub(super) fn parts(expr: &Expr) -> Vec<ExprId> {
     match &expr.kind {
         ExprKind::Typed { value, .. } => vec![*value],
         ExprKind::List(values) => values.clone(),
@@ -140,29 +140,24 @@ impl<'a> Lowerer<'a> {
             }
             ExprKind::Imaginary(_) => return Err(self.unsupported(span, "complex numbers are not supported yet")),
             ExprKind::AttrVar(_) => return Err(self.error(span, "`$` variables stand only in rules")),
-            ExprKind::Scan(scan) => {
-                self.bodies += 1;
-                let value = self.scan(expr, scan, parts, operands, scope);
-                self.bodies -= 1;
-                value?
-            }
+            ExprKind::Scan(scan) => self.scan(expr, scan, parts, operands, scope)?,
             ExprKind::If(choice) => {
                 let condition = operands.pop().ok_or_else(|| self.error(span, "no condition"))?;
-                self.bodies += 1;
+                self.blocks += 1;
                 let value = self.choice(expr, choice, condition, scope);
-                self.bodies -= 1;
+                self.blocks -= 1;
                 value?
             }
             ExprKind::Inside(inside) => {
-                self.bodies += 1;
+                self.blocks += 1;
                 let value = self.inside(expr, inside, scope);
-                self.bodies -= 1;
+                self.blocks -= 1;
                 value?
             }
             ExprKind::Custom(custom) => {
-                self.bodies += 1;
+                self.blocks += 1;
                 let value = self.custom(expr, custom, parts, operands, scope);
-                self.bodies -= 1;
+                self.blocks -= 1;
                 value?
             }
         })

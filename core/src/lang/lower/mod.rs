@@ -1,6 +1,7 @@
 //! Syntax tree to graph.
 
 mod call;
+mod carried;
 mod control;
 mod expr;
 mod value;
@@ -90,6 +91,8 @@ struct Lowerer<'a> {
     calls: Vec<&'a str>,
     /// The states of the functions that were inlined, and what becomes of them.
     called_states: Vec<State>,
+    /// What stands for each of them in the graph, in the order of the text.
+    called_values: Vec<(State, Var)>,
     called_updates: Vec<Update>,
     /// The names of the states of the whole graph: a file of states goes by them.
     state_names: HashSet<String>,
@@ -97,8 +100,8 @@ struct Lowerer<'a> {
     /// What the loops of a statement make of the states around them: which state, where it is updated, its
     /// value after the last step.
     loop_updates: Vec<(usize, Name, Var)>,
-    /// How many scans and branches stand around what is being lowered.
-    bodies: usize,
+    /// How many branches and other blocks that update no states stand around what is being lowered.
+    blocks: usize,
 }
 
 /// The names of one function.
@@ -126,11 +129,12 @@ impl<'a> Lowerer<'a> {
             functions: HashMap::new(),
             calls: Vec::new(),
             called_states: Vec::new(),
+            called_values: Vec::new(),
             called_updates: Vec::new(),
             state_names: HashSet::new(),
             statements: 0,
             loop_updates: Vec::new(),
-            bodies: 0,
+            blocks: 0,
         };
         for function in file.functions() {
             if let Some(first) = lowerer.functions.insert(file.name(function.name), function) {
@@ -295,7 +299,7 @@ impl<'a> Lowerer<'a> {
         if graph.outputs.is_empty() {
             return Err(self.error(span, format!("`{name}` has no `return`, so this call has no value")));
         }
-        if self.bodies > 0 && !graph.states.is_empty() {
+        if self.blocks > 0 && !graph.states.is_empty() {
             return Err(self.stateless(name, span));
         }
         self.called_states.append(&mut graph.states);
@@ -495,6 +499,9 @@ impl<'a> Lowerer<'a> {
         };
         let state = State::with_type(&self.state_name(name), ty, value);
         let var = Var::state_at(&state, self.location(name.span));
+        if self.calls.len() > 1 {
+            self.called_values.push((state.clone(), var.clone()));
+        }
         self.bind(scope, name, Value::Vars(vec![var]), Some(graph.states.len()))?;
         graph.states.push(state);
         Ok(())

@@ -205,9 +205,10 @@ impl Parser {
                 steps = Some(p.expr()?);
                 return Ok(());
             }
-            if p.is_word("final") && p.peek(1) == Tok::Punct("=") {
+            if (p.is_word("final") || p.is_word("reverse")) && p.peek(1) == Tok::Punct("=") {
+                let which = if p.is_word("final") { &mut finals } else { &mut options.reverse };
                 p.at += 2;
-                finals = p.is_word("true");
+                *which = p.is_word("true");
                 if !p.eat_word("true") && !p.eat_word("false") {
                     return Err(p.expected("`true` or `false`"));
                 }
@@ -223,7 +224,7 @@ impl Parser {
                     }
                     "truncate" => &mut options.truncate,
                     "checkpoint" => &mut options.checkpoint,
-                    _ => return Err(p.expected("`steps`, `final`, `keep`, `truncate` or `checkpoint`")),
+                    _ => return Err(p.expected("`steps`, `final`, `reverse`, `keep`, `truncate` or `checkpoint`")),
                 };
                 p.at += 2;
                 *option = Some(p.number()?);

@@ -39,6 +39,8 @@ pub(crate) struct ScanOptions {
     pub truncate: Option<i64>,
     /// After how many steps, each time, the states are kept for reverse mode.
     pub checkpoint: Option<i64>,
+    /// Whether the steps go from the last row to the first.
+    pub reverse: bool,
 }
 
 impl ScanOptions {
@@ -77,6 +79,7 @@ pub(crate) fn build_scan(parts: ScanParts, location: &Location) -> Result<Vec<Va
         .with("states", (parts.params.len() - parts.sequences) as i64)
         .with("until", parts.until.is_some())
         .with("keep", parts.options.keep)
+        .with("reverse", parts.options.reverse)
         .with("truncate", parts.options.truncate.unwrap_or(0));
     let layout = ScanLayout::of(&attributes)?;
     let operands: Vec<Var> = parts.steps.into_iter().chain(parts.operands).chain(captured).collect();
@@ -260,6 +263,13 @@ impl Scan {
     /// The number of steps, an integer scalar; needed where there is no sequence.
     pub fn steps(mut self, steps: &Var) -> Scan {
         self.steps = Some(steps.clone());
+        self
+    }
+
+    /// The steps go from the last rows of the sequences to the first; rows that are yielded lie as those of the
+    /// sequences do. Not for a loop with [`Step::until`] or rows of which only the last are kept.
+    pub fn reverse(mut self) -> Scan {
+        self.options.reverse = true;
         self
     }
 

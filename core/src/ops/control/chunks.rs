@@ -41,6 +41,9 @@ impl<'a> Chunks<'a> {
         if layout.truncate.is_some() {
             return fail("truncate");
         }
+        if layout.reverse {
+            return fail("reverse");
+        }
         if layout.keep.iter().any(|&rows| rows > 0) {
             return fail("keep");
         }

@@ -10,6 +10,10 @@
 //! condition the loop ends after the first step in which it holds. After no step at all the final states
 //! are the initial ones, and the yields have no rows.
 //!
+//! With `reverse` the steps go from the last rows of the sequences to the first, and rows that are yielded lie as
+//! those of the sequences do: the first step's are the last. It goes together with neither a condition nor a
+//! `keep`.
+//!
 //! Of a yield with a `keep` of k above 0 only the last k rows are kept. With a `truncate` of k derivatives in
 //! reverse mode go back through the last k steps alone.
 //!
@@ -29,6 +33,7 @@
 
 mod builders;
 mod chunks;
+mod drive;
 mod inside;
 mod prune;
 
@@ -36,6 +41,7 @@ use std::sync::Arc;
 
 pub use builders::{Scan, Scanned, Step, fold, if_else, map, while_loop};
 pub(crate) use builders::{ScanOptions, ScanParts, build_if, build_scan, no_next, row};
+pub use drive::run_scan;
 pub use inside::{CustomLayout, checkpoint, custom_vjp};
 pub(crate) use inside::{CustomParts, build_checkpoint, build_custom, param};
 pub use prune::{Pruned, Read, normal_form, prune};
@@ -66,6 +72,9 @@ pub fn register(registry: &mut Registry) {
             Param::attribute(
                 "truncate", AttributeKind::Int, Some(Attribute::Int(0)),
                 "through how many of the last steps reverse mode goes, 0 for all",
+            ),
+            Param::attribute(
+                "reverse", AttributeKind::Bool, Some(Attribute::Bool(false)), "whether the steps go from the last row to the first",
             ),
             attribute("until", AttributeKind::Bool, "whether the last output of a step says that it is the last step"),
         ],
@@ -101,6 +110,8 @@ pub struct ScanLayout {
     pub keep: Vec<usize>,
     /// Through how many of the last steps reverse mode goes, if not through all.
     pub truncate: Option<usize>,
+    /// Whether the steps go from the last row to the first.
+    pub reverse: bool,
 }
 
 impl ScanLayout {
@@ -122,6 +133,7 @@ impl ScanLayout {
             until: attributes.bool("until")?,
             keep,
             truncate: Some(count("truncate")?).filter(|&steps| steps > 0),
+            reverse: attributes.bool("reverse")?,
         };
         let (inputs, outputs) = (layout.body.inputs().len(), layout.body.outputs().len());
         if inputs < layout.sequences + layout.states || outputs < layout.states + usize::from(layout.until) {
@@ -133,6 +145,10 @@ impl ScanLayout {
         if layout.keep.len() != layout.yields() {
             let message = format!("`keep` has {} entries for {} yields", layout.keep.len(), layout.yields());
             return Err(Error::new(ErrorKind::Type, message).note("it says for each yield how many of the last rows are kept"));
+        }
+        if layout.reverse && (layout.until || layout.keep.iter().any(|&rows| rows > 0)) {
+            let other = if layout.until { "until" } else { "keep" };
+            return Err(Error::new(ErrorKind::Type, format!("`reverse` and `{other}` do not go together in one scan")));
         }
         Ok(layout)
     }
@@ -153,6 +169,7 @@ impl ScanLayout {
             .with("counted", self.counted)
             .with("sequences", self.sequences as i64)
             .with("states", self.states as i64)
+            .with("reverse", self.reverse)
             .with("until", self.until)
     }
 
@@ -290,14 +307,22 @@ impl Op for ScanOp {
             (0, None) => None,
             _ => given.first().and_then(|sequence| sequence.shape.first().copied()),
         };
-        let (Some(rows), false) = (rows, layout.until) else {
-            return Err(Error::new(ErrorKind::Unsupported, "how often a loop runs is known only when it has run"));
+        // The number of steps is the number of rows of what is yielded, and of nothing else.
+        let rows = match rows.filter(|_| !layout.until) {
+            Some(rows) => rows,
+            None if layout.yields() == 0 => 0,
+            None => return Err(Error::new(ErrorKind::Unsupported, "how often a loop runs is known only when it has run")),
         };
         let inside: Vec<(Var, &[usize])> = layout.body.inputs().iter().zip(given).enumerate().map(|(number, (var, operand))| {
             (var.clone(), &operand.shape[usize::from(number < layout.sequences)..])
         }).collect();
         let outputs = &layout.body.outputs()[..layout.states + layout.yields()];
-        shapes_of(outputs, &inside)?
+        let shapes = shapes_of(outputs, &inside)?;
+        let states = shapes.iter().zip(&given[layout.sequences..]).take(layout.states);
+        if states.into_iter().any(|(next, init)| next.as_deref().is_some_and(|next| next != init.shape)) {
+            return Err(Error::new(ErrorKind::Unsupported, "a state has another shape in each step"));
+        }
+        shapes
             .into_iter()
             .enumerate()
             .map(|(number, shape)| {
@@ -312,6 +337,7 @@ impl Op for ScanOp {
 
     fn size_operands(&self, types: &[&Type], attributes: &Attributes) -> Vec<usize> {
         match ScanLayout::of(attributes) {
+            Ok(layout) if layout.yields() == 0 => Vec::new(),
             // Then everything decides.
             Ok(layout) if layout.until => (0..types.len()).collect(),
             Ok(layout) if layout.counted => vec![0],

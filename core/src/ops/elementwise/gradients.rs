@@ -79,7 +79,47 @@ pub(super) fn arctan2(p: &P<'_>, i: usize, g: &Var) -> Out {
 pub(super) fn logaddexp(p: &P<'_>, i: usize, g: &Var) -> Out {
     let (mine, other) = (&p.x[i], &p.x[1 - i]);
     let infinite = mine.eq(other) & mine.isinf();
-    Some(g * apply("where", &[&infinite, &Var::weak(0.5), &(mine - other).sigmoid()]))
+    let mut difference = mine - other;
+    // What rounding took from an operand that is a logarithm of a sum of exponentials itself: the weight's
+    // relative error is the absolute one of the difference.
+    if let Some(rest) = rounded_off(mine, 8) {
+        difference = difference + rest.stop_gradient();
+    }
+    if let Some(rest) = rounded_off(other, 8) {
+        difference = difference - rest.stop_gradient();
+    }
+    Some(g * apply("where", &[&infinite, &Var::weak(0.5), &difference.sigmoid()]))
+}
+
+/// What the exact value of a `logaddexp` or `logsumexp` has beyond its rounded value, that of what it is applied to
+/// included; of -inf it is -inf. Recursion ends after `depth`.
+fn rounded_off(value: &Var, depth: usize) -> Option<Var> {
+    let NodeKind::Apply(op, attributes) = value.node().kind() else { return None };
+    let operands = value.node().operands();
+    let from = |whole: &Var, x: &Var| -> Var {
+        let finite = apply("where", &[&whole.isinf(), &Var::weak(0.0), whole]);
+        let rest = x - finite;
+        match depth.checked_sub(1).and_then(|depth| rounded_off(x, depth)) {
+            Some(more) => rest + more,
+            None => rest,
+        }
+    };
+    match op.name() {
+        "logaddexp" => {
+            let [x, y] = operands else { return None };
+            Some(from(value, x).logaddexp(&from(value, y)))
+        }
+        "logsumexp" => {
+            let x = operands.first()?;
+            let axes = attributes.axes("axis", x.ty().ok()?.rank()).ok()?;
+            let kept = match attributes.bool("keepdims").ok()? {
+                true => value.clone(),
+                false => axes.iter().fold(value.clone(), |value, &axis| value.expand_dims(axis as i64)),
+            };
+            Some(Var::apply("logsumexp", &[from(&kept, x)], attributes.clone()))
+        }
+        _ => None,
+    }
 }
 /// `x / hypot(x, y)`, and 0 at the origin.
 pub(super) fn hypot(p: &P<'_>, i: usize, g: &Var) -> Out {

@@ -104,11 +104,12 @@ pub fn shapes(variables: usize) -> Vec<Vec<Shape>> {
     lists
 }
 
-/// Dtypes to try: all `float`; then, for rules of other dtypes, mixtures of `float`, integers and bools.
+/// Dtypes to try: all `float`; then, for rules of other dtypes, mixtures of `float`, integers and bools, and unsigned
+/// integers.
 pub fn dtypes(variables: usize, float: DType) -> Vec<Vec<DType>> {
     let kinds = [float, DType::I32, DType::Bool];
     let count = 3usize.pow(variables.min(4) as u32);
-    (0..count)
+    let mixtures = (0..count)
         .map(|mut code| {
             (0..variables)
                 .map(|_| {
@@ -117,8 +118,8 @@ pub fn dtypes(variables: usize, float: DType) -> Vec<Vec<DType>> {
                     kind
                 })
                 .collect()
-        })
-        .collect()
+        });
+    mixtures.chain([vec![DType::U8; variables]]).collect()
 }
 
 /// Values to try for the attribute variables of a rule.
@@ -171,13 +172,32 @@ pub fn left_side(rule: &Rule, setup: &Setup) -> Result<Graph> {
         };
         let constants = ["is_constant", "is_positive_constant", "is_nonzero_constant", "is_finite_constant",
             "is_power_of_two_constant", "is_odd_constant", "is_even_constant"];
+        let exact = ["exact_sum", "exact_difference", "exact_product", "exact_quotient"];
+        // Which of the numbers of such a condition it is; the first argument is none.
+        let number_of = |condition: &crate::rewrite::pattern::Condition| {
+            let at = condition.arguments.iter().position(|argument| *argument == Argument::Value(number));
+            at.filter(|&at| at > 0 && exact.contains(&condition.predicate.name))
+        };
+        let of_exact = rule.conditions.iter().find_map(number_of);
         let input = graph.add_input(name, ty, Location::unknown());
-        let value = if required(&constants) {
+        let apply = |graph: &mut Graph, op: &str, operands: &[ValueId]| {
+            let op = crate::ops::registry().get(op)?;
+            Ok::<_, crate::error::Error>(graph.apply(op, operands, Default::default(), Location::unknown())?.output(0))
+        };
+        let value = if let Some(at) = of_exact {
+            let value = Tensor::scalar([0.0, 0.5, 0.25][at]).cast(setup.dtypes[number]);
+            graph.add_constant(Constant { value, weak: false }, Location::unknown())
+        } else if required(&constants) {
             let value = Tensor::scalar(if required(&["is_odd_constant"]) { 3.0f64 } else { 4.0 }).cast(setup.dtypes[number]);
             graph.add_constant(Constant { value, weak: false }, Location::unknown())
         } else if required(&["is_nonnegative"]) {
-            let op = crate::ops::registry().get("abs")?;
-            graph.apply(op, &[input], Default::default(), Location::unknown())?.output(0)
+            apply(&mut graph, "abs", &[input])?
+        } else if required(&["is_positive"]) {
+            let one = graph.add_constant(Constant { value: Tensor::scalar(1.0), weak: true }, Location::unknown());
+            let magnitude = apply(&mut graph, "abs", &[input])?;
+            apply(&mut graph, "add", &[magnitude, one])?
+        } else if required(&["is_whole"]) {
+            apply(&mut graph, "floor", &[input])?
         } else {
             input
         };
@@ -207,6 +227,7 @@ pub fn arguments(setup: &Setup, range: Range, random: &mut Rng) -> Result<Vec<Te
                 .map(|at| match dtype {
                     DType::Bool => random.u8(..2).into(),
                     DType::I32 => integer(random) as f64,
+                    DType::U8 => random.u8(..).into(),
                     // The first variable meets every special value, others at other places.
                     _ if number == 0 && count >= 64 => float(random, dtype, range, at),
                     _ => float(random, dtype, range, usize::MAX),

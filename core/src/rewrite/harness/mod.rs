@@ -10,7 +10,8 @@
 //!   what counts is its largest error over operands a few roundings away;
 //! - where it hides a NaN or infinity that the exact value has. An expression that is undefined at an
 //!   infinite operand but has one limit there, as `exp(x) / (1 + exp(x))`, has that limit as its value
-//!   where the rule is tagged `stabilize`; elsewhere it is NaN, so that `x * 0 => 0` breaks the law;
+//!   where the rule is tagged `stabilize`, and so has one that is undefined at an operand of 0 which is the
+//!   edge of its domain, as `x * log(x)`; elsewhere it is NaN, so that `x * 0 => 0` breaks the law;
 //! - where it never applies, or changes a shape or dtype;
 //! - if it is tagged `stabilize` and no operand shows the left side wrong and the right side right.
 //!
@@ -118,7 +119,8 @@ pub fn check_rule(rule: &Rule, evaluate: EvaluateWith<'_>) -> Verdict {
     for float in [DType::F32, DType::F64] {
         for dtypes in generate::dtypes(variables, float) {
             // Mixtures only where it applies to nothing else.
-            if verdict.applied > 0 && dtypes.iter().any(|&dtype| dtype != dtypes[0]) {
+            let last_resort = dtypes.iter().any(|&dtype| dtype != dtypes[0] || dtype == DType::U8);
+            if verdict.applied > 0 && last_resort {
                 continue;
             }
             let mut applied = 0;
@@ -204,7 +206,11 @@ fn compare_at(
             false => Exact::Known(Bits(64).number(l_value)),
         };
         if matches!(&exact, Exact::Known(value) if value.is_nan()) && rule.has_tag("stabilize") {
-            exact = limit(left, setup, arguments, at)?.map_or(exact, Exact::Known);
+            let limit = match limit(left, setup, arguments, at)? {
+                None => limit_from_inside(left, arguments, at)?,
+                limit => limit,
+            };
+            exact = limit.map_or(exact, Exact::Known);
         }
         let exact = match exact {
             Exact::Known(exact) => exact,
@@ -314,6 +320,32 @@ fn limit(left: &Graph, setup: &Setup, arguments: &[Tensor], at: usize) -> Result
     let vanishes = a.abs() < 1e-4 && b.abs() < 1e-4;
     let limit = if vanishes { Some(0.0) } else { agree.then_some(a) };
     Ok(limit.map(|limit| Bits(64).number(limit)))
+}
+
+/// The limit of an element where operands of 0 are approached from above, if on the other side of 0 there is
+/// nothing: then 0 is the edge of the domain, and not a hole in it.
+fn limit_from_inside(left: &Graph, arguments: &[Tensor], at: usize) -> Result<Option<BigFloat>> {
+    if !arguments.iter().any(|argument| argument.dtype().is_float() && argument.to_f64_vec().contains(&0.0)) {
+        return Ok(None);
+    }
+    let near = |offset: f64| -> Result<f64> {
+        let moved = |argument: &Tensor| -> Result<Tensor> {
+            if !argument.dtype().is_float() {
+                return Ok(argument.clone());
+            }
+            let elements = argument.to_f64_vec().into_iter().map(|x| if x == 0.0 { offset } else { x }).collect();
+            Tensor::from_vec(elements, argument.shape())
+        };
+        let moved: Vec<Tensor> = arguments.iter().map(moved).collect::<Result<_>>()?;
+        Ok(match Oracle::new(left, &moved)?.exact(at)? {
+            Exact::Known(value) => precise::to_f64(&value),
+            Exact::Undecided => f64::NAN,
+        })
+    };
+    let (a, b, outside) = (near(1e-30)?, near(1e-40)?, near(-1e-30)?);
+    let limit = if a.abs() < 1e-20 && b.abs() < 1e-20 { 0.0 } else { a };
+    let agree = limit == 0.0 || (a - b).abs() <= 1e-6 * a.abs();
+    Ok((outside.is_nan() && agree && a.is_finite()).then(|| Bits(64).number(limit)))
 }
 
 fn operands_text(rule: &Rule, arguments: &[Tensor], shape: &[usize], at: usize) -> String {

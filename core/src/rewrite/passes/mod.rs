@@ -7,6 +7,8 @@ pub mod inplace;
 mod lift;
 mod logdet;
 mod merge;
+mod scan;
+mod together;
 
 pub use bodies::{PruneBodies, normalize_bodies};
 pub use constant_fold::ConstantFold;
@@ -14,6 +16,8 @@ pub use dead_code::DeadCode;
 pub use lift::LogOfMoved;
 pub use logdet::LogDet;
 pub use merge::Merge;
+pub use scan::{AccumulateOutside, AfterLoop, BatchSequences, HoistInvariants, ReverseLoop, UnrollShort};
+pub use together::{MergeBranches, MergeSolves};
 
 use super::Phase;
 use super::engine::Firing;

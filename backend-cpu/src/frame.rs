@@ -1,0 +1,504 @@
+//! Plans that run again and again: once made ready, a run looks nothing up and allocates nothing.
+//!
+//! A [`Frame`] is a plan with its steps prepared for memory that is told before each run; a
+//! [`ControlFrame`] the same for a loop, a branch, or what is computed again, with the frames inside.
+
+use std::sync::Arc;
+
+use arignote_core::graph::NodeId;
+use arignote_core::ops::Attributes;
+use arignote_core::tensor::Shape;
+use arignote_core::{Error, ErrorKind, Result};
+
+use crate::buffer::{Pool, View, ViewMut};
+use crate::code::{Code, Implementation, Value};
+use crate::control::{Kind, Next, Planned, Steps, Target, count};
+use crate::kernel::reduce::Reducing;
+use crate::kernel::run::Region;
+use crate::kernels::{Axes, Call, Context, Kernel};
+use crate::plan::{Place, Plan, Work};
+use crate::unplanned::cancelled;
+
+/// A plan whose steps are prepared.
+pub struct Frame<'a> {
+    code: &'a Code,
+    /// The first byte of each storage.
+    bases: Vec<*mut u8>,
+    /// The storage of each argument.
+    arguments: Vec<usize>,
+    /// The storage of each result.
+    results: Vec<usize>,
+    steps: Vec<Ready<'a>>,
+    slots: Vec<usize>,
+}
+
+/// A step that is prepared. Numbers are those of storages.
+enum Ready<'a> {
+    Region { region: Fused<'a>, arrays: Vec<*mut u8>, slots: Vec<usize> },
+    Kernel(Operation<'a>, Kernel, &'a Attributes),
+    Other(Operation<'a>),
+    Control { node: NodeId, frame: Box<ControlFrame<'a>>, from: Vec<usize>, into: Vec<usize>, operands: Vec<*const u8>, results: Vec<*mut u8> },
+}
+
+/// A fused region, or its reduction.
+#[derive(Clone, Copy)]
+enum Fused<'a> {
+    Elements(&'a Region),
+    Reduced(&'a Reducing),
+}
+
+/// A node with its operands and results, and their storages and bytes.
+struct Operation<'a> {
+    node: NodeId,
+    operands: Vec<Option<View<'a>>>,
+    from: Vec<(usize, usize)>,
+    axes: &'a [Option<Axes>],
+    results: Vec<ViewMut<'a>>,
+    into: Vec<(usize, usize)>,
+}
+
+impl<'a> Frame<'a> {
+    /// A plan made ready, with memory for what it keeps for itself.
+    pub fn new(code: &'a Code, plan: &'a Plan, pool: &'a Arc<Pool>, arena: *mut u8) -> Frame<'a> {
+        let mut bases = Vec::with_capacity(plan.places.len());
+        let (mut arguments, mut results) = (vec![0; code.graph.inputs().len()], vec![0; plan.result_bytes.len()]);
+        for (storage, &place) in plan.places.iter().enumerate() {
+            bases.push(match place {
+                Place::Argument(number) => {
+                    arguments[number] = storage;
+                    std::ptr::null_mut()
+                }
+                Place::Result(number) => {
+                    results[number] = storage;
+                    std::ptr::null_mut()
+                }
+                Place::Constant(number) => plan.constants[number].as_ptr().cast_mut(),
+                Place::Arena(offset) => arena.wrapping_add(offset),
+            });
+        }
+        let slots: Vec<usize> = plan.slots.iter().map(|slot| slot.storage).collect();
+        let steps = plan.steps.iter().map(|step| match &step.work {
+            Work::Region(region, inputs) => Ready::Region {
+                region: Fused::Elements(region),
+                arrays: vec![std::ptr::null_mut(); inputs.len() + step.results.len()],
+                slots: inputs.iter().chain(&step.results).map(|&slot| slots[slot]).collect(),
+            },
+            Work::Reduce(reducing, inputs) => Ready::Region {
+                region: Fused::Reduced(reducing),
+                arrays: vec![std::ptr::null_mut(); inputs.len() + step.results.len()],
+                slots: inputs.iter().chain(&step.results).map(|&slot| slots[slot]).collect(),
+            },
+            Work::Node(operands, axes) => {
+                let bytes = |slot: usize| plan.slots[slot].dtype.size() * plan.slots[slot].shape.iter().product::<usize>();
+                let operation = Operation {
+                    node: step.node,
+                    axes,
+                    operands: operands.iter().map(|slot| slot.map(|slot| {
+                        View { dtype: plan.slots[slot].dtype, shape: &plan.slots[slot].shape, bytes: &[] }
+                    })).collect(),
+                    from: operands.iter().map(|slot| slot.map_or((0, 0), |slot| (slots[slot], bytes(slot)))).collect(),
+                    results: step.results.iter().map(|&slot| {
+                        ViewMut { dtype: plan.slots[slot].dtype, shape: &plan.slots[slot].shape, bytes: &mut [] }
+                    }).collect(),
+                    into: step.results.iter().map(|&slot| (slots[slot], bytes(slot))).collect(),
+                };
+                match (code.implementations.get(&step.node), code.graph.node(step.node).apply()) {
+                    (Some(&Implementation::Kernel(kernel, _)), Some((_, attributes))) => Ready::Kernel(operation, kernel, attributes),
+                    _ => Ready::Other(operation),
+                }
+            }
+            Work::Control(planned, operands, scratch) => Ready::Control {
+                node: step.node,
+                frame: Box::new(ControlFrame::new(planned, pool, bases[slots[*scratch]])),
+                from: operands.iter().map(|&slot| slots[slot]).collect(),
+                into: step.results.iter().map(|&slot| slots[slot]).collect(),
+                operands: vec![std::ptr::null(); operands.len()],
+                results: vec![std::ptr::null_mut(); step.results.len()],
+            },
+        }).collect();
+        Frame { code, bases, arguments, results, steps, slots }
+    }
+
+    fn set_argument(&mut self, number: usize, start: *const u8) {
+        self.bases[self.arguments[number]] = start.cast_mut();
+    }
+
+    fn set_result(&mut self, number: usize, start: *mut u8) {
+        self.bases[self.results[number]] = start;
+    }
+
+    /// Where a slot lies.
+    fn start(&self, slot: usize) -> *mut u8 {
+        self.bases[self.slots[slot]]
+    }
+
+    /// Runs the plan once.
+    ///
+    /// # Safety
+    /// Arguments and results are set to memory of the sizes that the plan says, apart from each other and from
+    /// the arena; of the arguments only those that the plan may overwrite are written.
+    unsafe fn run(&mut self, context: &Context<'_>) -> Result<()> {
+        let Frame { code, bases, steps, .. } = self;
+        for step in steps {
+            match step {
+                Ready::Region { region, arrays, slots } => {
+                    for (array, &slot) in arrays.iter_mut().zip(slots.iter()) { *array = bases[slot]; }
+                    // SAFETY: the plan gives every living value memory of its size that nothing else is written
+                    // to while it lives, and made the region for the shapes of inputs and results; it overwrites
+                    // only inputs of the results' shape and element size.
+                    unsafe {
+                        match region {
+                            Fused::Elements(region) => region.run(context, arrays),
+                            Fused::Reduced(reducing) => reducing.run(context, arrays),
+                        }
+                    }
+                }
+                Ready::Kernel(operation, kernel, attributes) => {
+                    // SAFETY: as above; a step's results lie apart from each other and from all operands but those
+                    // that are `None`.
+                    unsafe { operation.place(bases) };
+                    let Operation { node, operands, results, axes, .. } = operation;
+                    kernel(&mut Call { context, attributes, operands, results, axes }).map_err(|error| code.describe(*node, operands, error))?;
+                }
+                Ready::Other(operation) => {
+                    // SAFETY: as above.
+                    unsafe { operation.place(bases) };
+                    code.compute(context, operation.node, &operation.operands, operation.axes, &mut operation.results)?;
+                }
+                Ready::Control { node, frame, from, into, operands, results } => {
+                    for (operand, &from) in operands.iter_mut().zip(from.iter()) {
+                        *operand = bases[from].cast_const();
+                    }
+                    for (result, &into) in results.iter_mut().zip(into.iter()) {
+                        *result = bases[into];
+                    }
+                    // SAFETY: as above.
+                    unsafe { frame.run(context, operands, results) }.map_err(|error| code.locate(*node, error))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Operation<'_> {
+    /// Points the views to where the storages begin.
+    ///
+    /// # Safety
+    /// The storages are as long as planned, initialized, and results apart from all else.
+    unsafe fn place(&mut self, bases: &[*mut u8]) {
+        for (operand, &(storage, bytes)) in self.operands.iter_mut().zip(&self.from) {
+            if let Some(view) = operand {
+                // SAFETY: by the caller's promise.
+                view.bytes = unsafe { std::slice::from_raw_parts(bases[storage].cast_const(), bytes) };
+            }
+        }
+        for (result, &(storage, bytes)) in self.results.iter_mut().zip(&self.into) {
+            // SAFETY: by the caller's promise.
+            result.bytes = unsafe { std::slice::from_raw_parts_mut(bases[storage], bytes) };
+        }
+    }
+}
+
+/// A loop, a branch, or what is computed again, made ready.
+pub struct ControlFrame<'a> {
+    planned: &'a Planned,
+    pool: &'a Arc<Pool>,
+    bodies: Vec<Option<Frame<'a>>>,
+    scratch: *mut u8,
+    states: Vec<StateMemory>,
+    rows: Vec<Rows>,
+}
+
+/// Where a state lies, and where its next value is written.
+#[derive(Clone, Copy)]
+struct StateMemory {
+    now: *mut u8,
+    next: *mut u8,
+}
+
+/// Where the rows of a yield are written.
+enum Rows {
+    /// In order from here on; of the first steps, so many, nothing is kept.
+    Fixed(*mut u8, usize),
+    /// In turn: memory, and how many rows it has.
+    Ring(Value, usize),
+    /// In order, in memory for so many rows that grows.
+    Growing(Value, usize),
+}
+
+/// Rows that there is room for when it is not known how many there will be.
+const FIRST_ROWS: usize = 64;
+
+impl<'a> ControlFrame<'a> {
+    /// A node's plans made ready, with memory for what they keep for themselves.
+    pub fn new(planned: &'a Planned, pool: &'a Arc<Pool>, scratch: *mut u8) -> ControlFrame<'a> {
+        let bodies = planned.control.inner.iter().zip(&planned.bodies)
+            .map(|(inner, plan)| plan.as_deref().map(|plan| Frame::new(&inner.code, plan, pool, scratch))).collect();
+        let states = planned.steps.as_ref().map_or(0, |steps| steps.states.len());
+        let nowhere = StateMemory { now: std::ptr::null_mut(), next: std::ptr::null_mut() };
+        ControlFrame { planned, pool, bodies, scratch, states: vec![nowhere; states], rows: Vec::new() }
+    }
+
+    /// Computes the results, whose shapes are known.
+    ///
+    /// # Errors
+    /// If shapes or values do not fit, or the run is cancelled.
+    ///
+    /// # Safety
+    /// Operands are values of the shapes that were planned for, results have room for the results; the memory given
+    /// when the frame was made has the planned size, and all of these lie apart from each other.
+    pub unsafe fn run(&mut self, context: &Context<'_>, operands: &[*const u8], results: &[*mut u8]) -> Result<()> {
+        let planned = self.planned;
+        let (taken, first) = match &planned.control.kind {
+            Kind::Scan(layout) => {
+                if planned.steps.is_some() && !layout.until {
+                    // SAFETY: by the caller's promise.
+                    return unsafe { self.scan_into(context, operands, results) };
+                }
+                // SAFETY: by the caller's promise.
+                return unsafe { self.evaluate_into(context, operands, results) };
+            }
+            // SAFETY: the condition is one byte.
+            Kind::If => (usize::from(unsafe { operands[0].read() } == 0), 1),
+            Kind::Recompute => (0, 0),
+        };
+        let (Some(frame), Some(plan)) = (&mut self.bodies[taken], &planned.bodies[taken]) else {
+            // SAFETY: by the caller's promise.
+            return unsafe { self.evaluate_into(context, operands, results) };
+        };
+        for (number, &operand) in operands[first..].iter().enumerate() {
+            frame.set_argument(number, operand);
+        }
+        for (&(slot, copy), &result) in plan.outputs.iter().zip(results) {
+            if let (Place::Result(number), false) = (plan.places[plan.slots[slot].storage], copy) {
+                frame.set_result(number, result);
+            }
+        }
+        // SAFETY: by the caller's promise; nothing is donated, so no operand is written.
+        unsafe { frame.run(context)? };
+        for (&(slot, copy), &result) in plan.outputs.iter().zip(results) {
+            if copy || !matches!(plan.places[plan.slots[slot].storage], Place::Result(_)) {
+                let described = &plan.slots[slot];
+                let bytes = described.dtype.size() * described.shape.iter().product::<usize>();
+                // SAFETY: both hold the value's bytes, and results lie apart.
+                unsafe { std::ptr::copy_nonoverlapping(frame.start(slot), result, bytes) };
+            }
+        }
+        Ok(())
+    }
+
+    /// Computes the results in new memory and copies them.
+    ///
+    /// # Safety
+    /// As [`ControlFrame::run`].
+    unsafe fn evaluate_into(&mut self, context: &Context<'_>, operands: &[*const u8], results: &[*mut u8]) -> Result<()> {
+        let views: Vec<View<'_>> = self.planned.operands.iter().zip(operands).map(|((dtype, shape), &start)| {
+            // SAFETY: by the caller's promise.
+            let bytes = unsafe { std::slice::from_raw_parts(start, dtype.size() * shape.iter().product::<usize>()) };
+            View { dtype: *dtype, shape, bytes }
+        }).collect();
+        let values = self.planned.control.evaluate(context, self.pool, &views)?;
+        for (value, &result) in values.iter().zip(results) {
+            let view = value.view();
+            // SAFETY: the plan around knows the results' shapes.
+            unsafe { std::ptr::copy_nonoverlapping(view.bytes.as_ptr(), result, view.bytes.len()) };
+        }
+        Ok(())
+    }
+
+    /// Runs a loop whose results are in place.
+    ///
+    /// # Safety
+    /// As [`ControlFrame::run`].
+    unsafe fn scan_into(&mut self, context: &Context<'_>, operands: &[*const u8], results: &[*mut u8]) -> Result<()> {
+        let Some((count, plan)) = self.step_count(operands)? else { return Ok(()) };
+        self.rows.clear();
+        for (yielded, &start) in plan.yields.iter().zip(&results[plan.states.len()..]) {
+            let kept = if yielded.keep > 0 { yielded.keep.min(count) } else { count };
+            self.rows.push(Rows::Fixed(start, count - kept));
+        }
+        // SAFETY: by the caller's promise.
+        unsafe { self.steps(context, operands, &results[..plan.states.len()], count) }.map(drop)
+    }
+
+    /// How many steps a loop takes at most, and its plan.
+    fn step_count(&self, operands: &[*const u8]) -> Result<Option<(usize, &'a Steps)>> {
+        let (Kind::Scan(layout), Some(plan)) = (&self.planned.control.kind, &self.planned.steps) else { return Ok(None) };
+        let counted = self.planned.operands.first().filter(|_| layout.counted).map(|(dtype, _)| {
+            // SAFETY: the operand is a scalar of its dtype.
+            count(*dtype, unsafe { std::slice::from_raw_parts(operands[0], dtype.size()) })
+        });
+        Ok(Some((self.planned.steps_of(layout, counted.transpose()?)?, plan)))
+    }
+
+    /// Runs a planned loop whose results are in new memory.
+    ///
+    /// # Errors
+    /// As [`ControlFrame::run`].
+    ///
+    /// # Safety
+    /// As [`ControlFrame::run`].
+    pub unsafe fn run_scan(&mut self, context: &Context<'_>, operands: &[*const u8]) -> Result<Vec<Value>> {
+        let missing = || Error::new(ErrorKind::Internal, "a loop without a plan");
+        let (count, plan) = self.step_count(operands)?.ok_or_else(missing)?;
+        let (Kind::Scan(layout), pool) = (&self.planned.control.kind, self.pool) else { return Err(missing()) };
+        let offset = usize::from(layout.counted) + layout.sequences;
+        let mut values = self.planned.operands[offset..][..layout.states].iter()
+            .map(|(dtype, shape)| Value::new(pool, *dtype, shape.clone())).collect::<Result<Vec<_>>>()?;
+        self.rows.clear();
+        for yielded in &plan.yields {
+            let shape = |rows: usize| -> Shape { std::iter::once(rows).chain(yielded.shape.iter().copied()).collect() };
+            let new = |rows: usize| Value::new(pool, yielded.dtype, shape(rows));
+            self.rows.push(match yielded.keep {
+                0 if layout.until => Rows::Growing(new(FIRST_ROWS.min(count))?, FIRST_ROWS.min(count)),
+                0 => Rows::Growing(new(count)?, count),
+                keep => Rows::Ring(new(keep.min(count))?, keep.min(count)),
+            });
+        }
+        let states: Vec<*mut u8> = values.iter().map(|value| value.block.start()).collect();
+        // SAFETY: by the caller's promise; the results are new.
+        let taken = unsafe { self.steps(context, operands, &states, count)? };
+        for (rows, yielded) in self.rows.drain(..).zip(&plan.yields) {
+            values.push(match rows {
+                Rows::Growing(mut value, _) => {
+                    value.shape[0] = taken;
+                    value
+                }
+                Rows::Ring(mut value, rows) => {
+                    if taken > rows {
+                        value.view_mut().bytes.rotate_left(taken % rows * yielded.bytes);
+                    }
+                    value.shape[0] = rows.min(taken);
+                    value
+                }
+                Rows::Fixed(..) => return Err(missing()),
+            });
+        }
+        Ok(values)
+    }
+
+    /// Takes so many steps at most; gives how many it took. The states' last values are then where they are wanted.
+    ///
+    /// # Safety
+    /// As [`ControlFrame::run`]; `self.rows` says where yields go.
+    unsafe fn steps(&mut self, context: &Context<'_>, operands: &[*const u8], wanted: &[*mut u8], count: usize) -> Result<usize> {
+        let ControlFrame { planned, pool, bodies, scratch, states, rows } = self;
+        let missing = || Error::new(ErrorKind::Internal, "a loop without a plan");
+        let (Kind::Scan(layout), Some(plan), Some(body), Some(frame)) =
+            (&planned.control.kind, &planned.steps, &planned.bodies[0], &mut bodies[0])
+        else {
+            return Err(missing());
+        };
+        let given = &operands[usize::from(layout.counted)..];
+        let (sequences, rest) = given.split_at(layout.sequences);
+        let (inits, captured) = rest.split_at(layout.states);
+        for (state, ((memory, described), (&init, &wanted))) in states.iter_mut().zip(&plan.states).zip(inits.iter().zip(wanted)).enumerate() {
+            *memory = StateMemory { now: wanted, next: scratch.wrapping_add(described.second) };
+            if let Next::Row(_) = described.next {
+                memory.now = init.cast_mut();
+            } else {
+                // SAFETY: both hold the state's bytes, and results lie apart from operands.
+                unsafe { std::ptr::copy_nonoverlapping(init, wanted, described.bytes) };
+            }
+            frame.set_argument(layout.sequences + state, memory.now);
+        }
+        for (number, &value) in captured.iter().enumerate() {
+            frame.set_argument(layout.sequences + layout.states + number, value);
+        }
+        let stop = scratch.wrapping_add(plan.stop);
+        let stopped = body.outputs.last().map(|&(slot, _)| slot).filter(|_| layout.until);
+        for (number, target) in plan.targets.iter().enumerate() {
+            if *target == Target::Stop {
+                frame.set_result(number, stop);
+            }
+        }
+        let mut taken = count;
+        // The row of a step.
+        let row = |step: usize| if layout.reverse { count - 1 - step } else { step };
+        for step in 0..count {
+            cancelled(context)?;
+            for (number, (&start, &bytes)) in sequences.iter().zip(&plan.rows).enumerate() {
+                frame.set_argument(number, start.wrapping_add(row(step) * bytes));
+            }
+            for (rows, yielded) in rows.iter_mut().zip(&plan.yields) {
+                rows.make_room(pool, step, count, yielded.bytes)?;
+            }
+            for (state, (memory, described)) in states.iter_mut().zip(&plan.states).enumerate() {
+                if let (Next::Row(at), true) = (described.next, step > 0) {
+                    memory.now = rows[at].at(row(step - 1), described.bytes);
+                }
+                frame.set_argument(layout.sequences + state, memory.now);
+            }
+            for (number, target) in plan.targets.iter().enumerate() {
+                match *target {
+                    Target::Row(at) => frame.set_result(number, rows[at].at(row(step), plan.yields[at].bytes)),
+                    Target::State(state) => frame.set_result(number, states[state].next),
+                    Target::Stop => {}
+                }
+            }
+            // SAFETY: by the caller's promise: rows, both buffers of states, and scratch lie apart; of the arguments
+            // only states may be overwritten, whose memory is the loop's own unless they lie in rows, which the
+            // plan does not overwrite.
+            unsafe { frame.run(context)? };
+            for (rows, yielded) in rows.iter().zip(&plan.yields) {
+                if let Some(slot) = yielded.copied {
+                    // SAFETY: both hold the row's bytes; a row overlaps nothing else that a step reads.
+                    unsafe { std::ptr::copy_nonoverlapping(frame.start(slot), rows.at(row(step), yielded.bytes), yielded.bytes) };
+                }
+            }
+            for (memory, described) in states.iter_mut().zip(&plan.states) {
+                if let Next::Copied(slot) = described.next {
+                    // SAFETY: both hold the state's bytes; the second buffer is no slot's.
+                    unsafe { std::ptr::copy_nonoverlapping(frame.start(slot), memory.next, described.bytes) };
+                }
+            }
+            for (memory, described) in states.iter_mut().zip(&plan.states) {
+                if let Next::Written | Next::Copied(_) = described.next {
+                    std::mem::swap(&mut memory.now, &mut memory.next);
+                }
+            }
+            // SAFETY: the condition is one byte, which the step wrote.
+            if stopped.is_some_and(|slot| unsafe { frame.start(slot).read() } != 0) {
+                taken = step + 1;
+                break;
+            }
+        }
+        for ((memory, described), &wanted) in states.iter_mut().zip(&plan.states).zip(wanted) {
+            if let (Next::Row(at), true) = (described.next, taken > 0) {
+                memory.now = rows[at].at(row(taken - 1), described.bytes);
+            }
+            if memory.now != wanted {
+                // SAFETY: both hold the state's bytes, and lie apart.
+                unsafe { std::ptr::copy_nonoverlapping(memory.now, wanted, described.bytes) };
+            }
+        }
+        Ok(taken)
+    }
+}
+
+impl Rows {
+    /// Sees to it that there is room for the row of a step.
+    fn make_room(&mut self, pool: &Arc<Pool>, step: usize, count: usize, bytes: usize) -> Result<()> {
+        if let Rows::Growing(value, rows) = self
+            && step == *rows
+        {
+            let more = (*rows * 2).min(count);
+            let mut shape = value.shape.clone();
+            shape[0] = more;
+            let mut larger = Value::new(pool, value.dtype, shape)?;
+            larger.view_mut().bytes[..step * bytes].copy_from_slice(value.view().bytes);
+            *self = Rows::Growing(larger, more);
+        }
+        Ok(())
+    }
+
+    /// The row of a step.
+    fn at(&self, step: usize, bytes: usize) -> *mut u8 {
+        match self {
+            Rows::Fixed(start, skipped) => start.wrapping_add(step.saturating_sub(*skipped) * bytes),
+            Rows::Ring(value, rows) => value.block.start().wrapping_add(step % rows * bytes),
+            Rows::Growing(value, _) => value.block.start().wrapping_add(step * bytes),
+        }
+    }
+}

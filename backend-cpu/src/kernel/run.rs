@@ -1,0 +1,399 @@
+//! A kernel over all elements of a shape. Adjacent axes along which every operand goes on evenly are one. Where the
+//! innermost axis is long, and every operand's elements lie side by side along it or are one, the kernel runs over
+//! rows, and nothing is copied. Elsewhere it runs over blocks, into which the operands that lie otherwise are gathered.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+
+use arignote_core::tensor::DType;
+use smallvec::SmallVec;
+
+#[cfg(target_arch = "x86_64")]
+use super::avx2;
+use super::form::Form;
+use super::ir::{Instruction, Kernel, Kind, Reduction};
+use super::portable::{self, Program};
+use super::rows::Rows;
+use crate::buffer::with_scratch;
+use crate::kernels::Context;
+use crate::stored_type;
+
+/// Rows of at least so many elements are run as rows.
+const ROW: usize = 32;
+/// Elements of a block.
+const BLOCK: usize = 1024;
+/// Work up to which waking a second thread takes longer, in picoseconds.
+pub const SMALL: usize = 30_000_000;
+
+/// Which path kernels take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Codegen {
+    /// Machine code where there is some for the processor.
+    #[default]
+    Native,
+    /// Loops that were compiled with the backend.
+    Portable,
+}
+
+#[cfg(target_arch = "x86_64")]
+type Code = avx2::Code;
+/// No processor is like that.
+#[cfg(not(target_arch = "x86_64"))]
+enum Code {}
+
+type Key = (Vec<DType>, Vec<(Instruction, Kind)>, Vec<(u32, DType)>, Vec<(u32, Reduction)>, Vec<bool>);
+
+/// The machine code that is in use, so that equal kernels share theirs.
+#[derive(Default)]
+pub struct Cache {
+    codegen: Codegen,
+    rows: [OnceLock<Rows>; 2],
+    codes: Mutex<HashMap<Key, Weak<Code>>>,
+}
+
+/// Codes that are remembered before those that are no longer in use are forgotten.
+const CODES: usize = 4096;
+
+impl Cache {
+    /// A cache for one path.
+    pub fn new(codegen: Codegen) -> Cache {
+        Cache { codegen, ..Cache::default() }
+    }
+
+    /// What normalizes rows of `f32` or of `f64`.
+    pub fn rows(&self, dtype: DType) -> &Rows {
+        self.rows[usize::from(dtype == DType::F64)].get_or_init(|| Rows::new(dtype, self))
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn code(&self, kernel: &Kernel, uniform: &[bool]) -> Option<Arc<Code>> {
+        if self.codegen == Codegen::Portable || !avx2::is_available() {
+            return None;
+        }
+        let key = (kernel.inputs.clone(), kernel.instructions.clone(), kernel.outputs.clone(), kernel.reductions.clone(), uniform.to_vec());
+        let mut codes = self.codes.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(code) = codes.get(&key).and_then(Weak::upgrade) {
+            return Some(code);
+        }
+        let code = Arc::new(avx2::Code::compile(kernel, &Form::of(kernel, uniform))?);
+        if codes.len() >= CODES { codes.retain(|_, code| code.strong_count() > 0); }
+        codes.insert(key, Arc::downgrade(&code));
+        Some(code)
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn code(&self, _: &Kernel, _: &[bool]) -> Option<Arc<Code>> {
+        None
+    }
+}
+
+enum Executor {
+    Native(Arc<Code>),
+    Portable(Program),
+}
+
+/// A kernel that can be run over elements in a row.
+pub struct Compiled {
+    kernel: Kernel,
+    executor: Executor,
+    lanes: usize,
+}
+
+/// Addresses of the arrays of a kernel.
+pub type Addresses = SmallVec<[*mut u8; 16]>;
+
+impl Compiled {
+    /// Compiles a kernel of which some inputs are one element for all.
+    pub fn new(kernel: Kernel, cache: &Cache, uniform: &[bool]) -> Compiled {
+        let executor = match cache.code(&kernel, uniform) {
+            Some(code) => Executor::Native(code),
+            None => Executor::Portable(Program::new(&kernel, uniform)),
+        };
+        let lanes = Form::of(&kernel, uniform).lanes;
+        Compiled { kernel, executor, lanes }
+    }
+
+    fn is_native(&self) -> bool {
+        matches!(self.executor, Executor::Native(_))
+    }
+
+    fn describe(&self) -> String {
+        let mut text = self.kernel.describe();
+        match &self.executor {
+            #[cfg(target_arch = "x86_64")]
+            Executor::Native(code) => text.push_str(&code.describe()),
+            #[cfg(not(target_arch = "x86_64"))]
+            Executor::Native(_) => {}
+            Executor::Portable(_) => text.push_str("    runs portably\n"),
+        }
+        text
+    }
+
+    /// The bits of what changes nothing in the kernel's first reduction.
+    pub fn identity(&self) -> u64 {
+        self.kernel.reductions.first().map_or(0, |&(number, reduction)| reduction.identity(self.kernel.instructions[number as usize].1))
+    }
+
+    /// Runs the kernel over `count` elements in a row, and combines `totals` with what they are reduced to.
+    ///
+    /// # Safety
+    /// As for [`Program::run`]: `arrays` are those of inputs and outputs.
+    pub unsafe fn run(&self, arrays: &mut Addresses, count: usize, totals: &mut [u64]) {
+        let mut vectors = [[0u64; 4]; REDUCTIONS];
+        let length = arrays.len();
+        for (_, vector) in self.kernel.reductions.iter().zip(&mut vectors) { arrays.push(vector.as_mut_ptr().cast()); }
+        match &self.executor {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the caller's promise; code is only made for processors that have its instructions.
+            Executor::Native(code) => unsafe { code.run(arrays, count) },
+            #[cfg(not(target_arch = "x86_64"))]
+            Executor::Native(code) => match **code {},
+            // SAFETY: the caller's promise.
+            Executor::Portable(program) => unsafe { program.run(arrays, count) },
+        }
+        arrays.truncate(length);
+        for ((&(number, reduction), vector), total) in self.kernel.reductions.iter().zip(&mut vectors).zip(totals) {
+            let kind = self.kernel.instructions[number as usize].1;
+            let value = portable::horizontal(reduction, kind, self.lanes, vector);
+            *total = portable::combine(reduction, kind, *total, value);
+        }
+    }
+}
+
+/// Reductions of a kernel at most.
+const REDUCTIONS: usize = 4;
+
+/// How an operand of a region lies along the axes that are left.
+#[derive(Clone, Debug)]
+struct Operand {
+    size: usize,
+    /// Elements from one entry of each axis to the next.
+    strides: SmallVec<[usize; 6]>,
+    /// Whether it is gathered into blocks.
+    gathered: bool,
+    /// Whether it is one element in a row or block.
+    uniform: bool,
+}
+
+/// A kernel for a shape.
+pub struct Region {
+    compiled: Compiled,
+    /// The axes that are left, the innermost last.
+    axes: SmallVec<[usize; 6]>,
+    /// Inputs, then outputs.
+    operands: Vec<Operand>,
+    /// Whether it runs over rows.
+    rows: bool,
+    count: usize,
+    /// Estimated picoseconds for an element.
+    cost: usize,
+}
+
+/// The elements of a region's inputs and outputs.
+struct Arrays<'a>(&'a [*mut u8]);
+// SAFETY: what threads share is only read, and what they write is disjoint: see `Region::run`.
+unsafe impl Sync for Arrays<'_> {}
+
+impl Region {
+    /// A region that computes a kernel over `shape`. `strides` say for each input how many elements are from one entry
+    /// of each axis to the next; `None` if it lies as the results do.
+    pub fn new(kernel: Kernel, cache: &Cache, shape: &[usize], strides: &[Option<Vec<usize>>]) -> Region {
+        let natural = natural_strides(shape);
+        let mut axes: SmallVec<[usize; 6]> = SmallVec::new();
+        let all: Vec<&[usize]> = strides.iter().map(|strides| strides.as_deref().unwrap_or(&natural)).chain(kernel.outputs.iter().map(|_| &natural[..])).collect();
+        let mut left: Vec<SmallVec<[usize; 6]>> = vec![SmallVec::new(); all.len()];
+        for (axis, &length) in shape.iter().enumerate() {
+            if length == 1 { continue; }
+            let together = !axes.is_empty() && left.iter().zip(&all).all(|(left, all)| left.last() == Some(&(all[axis] * length)));
+            if together {
+                if let Some(last) = axes.last_mut() { *last *= length; }
+                for (left, all) in left.iter_mut().zip(&all) { if let Some(last) = left.last_mut() { *last = all[axis]; } }
+            } else {
+                axes.push(length);
+                for (left, all) in left.iter_mut().zip(&all) { left.push(all[axis]); }
+            }
+        }
+        let even = left.iter().all(|strides| strides.last().is_none_or(|&stride| stride <= 1));
+        let rows = axes.len() <= 1 && even || even && axes.last().is_some_and(|&length| length >= ROW);
+        let own = natural_strides(&axes);
+        let sizes = kernel.inputs.iter().map(|dtype| dtype.size()).chain(kernel.outputs.iter().map(|output| output.1.size()));
+        let inputs = kernel.inputs.len();
+        let operands: Vec<Operand> = left.into_iter().zip(sizes).enumerate().map(|(number, (strides, size))| {
+            let nowhere = strides.iter().all(|&stride| stride == 0);
+            let uniform = number < inputs && if rows { strides.last().is_none_or(|&stride| stride == 0) } else { nowhere };
+            let gathered = !rows && !uniform && strides != own;
+            Operand { size, strides, gathered, uniform }
+        }).collect();
+        let uniform: Vec<bool> = operands[..inputs].iter().map(|operand| operand.uniform).collect();
+        let calls = kernel.instructions.iter().filter(|(instruction, _)| matches!(instruction, Instruction::Call(..))).count();
+        let bytes: usize = operands.iter().filter(|operand| !operand.uniform).map(|operand| operand.size).sum();
+        let compiled = Compiled::new(kernel, cache, &uniform);
+        let cost = compiled.kernel.instructions.len() * if compiled.is_native() { 60 } else { 400 } + calls * 20_000 + bytes * 30;
+        Region { compiled, count: shape.iter().product(), axes, operands, rows, cost }
+    }
+
+    /// Estimated picoseconds for an element.
+    pub fn cost(&self) -> usize {
+        self.cost
+    }
+
+    /// Computes the elements from `start` to `end`.
+    ///
+    /// # Safety
+    /// As for [`Self::run`].
+    pub unsafe fn columns(&self, arrays: &[*mut u8], start: usize, end: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { self.part(arrays, start, end, &mut []) };
+    }
+
+    /// Reduces the elements from `start` to `end` to the bits of one, by the kernel's only reduction.
+    ///
+    /// # Safety
+    /// As for [`Self::run`].
+    pub unsafe fn reduce(&self, arrays: &[*mut u8], start: usize, end: usize) -> u64 {
+        let mut total = [self.compiled.identity()];
+        // SAFETY: the caller's promise.
+        unsafe { self.part(arrays, start, end, &mut total) };
+        total[0]
+    }
+
+    /// What it computes and how, for people.
+    pub fn describe(&self) -> String {
+        self.compiled.describe()
+    }
+
+    /// Computes all elements. `arrays` are the first elements of the inputs, then of the outputs.
+    ///
+    /// # Safety
+    /// Every input must cover what its strides reach over the shape, every output have room for it. An output may be
+    /// the very same memory as an input without strides whose elements have the same size, and otherwise overlaps
+    /// nothing.
+    pub unsafe fn run(&self, context: &Context<'_>, arrays: &[*mut u8]) {
+        if self.count == 0 {
+            return;
+        }
+        let work = self.count.saturating_mul(self.cost);
+        let arrays = Arrays(arrays);
+        if context.threads <= 1 || work <= SMALL {
+            // SAFETY: the caller's promise.
+            return unsafe { self.part(arrays.0, 0, self.count, &mut []) };
+        }
+        let parts = (work / (SMALL / 4)).clamp(2, 4 * context.threads);
+        let size = self.count.div_ceil(parts).next_multiple_of(BLOCK);
+        context.parallel(self.count.div_ceil(size), &|part| {
+            let arrays = &arrays;
+            // SAFETY: as above; parts are disjoint.
+            unsafe { self.part(arrays.0, part * size, ((part + 1) * size).min(self.count), &mut []) };
+        });
+    }
+
+    /// Computes the elements from `start` to `end`, and combines `totals` with what they are reduced to.
+    ///
+    /// # Safety
+    /// As for [`Self::run`].
+    unsafe fn part(&self, arrays: &[*mut u8], start: usize, end: usize, totals: &mut [u64]) {
+        let mut here: Addresses = SmallVec::from_slice(arrays);
+        if self.axes.len() <= 1 && self.rows {
+            for ((here, array), operand) in here.iter_mut().zip(arrays).zip(&self.operands) {
+                let stride = operand.strides.last().copied().unwrap_or(0);
+                *here = array.wrapping_add(start * stride * operand.size);
+            }
+            // SAFETY: the caller's promise; the elements lie as the executor is made for.
+            return unsafe { self.compiled.run(&mut here, end - start, totals) };
+        }
+        if self.rows {
+            let length = self.axes.last().copied().unwrap_or(1);
+            let mut at = start;
+            while at < end {
+                let (row, column) = (at / length, at % length);
+                let count = (length - column).min(end - at);
+                for ((here, array), operand) in here.iter_mut().zip(arrays).zip(&self.operands) {
+                    *here = array.wrapping_add(self.offset(operand, row, column) * operand.size);
+                }
+                // SAFETY: as above, for one row.
+                unsafe { self.compiled.run(&mut here, count, totals) };
+                at += count;
+            }
+            return;
+        }
+        let gathered = self.operands.iter().filter(|operand| operand.gathered).count();
+        with_scratch(gathered * BLOCK, |scratch: &mut [u64]| {
+            let mut at = start;
+            while at < end {
+                let count = BLOCK.min(end - at);
+                let mut blocks = scratch.chunks_exact_mut(BLOCK);
+                for (((here, array), operand), dtype) in here.iter_mut().zip(arrays).zip(&self.operands).zip(self.compiled.kernel.inputs.iter().map(Some).chain(std::iter::repeat(None))) {
+                    match (operand.gathered, dtype) {
+                        (true, Some(&dtype)) => if let Some(block) = blocks.next() {
+                            stored_type!(dtype, T => {
+                                let block = block.as_mut_ptr().cast::<T>();
+                                // SAFETY: the block has room for `BLOCK` elements of at most 8 bytes.
+                                let out = unsafe { std::slice::from_raw_parts_mut(block, count) };
+                                // SAFETY: the caller promises what the strides reach.
+                                unsafe { gather(array.cast::<T>().cast_const(), &operand.strides, &self.axes, at, out) };
+                                *here = block.cast();
+                            });
+                        },
+                        _ if operand.uniform => {}
+                        _ => *here = array.wrapping_add(at * operand.size),
+                    }
+                }
+                // SAFETY: as above, for one block.
+                unsafe { self.compiled.run(&mut here, count, totals) };
+                at += count;
+            }
+        });
+    }
+
+    /// The place of an element by its row and column.
+    fn offset(&self, operand: &Operand, mut row: usize, column: usize) -> usize {
+        let last = self.axes.len() - 1;
+        let mut offset = column * operand.strides[last];
+        for axis in (0..last).rev() {
+            offset += row % self.axes[axis] * operand.strides[axis];
+            row /= self.axes[axis];
+        }
+        offset
+    }
+}
+
+fn natural_strides(shape: &[usize]) -> SmallVec<[usize; 6]> {
+    let mut strides: SmallVec<[usize; 6]> = SmallVec::from_elem(0, shape.len());
+    let mut stride = 1;
+    for (own, &length) in strides.iter_mut().zip(shape).rev() {
+        *own = stride;
+        stride *= length;
+    }
+    strides
+}
+
+/// Copies the elements from `start` on, in the order of `shape`.
+///
+/// # Safety
+/// `from` covers what the strides reach over `shape`, and `start + out.len()` is inside the shape.
+unsafe fn gather<T: Copy>(from: *const T, strides: &[usize], shape: &[usize], start: usize, out: &mut [T]) {
+    let Some(last) = shape.len().checked_sub(1) else { return };
+    let mut index: SmallVec<[usize; 6]> = SmallVec::from_elem(0, shape.len());
+    let mut rest = start;
+    for axis in (0..shape.len()).rev() {
+        index[axis] = rest % shape[axis];
+        rest /= shape[axis];
+    }
+    let mut done = 0;
+    while done < out.len() {
+        let offset: usize = index.iter().zip(strides).map(|(i, s)| i * s).sum();
+        let run = (shape[last] - index[last]).min(out.len() - done);
+        let stride = strides[last];
+        for (i, out) in out[done..done + run].iter_mut().enumerate() {
+            // SAFETY: inside the shape, by the caller's promise.
+            *out = unsafe { *from.add(offset + i * stride) };
+        }
+        done += run;
+        index[last] += run;
+        for axis in (0..shape.len()).rev() {
+            if index[axis] < shape[axis] || axis == 0 { break; }
+            index[axis] = 0;
+            index[axis - 1] += 1;
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Equations and determinants of matrices of which something is known.
+
+use super::{Found, Local, Site, faster, one, real, stable};
+use crate::graph::{NodeId, ValueId};
+use crate::ops::{Attribute, Attributes};
+use crate::rewrite::facts::{Fact, certain, swaps_last};
+
+pub(super) fn locals() -> Vec<Local> {
+    vec![
+        stable("solve_of_inverse", &["matmul"], "inv(a) @ b => solve(a, b), and b @ inv(a) => transpose(solve(transpose(a), transpose(b)))", product_with_inverse),
+        faster(
+            "solve_by_structure", &["solve"],
+            "solve(a, b) by substitution for triangular a, by a product for orthogonal a, by Cholesky for positive definite a",
+            solve_by_structure,
+        ),
+        faster("det_of_triangular", &["det"], "det(a) => prod(diagonal(a)) of a triangular a", det_of_triangular),
+        faster("det_by_cholesky", &["det"], "det(a) => square(prod(diagonal(l))) where l, the Cholesky factor of a, is there", det_by_cholesky),
+        faster(
+            "slogdet_by_structure", &["slogdet"],
+            "the logarithm of a determinant by the diagonal of a triangular matrix, or of the Cholesky factor of a positive definite one",
+            slogdet_by_structure,
+        ),
+        faster("inverse_of_orthogonal", &["inv"], "inv(a) => transpose(a) of an orthogonal a", inverse_of_orthogonal),
+        faster("transpose_of_symmetric", &["transpose", "swapaxes"], "transpose(a) => a of a symmetric a", transpose_of_symmetric),
+        faster("cholesky_of_factors", &["cholesky"], "cholesky(l @ transpose(l)) => l of a Cholesky factor l", cholesky_of_factors),
+        real("inverse_of_inverse", &["inv"], "inv(inv(a)) => a", inverse_of_inverse),
+        real("solve_with_inverse", &["solve"], "solve(inv(a), b) => a @ b", solve_with_inverse),
+        real("inverse_of_diagonal", &["inv"], "inv(diag(d)) => diag(1 / d)", inverse_of_diagonal),
+        real("solve_of_diagonal", &["solve"], "solve(diag(d), b) => b / d", solve_of_diagonal),
+        real("det_of_inverse", &["det"], "det(inv(a)) => 1 / det(a)", det_of_inverse),
+        real("product_of_orthogonal", &["matmul"], "a @ transpose(a) => eye of an orthogonal a", product_of_orthogonal),
+    ]
+}
+
+fn transpose(site: &mut Site<'_>, value: ValueId) -> crate::error::Result<ValueId> {
+    let rank = site.ty(value).rank() as i64;
+    let mut axes: Vec<i64> = (0..rank).collect();
+    axes.swap(rank as usize - 1, rank as usize - 2);
+    site.apply("transpose", &[value], Attributes::new().with("axes", axes))
+}
+
+/// What a matrix is the transpose of.
+fn untransposed(site: &Site<'_>, value: ValueId) -> Option<ValueId> {
+    let view = site.graph().node(value.node);
+    let (op, attributes) = view.apply()?;
+    let operand = *view.operands.first()?;
+    swaps_last(op.name(), attributes, site.ty(operand).rank())?.then_some(operand)
+}
+
+/// What the op of this name is applied to.
+fn inside(site: &Site<'_>, value: ValueId, op: &str) -> Option<ValueId> {
+    site.made_by(value, op).map(|(operands, _)| operands[0])
+}
+
+fn product_with_inverse(site: &mut Site<'_>) -> Found {
+    let operands = site.operands();
+    let [x, y] = operands[..] else { return Ok(None) };
+    if let Some(a) = inside(site, x, "inv").filter(|&a| site.ty(a).rank() == 2 && site.ty(y).rank() <= 2 && site.used_once(x)) {
+        let value = site.apply("solve", &[a, y], Attributes::new())?;
+        return one(site, value);
+    }
+    if let Some(a) = inside(site, y, "inv").filter(|&a| site.ty(a).rank() == 2 && site.ty(x).rank() <= 2 && site.used_once(y)) {
+        let turned = transpose(site, a)?;
+        let value = if site.ty(x).rank() == 1 {
+            site.apply("solve", &[turned, x], Attributes::new())?
+        } else {
+            let right = transpose(site, x)?;
+            let solved = site.apply("solve", &[turned, right], Attributes::new())?;
+            transpose(site, solved)?
+        };
+        return one(site, value);
+    }
+    Ok(None)
+}
+
+fn triangular(lower: bool, transposed: bool) -> Attributes {
+    Attributes::new().with("trans", i64::from(transposed)).with("lower", lower).with("unit_diagonal", false)
+}
+
+/// The Cholesky factor of a matrix, if the graph has it, of a matrix that is known to be symmetric.
+fn factor(site: &Site<'_>, a: ValueId) -> Option<ValueId> {
+    let graph = site.graph();
+    let is_factor = |&&user: &&NodeId| graph.node(user).op_name() == "cholesky";
+    let found = graph.users(a.node).iter().filter(is_factor).min()?;
+    (graph.node(*found).operands[0] == a && certain(graph, a, Fact::Symmetric)).then(|| found.output(0))
+}
+
+fn solve_by_structure(site: &mut Site<'_>) -> Found {
+    let operands = site.operands();
+    let [a, b] = operands[..] else { return Ok(None) };
+    if site.attributes().str("assume_a")? != "gen" {
+        return Ok(None);
+    }
+    let known = |fact| certain(site.graph(), a, fact);
+    let value = if known(Fact::LowerTriangular) {
+        site.apply("solve_triangular", &[a, b], triangular(true, false))?
+    } else if known(Fact::UpperTriangular) {
+        site.apply("solve_triangular", &[a, b], triangular(false, false))?
+    } else if known(Fact::Orthogonal) && site.ty(a).rank() == 2 {
+        let turned = transpose(site, a)?;
+        site.apply("matmul", &[turned, b], Attributes::new())?
+    } else if let Some(l) = factor(site, a) {
+        let half = site.apply("solve_triangular", &[l, b], triangular(true, false))?;
+        site.apply("solve_triangular", &[l, half], triangular(true, true))?
+    } else if known(Fact::PositiveDefinite) {
+        site.apply("solve", &[a, b], Attributes::new().with("assume_a", "pos"))?
+    } else {
+        return Ok(None);
+    };
+    one(site, value)
+}
+
+fn diagonal(site: &mut Site<'_>, a: ValueId) -> crate::error::Result<ValueId> {
+    site.apply("diagonal", &[a], Attributes::new().with("offset", 0i64).with("axis1", -2i64).with("axis2", -1i64))
+}
+
+fn last_axis() -> Attributes {
+    Attributes::new().with("axis", Attribute::Int(-1))
+}
+
+fn is_triangular(site: &Site<'_>, a: ValueId) -> bool {
+    certain(site.graph(), a, Fact::LowerTriangular) || certain(site.graph(), a, Fact::UpperTriangular)
+}
+
+fn det_of_triangular(site: &mut Site<'_>) -> Found {
+    let Some(a) = site.operand(0).filter(|&a| is_triangular(site, a)) else { return Ok(None) };
+    let elements = diagonal(site, a)?;
+    let value = site.apply("prod", &[elements], last_axis())?;
+    one(site, value)
+}
+
+fn det_by_cholesky(site: &mut Site<'_>) -> Found {
+    let Some(l) = site.operand(0).and_then(|a| factor(site, a)) else { return Ok(None) };
+    let elements = diagonal(site, l)?;
+    let root = site.apply("prod", &[elements], last_axis())?;
+    let value = site.apply("square", &[root], Attributes::new())?;
+    one(site, value)
+}
+
+fn slogdet_by_structure(site: &mut Site<'_>) -> Found {
+    let Some(a) = site.operand(0) else { return Ok(None) };
+    let values = if is_triangular(site, a) {
+        let elements = diagonal(site, a)?;
+        let signs = site.apply("sign", &[elements], Attributes::new())?;
+        let sign = site.apply("prod", &[signs], last_axis())?;
+        let magnitudes = site.apply("abs", &[elements], Attributes::new())?;
+        let logs = site.apply("log", &[magnitudes], Attributes::new())?;
+        vec![sign, site.apply("sum", &[logs], last_axis())?]
+    } else {
+        let l = match factor(site, a) {
+            Some(l) => l,
+            None if certain(site.graph(), a, Fact::PositiveDefinite) => site.apply("cholesky", &[a], Attributes::new())?,
+            None => return Ok(None),
+        };
+        let elements = diagonal(site, l)?;
+        let logs = site.apply("log", &[elements], Attributes::new())?;
+        let half = site.apply("sum", &[logs], last_axis())?;
+        let two = site.weak(2.0);
+        let whole = site.apply("mul", &[half, two], Attributes::new())?;
+        vec![site.apply("ones_like", &[whole], Attributes::new())?, whole]
+    };
+    let node = site.node();
+    let fit = values.iter().enumerate().all(|(at, &value)| site.fits(node.output(at), value));
+    Ok(fit.then_some(values))
+}
+
+fn inverse_of_orthogonal(site: &mut Site<'_>) -> Found {
+    let Some(a) = site.operand(0).filter(|&a| certain(site.graph(), a, Fact::Orthogonal)) else { return Ok(None) };
+    let value = transpose(site, a)?;
+    one(site, value)
+}
+
+fn transpose_of_symmetric(site: &mut Site<'_>) -> Found {
+    match untransposed(site, site.node().output(0)).filter(|&a| certain(site.graph(), a, Fact::Symmetric)) {
+        Some(a) => one(site, a),
+        None => Ok(None),
+    }
+}
+
+fn cholesky_of_factors(site: &mut Site<'_>) -> Found {
+    let Some(a) = site.operand(0) else { return Ok(None) };
+    let Some((operands, _)) = site.made_by(a, "matmul") else { return Ok(None) };
+    let (l, other) = (operands[0], operands[1]);
+    if site.op(l) != "cholesky" || untransposed(site, other) != Some(l) {
+        return Ok(None);
+    }
+    one(site, l)
+}
+
+fn inverse_of_inverse(site: &mut Site<'_>) -> Found {
+    match site.operand(0).and_then(|a| inside(site, a, "inv")) {
+        Some(a) => one(site, a),
+        None => Ok(None),
+    }
+}
+
+fn solve_with_inverse(site: &mut Site<'_>) -> Found {
+    let operands = site.operands();
+    let Some(a) = inside(site, operands[0], "inv").filter(|&a| site.ty(a).rank() == 2) else { return Ok(None) };
+    let value = site.apply("matmul", &[a, operands[1]], Attributes::new())?;
+    one(site, value)
+}
+
+fn diagonal_of(site: &Site<'_>, a: ValueId) -> Option<ValueId> {
+    let (operands, attributes) = site.made_by(a, "diag")?;
+    (site.ty(operands[0]).rank() == 1 && attributes.int("k").ok()? == 0).then_some(operands[0])
+}
+
+fn inverse_of_diagonal(site: &mut Site<'_>) -> Found {
+    let Some(d) = site.operand(0).and_then(|a| diagonal_of(site, a)) else { return Ok(None) };
+    let inverse = site.apply("reciprocal", &[d], Attributes::new())?;
+    let value = site.apply("diag", &[inverse], Attributes::new())?;
+    one(site, value)
+}
+
+fn solve_of_diagonal(site: &mut Site<'_>) -> Found {
+    let operands = site.operands();
+    let Some(mut d) = diagonal_of(site, operands[0]) else { return Ok(None) };
+    match site.ty(operands[1]).rank() {
+        1 => {}
+        2 => d = site.apply("expand_dims", &[d], Attributes::new().with("axis", Attribute::Int(1)))?,
+        _ => return Ok(None),
+    }
+    let value = site.apply("div", &[operands[1], d], Attributes::new())?;
+    one(site, value)
+}
+
+fn det_of_inverse(site: &mut Site<'_>) -> Found {
+    let Some(a) = site.operand(0).and_then(|a| inside(site, a, "inv")) else { return Ok(None) };
+    let det = site.apply("det", &[a], Attributes::new())?;
+    let value = site.apply("reciprocal", &[det], Attributes::new())?;
+    one(site, value)
+}
+
+fn product_of_orthogonal(site: &mut Site<'_>) -> Found {
+    let operands = site.operands();
+    let [x, y] = operands[..] else { return Ok(None) };
+    let pair = untransposed(site, y) == Some(x) || untransposed(site, x) == Some(y);
+    let ty = site.ty(x).clone();
+    let Some(rows) = ty.dims.first().and_then(crate::tensor::Dim::known).filter(|_| ty.rank() == 2 && pair) else { return Ok(None) };
+    if !certain(site.graph(), x, Fact::Orthogonal) {
+        return Ok(None);
+    }
+    let rows = site.add_constant(crate::tensor::Tensor::scalar(rows as i64));
+    let value = site.apply("eye", &[rows], Attributes::new().with("dtype", ty.dtype))?;
+    one(site, value)
+}

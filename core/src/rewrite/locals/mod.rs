@@ -1,0 +1,40 @@
+//! The core's local rewrites, one file per family. docs/rewrites.md lists them beside the rules.
+
+mod branches;
+mod index;
+mod join;
+mod linalg;
+mod products;
+mod reduce;
+mod shape;
+mod sums;
+
+use super::local::{Found, Local, Site};
+use super::registry::Phase;
+use crate::graph::ValueId;
+
+/// All of them, in the order in which they are tried.
+pub fn all() -> impl Iterator<Item = Local> {
+    let families = [sums::locals(), products::locals(), linalg::locals(), shape::locals(), reduce::locals(), index::locals(), join::locals(), branches::locals()];
+    families.into_iter().flatten()
+}
+
+/// A local rewrite that only makes things faster, and no less exact.
+fn faster(name: &'static str, roots: &'static [&'static str], doc: &'static str, rewrite: fn(&mut Site<'_>) -> Found) -> Local {
+    Local { name, phase: Phase::Specialize, tags: &[], doc, roots, rewrite }
+}
+
+/// One that keeps digits.
+fn stable(name: &'static str, roots: &'static [&'static str], doc: &'static str, rewrite: fn(&mut Site<'_>) -> Found) -> Local {
+    Local { name, phase: Phase::Stabilize, tags: &[], doc, roots, rewrite }
+}
+
+/// One that holds over the reals only.
+fn real(name: &'static str, roots: &'static [&'static str], doc: &'static str, rewrite: fn(&mut Site<'_>) -> Found) -> Local {
+    Local { name, phase: Phase::Specialize, tags: &["real"], doc, roots, rewrite }
+}
+
+/// The one result, if it can stand for that of the node.
+fn one(site: &Site<'_>, value: ValueId) -> Found {
+    Ok(site.fits(site.node().output(0), value).then(|| vec![value]))
+}

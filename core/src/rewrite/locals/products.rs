@@ -1,0 +1,138 @@
+//! Products of elements and of matrices.
+
+use super::{Found, Local, Site, faster, one, real, stable};
+use crate::graph::ValueId;
+use crate::ops::{Attribute, Attributes};
+use crate::rewrite::facts::swaps_last;
+use crate::tensor::Dim;
+
+pub(super) fn locals() -> Vec<Local> {
+    vec![
+        stable(
+            "sigmoid_times_exp_in_product", &["mul"],
+            "a * exp(x) * b * sigmoid(-x) => a * sigmoid(x) * b: the two stand anywhere in a product",
+            sigmoid_times_exp,
+        ),
+        faster("transpose_of_product", &["transpose", "swapaxes"], "transpose(x @ transpose(y)) => y @ transpose(x): as few transposes as can be", transpose_of_product),
+        faster("product_of_column_and_row", &["matmul"], "x @ y => x * y where x is one column and y one row", column_and_row),
+        real("product_with_diagonal", &["matmul"], "diag(d) @ x => d[:, None] * x, and x @ diag(d) => x * d", with_diagonal),
+    ]
+}
+
+/// How far down a product its factors are looked for.
+const DEPTH: usize = 24;
+
+/// The operand of an op of this name.
+fn inside(site: &Site<'_>, value: ValueId, op: &str) -> Option<ValueId> {
+    site.made_by(value, op).map(|(operands, _)| operands[0])
+}
+
+/// Whether one value is written as minus the other.
+fn opposite(site: &Site<'_>, a: ValueId, b: ValueId) -> bool {
+    inside(site, a, "neg") == Some(b) || inside(site, b, "neg") == Some(a)
+}
+
+fn sigmoid_times_exp(site: &mut Site<'_>) -> Found {
+    let operands = site.operands();
+    let [left, right] = operands[..] else { return Ok(None) };
+    for (tree, factor) in [(left, right), (right, left)] {
+        for (own, other) in [("sigmoid", "exp"), ("exp", "sigmoid")] {
+            let Some(x) = inside(site, factor, own) else { continue };
+            // The factors from the top down, each with which of its operands goes on.
+            let mut path: Vec<(ValueId, usize)> = Vec::new();
+            if let Some(partner) = find(site, tree, other, x, &mut path, DEPTH)
+                && !path.is_empty()
+            {
+                // exp(x) sigmoid(-x) = sigmoid(x), where the one of them stands that is not dropped.
+                let exponent = if own == "exp" { x } else { partner };
+                let mut value = site.apply("sigmoid", &[exponent], Attributes::new())?;
+                for (node, at) in path.into_iter().rev() {
+                    let mut operands = site.graph().node(node.node).operands.to_vec();
+                    operands[at] = value;
+                    value = site.again(node.node, &operands)?.output(0);
+                }
+                return one(site, value);
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// What the factor of this op in a product is applied to, if that is minus `x`. Recursion is as deep as the product.
+fn find(site: &Site<'_>, tree: ValueId, op: &str, x: ValueId, path: &mut Vec<(ValueId, usize)>, depth: usize) -> Option<ValueId> {
+    if let Some(inner) = inside(site, tree, op) {
+        return opposite(site, inner, x).then_some(inner);
+    }
+    // Of a quotient the numerator.
+    let ways = match site.op(tree) {
+        "mul" => 2,
+        "neg" | "div" => 1,
+        _ => 0,
+    };
+    for at in 0..if depth == 0 { 0 } else { ways } {
+        path.push((tree, at));
+        let operand = site.graph().node(tree.node).operands[at];
+        if let Some(found) = find(site, operand, op, x, path, depth - 1) {
+            return Some(found);
+        }
+        path.pop();
+    }
+    None
+}
+
+/// What a matrix is the transpose of.
+fn untransposed(site: &Site<'_>, value: ValueId) -> Option<ValueId> {
+    let view = site.graph().node(value.node);
+    let (op, attributes) = view.apply()?;
+    let operand = *view.operands.first()?;
+    (site.ty(operand).rank() == 2 && swaps_last(op.name(), attributes, 2)?).then_some(operand)
+}
+
+fn transpose_of_product(site: &mut Site<'_>) -> Found {
+    let Some(product) = untransposed(site, site.node().output(0)) else { return Ok(None) };
+    let Some((operands, _)) = site.made_by(product, "matmul") else { return Ok(None) };
+    let [x, y] = operands[..] else { return Ok(None) };
+    let matrices = site.ty(x).rank() == 2 && site.ty(y).rank() == 2;
+    if !matrices || !site.used_once(product) || (untransposed(site, x).is_none() && untransposed(site, y).is_none()) {
+        return Ok(None);
+    }
+    let mut turned = Vec::new();
+    for value in [y, x] {
+        turned.push(match untransposed(site, value) {
+            Some(inner) => inner,
+            None => site.apply("transpose", &[value], Attributes::new())?,
+        });
+    }
+    let value = site.apply("matmul", &turned, Attributes::new())?;
+    one(site, value)
+}
+
+fn column_and_row(site: &mut Site<'_>) -> Found {
+    let operands = site.operands();
+    let [x, y] = operands[..] else { return Ok(None) };
+    let (a, b) = (site.ty(x), site.ty(y));
+    if a.rank() != 2 || b.rank() != 2 || a.dims[1] != Dim::Known(1) || b.dims[0] != Dim::Known(1) || !a.dtype.is_float() {
+        return Ok(None);
+    }
+    let value = site.apply("mul", &[x, y], Attributes::new())?;
+    one(site, value)
+}
+
+fn with_diagonal(site: &mut Site<'_>) -> Found {
+    let operands = site.operands();
+    let [x, y] = operands[..] else { return Ok(None) };
+    let vector = |site: &Site<'_>, value: ValueId| -> Option<ValueId> {
+        let (operands, attributes) = site.made_by(value, "diag")?;
+        (site.ty(operands[0]).rank() == 1 && attributes.int("k").ok()? == 0).then_some(operands[0])
+    };
+    if let Some(d) = vector(site, x).filter(|_| site.ty(y).rank() <= 2) {
+        let d = if site.ty(y).rank() == 2 { site.apply("expand_dims", &[d], Attributes::new().with("axis", Attribute::Int(1)))? } else { d };
+        let value = site.apply("mul", &[d, y], Attributes::new())?;
+        return one(site, value);
+    }
+    if let Some(d) = vector(site, y).filter(|_| site.ty(x).rank() <= 2) {
+        let value = site.apply("mul", &[x, d], Attributes::new())?;
+        return one(site, value);
+    }
+    Ok(None)
+}

@@ -1,0 +1,48 @@
+//! Loops over sequences that are reversed go over them from the end.
+
+use super::{Loop, each_loop, name_of};
+use crate::error::Result;
+use crate::graph::{Graph, NodeKind, Var};
+use crate::rewrite::Phase;
+use crate::rewrite::engine::Firing;
+use crate::rewrite::passes::{Pass, PassContext};
+
+/// Goes from the last row to the first where all sequences are reversed ones: nothing is moved.
+pub struct ReverseLoop;
+
+impl Pass for ReverseLoop {
+    fn name(&self) -> &str {
+        "scan_reverse"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Scan
+    }
+
+    fn doc(&self) -> &str {
+        "goes over the rows from the last to the first where sequences are reversed, as those of derivatives are"
+    }
+
+    fn run(&self, graph: &mut Graph, _: &PassContext<'_>, firings: &mut Vec<Firing>) -> Result<bool> {
+        each_loop(graph, self.name(), firings, &reverse)
+    }
+}
+
+fn reverse(given: &Loop) -> Result<Option<(Vec<Var>, String)>> {
+    if given.rows.is_empty() || given.until.is_some() || given.yields.iter().any(|(_, keep)| *keep > 0) {
+        return Ok(None);
+    }
+    let mut looped = given.clone();
+    for (_, sequence) in &mut looped.rows {
+        let NodeKind::Apply(_, attributes) = sequence.node().kind() else { return Ok(None) };
+        let first = attributes.ints("axis").ok().flatten().is_some_and(|axes| axes == [0]);
+        if name_of(sequence) != "flip" || !first {
+            return Ok(None);
+        }
+        *sequence = sequence.node().operands()[0].clone();
+    }
+    looped.reverse = !given.reverse;
+    let (mut results, yields) = looped.results()?;
+    results.extend(yields.iter().map(|rows| rows.flip(0)));
+    Ok(Some((results, "the steps go from the last row to the first".to_owned())))
+}

@@ -1,0 +1,76 @@
+//! Loops of few steps become straight code.
+
+use super::{Loop, each_loop, nodes};
+use crate::error::Result;
+use crate::graph::{Graph, Var, clone_with};
+use crate::ops::shape::stack;
+use crate::rewrite::Phase;
+use crate::rewrite::engine::Firing;
+use crate::rewrite::passes::{Pass, PassContext};
+
+/// Writes out the steps of a loop that has a few small ones, so that all else that is known of straight code applies.
+pub struct UnrollShort;
+
+/// The most steps, and the most ops in all of them, if there is more than one.
+const STEPS: usize = 4;
+const OPS: usize = 64;
+
+impl Pass for UnrollShort {
+    fn name(&self) -> &str {
+        "scan_unroll"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Scan
+    }
+
+    fn doc(&self) -> &str {
+        "writes out the steps of a loop that is known to have one, or up to four small ones"
+    }
+
+    fn run(&self, graph: &mut Graph, _: &PassContext<'_>, firings: &mut Vec<Firing>) -> Result<bool> {
+        each_loop(graph, self.name(), firings, &unroll)
+    }
+}
+
+fn unroll(given: &Loop) -> Result<Option<(Vec<Var>, String)>> {
+    let Some(steps) = given.known_steps().filter(|&steps| (1..=STEPS).contains(&steps)) else { return Ok(None) };
+    let certain = match (&given.counted, given.rows.is_empty()) {
+        (Some(_), empty) => empty,
+        (None, _) => given.lengths_agree(),
+    };
+    let outputs = given.outputs();
+    if !certain || (steps > 1 && nodes(&outputs) * steps > OPS) {
+        return Ok(None);
+    }
+    // A next value of another shape than the state is a mistake that the loop finds, or a state that grows.
+    for state in &given.states {
+        let (next, now) = (state.next.ty()?, state.input.ty()?);
+        if next.dims.iter().zip(&now.dims).any(|(next, now)| !next.same(now)) {
+            return Ok(None);
+        }
+    }
+    let mut states: Vec<Var> = given.states.iter().map(|state| state.init.clone()).collect();
+    let mut rows: Vec<Vec<Var>> = vec![Vec::new(); given.yields.len()];
+    for step in 0..steps {
+        let at = if given.reverse { steps - 1 - step } else { step };
+        let mut pairs: Vec<(Var, Var)> = given.rows.iter().map(|(row, sequence)| (row.clone(), sequence.at(at as i64))).collect();
+        pairs.extend(given.states.iter().map(|state| state.input.clone()).zip(states.iter().cloned()));
+        pairs.extend(given.captured.iter().cloned());
+        let mut found = clone_with(&outputs, &pairs)?;
+        let yields = found.split_off(states.len());
+        states = found;
+        for (rows, value) in rows.iter_mut().zip(yields) {
+            rows.push(value);
+        }
+    }
+    let mut results = states;
+    for (mut rows, (_, keep)) in rows.into_iter().zip(&given.yields) {
+        if given.reverse {
+            rows.reverse();
+        }
+        let first = if *keep > 0 { rows.len().saturating_sub(*keep) } else { 0 };
+        results.push(stack(&rows[first..], 0));
+    }
+    Ok(Some((results, format!("{steps} steps written out"))))
+}

@@ -1,0 +1,239 @@
+//! The part of the mode `debug` that checks rewrites: the graph without any must give what the rewritten one gives
+//! or, where they differ, something less exact.
+
+use std::sync::{Arc, Mutex, OnceLock};
+
+use rustc_hash::FxHashMap;
+
+use super::super::extract::extract;
+use super::block::{own_copy, run};
+use super::{Compiled, Session};
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::{FunctionGraph, Graph, NodeId, NodeKind, ValueId, Var, clone_with};
+use crate::ops::effects::is_effectful;
+use crate::plugin::{CompileOptions, Device, Executable, Program, StatementNote};
+use crate::rewrite::harness::precise::{Exact, Format, Oracle};
+use crate::rewrite::Firing;
+use crate::runtime::compare::{Difference, Tolerance, difference};
+use crate::tensor::{Dim, Tensor, Type};
+
+pub(super) struct Rewrites {
+    session: Session,
+    function: FunctionGraph,
+    reference: Arc<dyn Device>,
+    /// The rules and passes that fired, in the order in which they first did.
+    fired: Vec<String>,
+    firings: Vec<Firing>,
+    plain: OnceLock<Variant>,
+    /// Rules that were found to be right where they change a result.
+    acquitted: Mutex<Vec<String>>,
+}
+
+/// The function with some rewrites only, as a program of the reference backend.
+struct Variant {
+    graph: Graph,
+    given: Vec<ValueId>,
+    /// The places, among all outputs, of those that are computed.
+    outputs: Vec<usize>,
+    executable: Arc<dyn Executable>,
+}
+
+/// What a call started from.
+pub(super) struct Given<'a> {
+    pub compiled: &'a Compiled,
+    pub values: &'a FxHashMap<ValueId, Tensor>,
+}
+
+impl Rewrites {
+    pub fn new(session: &Session, compiled: &Compiled, reference: Arc<dyn Device>) -> Rewrites {
+        let mut fired: Vec<String> = Vec::new();
+        for firing in compiled.firings() {
+            if !fired.contains(&firing.rule) {
+                fired.push(firing.rule.clone());
+            }
+        }
+        Rewrites {
+            session: session.clone(), function: compiled.function().clone(), reference, fired, firings: compiled.firings().to_vec(),
+            plain: OnceLock::new(), acquitted: Mutex::default(),
+        }
+    }
+
+    /// Compares the outputs of a call with those of the graph without rewrites, and finds the rule to blame.
+    ///
+    /// # Errors
+    /// If a rule made a result less exact.
+    pub fn check(&self, given: &Given<'_>) -> Result<()> {
+        if self.fired.is_empty() {
+            return Ok(());
+        }
+        let plain = match self.plain.get() {
+            Some(plain) => plain,
+            None => {
+                let variant = self.variant(&[])?;
+                self.plain.get_or_init(|| variant)
+            }
+        };
+        if has_effects(&plain.graph) {
+            return Ok(());
+        }
+        let mut baseline = match self.outputs(plain, given) {
+            Ok(outputs) => outputs,
+            // Without rewrites something may fail that is not needed.
+            Err(_) => return Ok(()),
+        };
+        let found: Vec<Option<Tensor>> =
+            given.compiled.graph().outputs().iter().map(|output| given.values.get(output).cloned()).collect();
+        let mut acquitted = self.acquitted.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut enabled = 0;
+        while Rewrites::differ(&baseline, &found).is_some() && enabled < self.fired.len() {
+            // The least number of first rules that changes a result.
+            let (mut few, mut many) = (enabled, self.fired.len());
+            while many - few > 1 {
+                let middle = (few + many) / 2;
+                let outputs = self.variant(&self.fired[..middle]).and_then(|variant| self.outputs(&variant, given));
+                match outputs {
+                    Ok(outputs) if Rewrites::differ(&baseline, &outputs).is_none() => few = middle,
+                    _ => many = middle,
+                }
+            }
+            let rule = &self.fired[many - 1];
+            let outputs = self.variant(&self.fired[..many]).and_then(|variant| self.outputs(&variant, given))?;
+            if let Some((output, change)) = Rewrites::differ(&baseline, &outputs)
+                && !acquitted.contains(rule)
+            {
+                match self.judge(plain, given, output, &change) {
+                    Some(true) => acquitted.push(rule.clone()),
+                    None if self.is_checked(rule) => acquitted.push(rule.clone()),
+                    verdict => return Err(self.blame(rule, output, &change, verdict)),
+                }
+            }
+            (baseline, enabled) = (outputs, many);
+        }
+        Ok(())
+    }
+
+    /// The function with these of the rewrites that fired.
+    fn variant(&self, enabled: &[String]) -> Result<Variant> {
+        let mut options = self.session.rewrite_options().clone();
+        options.exclude.extend(self.fired.iter().filter(|name| !enabled.contains(name)).cloned());
+        let graph = super::super::compile::rewritten(&self.session.with_rewrites(options), &self.function)?;
+        let nodes: Vec<NodeId> =
+            graph.topological_order().into_iter().filter(|&id| graph.node(id).apply().is_some()).collect();
+        let wanted = self.function.outputs.len() + self.function.updates.len();
+        let computed = |output: &ValueId| graph.node(output.node).apply().is_some();
+        let outputs: Vec<usize> = (0..wanted).filter(|&at| graph.outputs().get(at).is_some_and(computed)).collect();
+        let results: Vec<ValueId> = outputs.iter().map(|&at| graph.outputs()[at]).collect();
+        let part = extract(&graph, &nodes, &results)?;
+        let notes = vec![StatementNote::default(); part.statements.len()];
+        let program = Program::emit(&part.graph, &part.statements, notes)?;
+        let executable = self.reference.compile(&program, &CompileOptions::default())?;
+        Ok(Variant { given: part.given, graph, outputs, executable })
+    }
+
+    /// The outputs that a variant computes from what the call started from.
+    fn outputs(&self, variant: &Variant, given: &Given<'_>) -> Result<Vec<Option<Tensor>>> {
+        let arguments: Vec<Tensor> = variant.given.iter().map(|&value| start(&variant.graph, value, given)).collect::<Result<_>>()?;
+        let copies: Vec<Tensor> = arguments.iter().map(own_copy).collect();
+        let results = run(&*self.reference, &*variant.executable, &copies.iter().collect::<Vec<_>>())?;
+        let mut outputs = vec![None; self.function.outputs.len() + self.function.updates.len()];
+        for (&at, result) in variant.outputs.iter().zip(results) {
+            outputs[at] = Some(result);
+        }
+        Ok(outputs)
+    }
+
+    /// The first output, and where in it, that differs by more than half of its digits.
+    fn differ(before: &[Option<Tensor>], after: &[Option<Tensor>]) -> Option<(usize, Difference)> {
+        before.iter().zip(after).enumerate().find_map(|(at, (before, after))| {
+            let (Some(before), Some(after)) = (before, after) else { return None };
+            if !before.dtype().is_float() || before.shape() != after.shape() {
+                return None;
+            }
+            difference(after, before, Tolerance::Half, 0.0).map(|difference| (at, difference))
+        })
+    }
+
+    /// Whether a change brought an element closer to its exact value; nothing if nobody knows that.
+    fn judge(&self, plain: &Variant, given: &Given<'_>, output: usize, change: &Difference) -> Option<bool> {
+        const LARGEST: usize = 200;
+        if plain.graph.len() > LARGEST {
+            return None;
+        }
+        let (inputs, outputs) = plain.graph.to_vars().ok()?;
+        let mut arguments = Vec::new();
+        let mut pairs = Vec::new();
+        let leaves = crate::graph::inputs_of(&outputs);
+        for leaf in inputs.iter().chain(leaves.iter().filter(|leaf| matches!(leaf.node().kind(), NodeKind::State(_)))) {
+            let value = named(leaf, given)?;
+            let ty = Type::new(value.dtype(), value.shape().iter().map(|&length| Dim::Known(length)));
+            pairs.push((leaf.clone(), Var::input("x", ty)));
+            arguments.push(value);
+        }
+        let fixed = clone_with(&outputs[output..=output], &pairs).ok()?;
+        let new: Vec<Var> = pairs.into_iter().map(|(_, new)| new).collect();
+        let graph = Graph::from_vars(&new, &fixed).ok()?;
+        let shape = graph.ty(graph.outputs()[0]).known_shape()?;
+        let flat = change.at.iter().zip(&shape).fold(0, |flat, (&at, &length)| flat * length + at);
+        let Ok(Exact::Known(exact)) = Oracle::new(&graph, &arguments).ok()?.exact(flat) else { return None };
+        let format = Format::of(graph.ty(graph.outputs()[0]).dtype);
+        Some(format.error(change.found, &exact) <= format.error(change.expected, &exact))
+    }
+
+    /// Whether a rule or pass is one of Arignote's own, which its tests check against exact values.
+    fn is_checked(&self, name: &str) -> bool {
+        self.session.rules().is_core(name)
+    }
+
+    fn blame(&self, rule: &str, output: usize, change: &Difference, verdict: Option<bool>) -> Error {
+        let which = match self.function.outputs.get(output) {
+            Some((Some(name), _)) => format!("the result `{name}`"),
+            Some(_) => format!("result {output}"),
+            None => format!("the new value of the state `{}`", self.function.updates[output - self.function.outputs.len()].state.name()),
+        };
+        let message = format!("the rewrite `{rule}` changes {which} from {} to {} at {:?}", change.expected, change.found, change.at);
+        let mut error = Error::new(ErrorKind::Internal, message);
+        if verdict == Some(false) {
+            error = error.note("the exact value is nearer to the one before");
+        }
+        let firings: Vec<&Firing> = self.firings.iter().filter(|firing| firing.rule == rule).collect();
+        if let Some(first) = firings.first() {
+            error = error.at(&first.location);
+            if first.source.is_known() {
+                error = error.note(format!("the rule stands at {}", first.source));
+            }
+        }
+        let error = firings.iter().take(3).fold(error, |error, firing| {
+            error.note(format!("{}\n=> {}", firing.before, firing.after))
+        });
+        error.note(format!("`rewrite.exclude = [\"{rule}\"]` of the config avoids it; `arignote rules --check` looks for counterexamples"))
+    }
+}
+
+fn has_effects(graph: &Graph) -> bool {
+    graph.ids().any(|id| graph.node(id).apply().is_some_and(|(op, attributes)| is_effectful(&**op, attributes)))
+}
+
+/// The value of an input or state of a variant's graph in the call.
+fn start(graph: &Graph, value: ValueId, given: &Given<'_>) -> Result<Tensor> {
+    let missing = || Error::new(ErrorKind::Internal, "a value that the call started from is missing");
+    let compiled = given.compiled.graph();
+    let found = match graph.node(value.node).kind {
+        NodeKind::State(state) => compiled.ids().find(|&id| matches!(compiled.node(id).kind, NodeKind::State(own) if own.is(state))),
+        _ => graph.inputs().iter().position(|&input| input == value.node).map(|at| compiled.inputs()[at]),
+    };
+    found.and_then(|id| given.values.get(&id.output(0)).cloned()).ok_or_else(missing)
+}
+
+/// The value of an input, by its name, or of a state.
+fn named(leaf: &Var, given: &Given<'_>) -> Option<Tensor> {
+    let compiled = given.compiled.graph();
+    let id = match leaf.node().kind() {
+        NodeKind::State(state) => compiled.ids().find(|&id| matches!(compiled.node(id).kind, NodeKind::State(own) if own.is(state))),
+        NodeKind::Input(name) => {
+            let same = |id: &&NodeId| matches!(compiled.node(**id).kind, NodeKind::Input(own) if own == name);
+            compiled.inputs().iter().find(same).copied()
+        }
+        _ => None,
+    }?;
+    given.values.get(&id.output(0)).cloned()
+}
