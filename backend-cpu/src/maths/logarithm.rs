@@ -184,8 +184,8 @@ pub fn log1mexp<L: Lanes>(l: &L, x: L::F) -> L::F {
     let lost = l.fnma(scale, power.rest, l.sub(most, sum));
     let part = split(l, sum);
     let value = special(l, sum, natural(l, part.exponent, part.rest, rest_with_lost(l, &part, lost)));
-    // Where `1 - exp(x)` rounds to 1 the logarithm is `-exp(x)`, to the sign of 0.
-    l.select(l.lt(x, constant(l, -20.0, -40.0)), l.neg(power.value(l)), value)
+    // Where `1 - exp(x)` rounds to 1 the logarithm is `-exp(x)`, to the sign of 0; further down `1 - scale` is not exact.
+    l.select(l.lt(x, constant(l, -16.7, -36.9)), l.neg(power.value(l)), value)
 }
 
 /// `log(x / (1 - x))`, the inverse of the logistic function. About 1/2, where it is 0, by `log(1 + u)` with
@@ -194,7 +194,8 @@ pub fn log1mexp<L: Lanes>(l: &L, x: L::F) -> L::F {
 pub fn logit<L: Lanes>(l: &L, x: L::F) -> L::F {
     let one = l.constant(1.0);
     let is_middle = l.both(l.lt(l.constant(0.3), x), l.lt(x, l.constant(0.65)));
-    let top = l.select(is_middle, l.add(x, l.sub(x, one)), x);
+    let beyond = l.sub(x, l.constant(0.5));
+    let top = l.select(is_middle, l.add(beyond, beyond), x);
     let quotient = l.div(top, l.sub(one, x));
     let whole = l.add(one, quotient);
     let sum = l.select(is_middle, whole, quotient);

@@ -114,7 +114,7 @@ fn exact_pair(operation: Binary, x: f64, y: f64) -> Interval {
         Binary::Arctan2 => {
             let part = precise(&b.div(&u, &v), |x, consts| x.atan(p, ROUND, consts));
             let pi = precise(&u, |_, consts| consts.pi(p, ROUND));
-            match (y < 0.0, x < 0.0) {
+            match (y < 0.0, x.is_sign_negative()) {
                 (false, _) => part,
                 (true, false) => b.add(&part, &pi),
                 (true, true) => b.sub(&part, &pi),
