@@ -2,7 +2,7 @@
 //! argument shapes (buffers, offsets, in-place results, fused regions), then run from the plan.
 //!
 //! [`code`] names what computes each node, [`plan`] lays out a run, [`execute`] runs it, [`kernels`]
-//! hold the arithmetic. [`control`] plans the programs inside loops and branches, [`frame`] runs these plans again and
+//! hold the arithmetic, [`maths`] the elementary functions of vectors. [`control`] plans the programs inside loops and branches, [`frame`] runs these plans again and
 //! again, [`unplanned`] runs programs whose shapes depend on values. Results do not depend on the number of threads.
 
 pub mod buffer;

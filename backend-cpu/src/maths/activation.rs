@@ -1,23 +1,19 @@
 //! Activations of neural nets.
 
-use super::exponential::{clamp_high, expm1, exponential};
-use super::{Lanes, constant, negative_abs, sign, with_sign};
+use super::exponential::{expm1, over_one_plus_exp};
+use super::{Lanes, Width, constant, sign, with_sign};
 
 /// `x / (1 + exp(-x))`
 #[inline(always)]
 pub fn silu<L: Lanes>(l: &L, x: L::F) -> L::F {
-    // Beyond, the product with x is 0 too.
-    let low = constant(l, -112.0, -760.0);
-    let power = exponential(l, l.max(low, negative_abs(l, x)), None);
-    logistic_share(l, x, l.max(low, x), &power)
+    logistic_share(l, x, constant(l, -112.0, -760.0), l.neg(x), None)
 }
 
-/// `x / (1 + 1/z)` where `x` is negative, else `x / (1 + z)`, with an exponential `z` of at most 1. For the first it takes
-/// `x` as far as its sign and the product with `z` are not 0.
+/// `x / (1 + exp(exponent))`, x if that is large; -0 below a number.
 #[inline(always)]
-fn logistic_share<L: Lanes>(l: &L, x: L::F, bounded: L::F, z: &super::exponential::Exponential<L>) -> L::F {
-    let top = l.select(l.lt(x, l.constant(0.0)), z.times(l, bounded), x);
-    l.div(top, l.add(l.constant(1.0), z.value(l)))
+fn logistic_share<L: Lanes>(l: &L, x: L::F, low: L::F, exponent: L::F, lost: Option<L::F>) -> L::F {
+    let value = over_one_plus_exp(l, l.max(low, x), exponent, lost);
+    l.select(l.lt(l.constant(100.0), x), x, value)
 }
 
 /// `x/2 (1 + tanh(√(2/π) (x + 0.044715 x³)))`, as `x` times the logistic function of twice the argument, `x (a + b x²)`.
@@ -26,7 +22,8 @@ fn logistic_share<L: Lanes>(l: &L, x: L::F, bounded: L::F, z: &super::exponentia
 pub fn gelu_tanh<L: Lanes>(l: &L, x: L::F) -> L::F {
     use super::coefficients::{GELU_CUBIC, GELU_LINEAR};
     // Beyond, the value is x or 0 whatever the exponential.
-    let bounded = l.max(constant(l, -12.0, -25.0), l.min(constant(l, 12.0, 25.0), x));
+    let low = constant(l, -12.0, -25.0);
+    let bounded = l.max(low, l.min(constant(l, 12.0, 25.0), x));
     let square = l.mul(bounded, bounded);
     let square_low = l.fms(bounded, bounded, square);
     let (b, b_low) = (GELU_CUBIC.at(l, 0), GELU_CUBIC.at(l, 1));
@@ -37,21 +34,21 @@ pub fn gelu_tanh<L: Lanes>(l: &L, x: L::F) -> L::F {
     let part = l.sub(sum, a);
     let sum_low = l.add(l.sub(a, l.sub(sum, part)), l.sub(cubic, part));
     let sum_low = l.add(sum_low, l.add(cubic_low, GELU_LINEAR.at(l, 1)));
-    let bounded_abs = negative_abs(l, bounded);
-    let product = l.mul(bounded_abs, sum);
-    let product_low = l.fma(bounded_abs, sum_low, l.fms(bounded_abs, sum, product));
-    let power = exponential(l, product, Some(product_low));
-    let bounded = l.max(constant(l, -12.0, -25.0), x);
-    logistic_share(l, x, bounded, &power)
+    let product = l.mul(bounded, sum);
+    let product_low = l.fma(bounded, sum_low, l.fms(bounded, sum, product));
+    logistic_share(l, x, low, l.neg(product), Some(l.neg(product_low)))
 }
 
 /// `scale x` where `x` is positive, else `scale alpha (exp(x) - 1)`, with the constants of
 /// [`arignote_core::special::selu`].
 #[inline(always)]
 pub fn selu<L: Lanes>(l: &L, x: L::F) -> L::F {
-    use arignote_core::special::{SELU_ALPHA, SELU_SCALE};
-    let below = l.mul(l.constant(SELU_SCALE * SELU_ALPHA), expm1(l, clamp_high(l, x)));
-    l.select(l.lt(l.constant(0.0), x), l.mul(l.constant(SELU_SCALE), x), below)
+    use super::coefficients::SELU_PRODUCT;
+    use arignote_core::special::SELU_SCALE;
+    let grown = expm1(l, x);
+    let below = l.fma(SELU_PRODUCT.at(l, 0), grown, l.mul(SELU_PRODUCT.at(l, 1), grown));
+    // Not less than 0, so that -0 stays what it is.
+    l.select(l.le(l.constant(0.0), x), l.mul(l.constant(SELU_SCALE), x), below)
 }
 
 /// `x / (1 + |x|)`, of infinities 1 with their sign.
@@ -65,6 +62,10 @@ pub fn softsign<L: Lanes>(l: &L, x: L::F) -> L::F {
 /// `0.2 x + 0.5`, kept between 0 and 1.
 #[inline(always)]
 pub fn hard_sigmoid<L: Lanes>(l: &L, x: L::F) -> L::F {
-    let line = l.fma(l.constant(0.2), x, l.constant(0.5));
+    let line = match l.width() {
+        // 0.2 as an `f32` is too far off for numbers near -2.5.
+        Width::Single => l.mul(l.constant(0.2), l.add(x, l.constant(2.5))),
+        Width::Double => l.fma(l.constant(0.2), x, l.constant(0.5)),
+    };
     l.max(l.constant(0.0), l.min(l.constant(1.0), line))
 }

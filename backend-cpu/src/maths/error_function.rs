@@ -1,48 +1,75 @@
 //! The error function and its relatives.
 
-use super::coefficients::{ERF, ERFC_SCALED};
+use super::coefficients::{ERF, ERFC_MIDDLE, ERFC_SCALED, SQRT_HALF};
 use super::exponential::exponential;
 use super::{Lanes, constant, sign, with_sign};
 
-/// `exp(a²) erfc(a)` for `a >= 0`, as a polynomial in `q = (a - 4) / (a + 4)` over `a + 4` (the variable of M. M. Shepherd
-/// and J. G. Laframboise, Chebyshev approximation of (1 + 2x) exp(x²) erfc(x), 1981): the polynomial and the relative
-/// error of the factor `1 / (a + 4)` that goes with it, which is not applied yet.
-struct Scaled<L: Lanes> {
-    value: L::F,
-    /// The relative error of the value: what has to be added to the exponent.
-    lost: L::F,
+/// A number and what rounding took from it.
+#[derive(Clone, Copy)]
+struct Pair<F> {
+    high: F,
+    low: F,
 }
 
+/// `a²`, and `a` without a correction.
 #[inline(always)]
-fn erfc_scaled<L: Lanes>(l: &L, a: L::F) -> Scaled<L> {
-    let (one, four) = (l.constant(1.0), l.constant(4.0));
-    let sum = l.add(a, four);
-    let inverse = l.div(one, sum);
-    // The rest of a after rounding, larger or less than 4.
-    let part = l.sub(sum, four);
-    let sum_low = l.add(l.sub(four, l.sub(sum, part)), l.sub(a, part));
-    let lost = l.fnma(inverse, sum_low, l.fnma(inverse, sum, one));
-    let q = l.fnma(l.constant(8.0), inverse, one);
-    Scaled { value: l.mul(ERFC_SCALED.at(l, q), inverse), lost }
-}
-
-/// `factor erfc(a)` for `a >= 0`, given `a²` in two parts.
-#[inline(always)]
-fn erfc_times<L: Lanes>(l: &L, a: L::F, square: L::F, square_low: L::F, factor: Option<L::F>) -> L::F {
-    let Scaled { value, lost } = erfc_scaled(l, a);
-    let power = exponential(l, l.neg(square), Some(l.sub(lost, square_low)));
-    power.times(l, match factor {
-        Some(factor) => l.mul(factor, value),
-        None => value,
-    })
-}
-
-/// `erfc(|x|)`
-#[inline(always)]
-fn erfc_abs<L: Lanes>(l: &L, a: L::F) -> L::F {
-    let a = l.min(constant(l, 10.3, 27.5), a);
+fn with_square<L: Lanes>(l: &L, a: L::F) -> (Pair<L::F>, Pair<L::F>) {
     let square = l.mul(a, a);
-    erfc_times(l, a, square, l.fms(a, a, square), None)
+    (Pair { high: a, low: l.constant(0.0) }, Pair { high: square, low: l.fms(a, a, square) })
+}
+
+/// `factor erfc(a)` for `a` from 0.3 on, given `a²`: `exp(-a²)` times a polynomial in
+/// `q = (a - 2) / (a + 2)`, over `a + 2` (after M. M. Shepherd and J. G. Laframboise, Chebyshev approximation of
+/// (1 + 2x) exp(x²) erfc(x), 1981). Products are kept in two parts until the end.
+#[inline(always)]
+fn far<L: Lanes>(l: &L, a: Pair<L::F>, square: Pair<L::F>, factor: Option<L::F>) -> L::F {
+    let (one, two) = (l.constant(1.0), l.constant(2.0));
+    let sum = l.add(a.high, two);
+    let inverse = l.div(one, sum);
+    // What rounding took from the sum, and the relative error of the inverse.
+    let part = l.sub(sum, two);
+    let sum_low = l.add(l.add(l.sub(two, l.sub(sum, part)), l.sub(a.high, part)), a.low);
+    let lost = l.fnma(inverse, sum_low, l.fnma(inverse, sum, one));
+    let step = l.mul(l.constant(4.0), inverse);
+    let q = l.fnma(step, lost, l.sub(one, step));
+    let rest = ERFC_SCALED.at(l, q);
+    let middle = ERFC_MIDDLE.at(l, 0);
+    let series = l.fma(rest, q, middle);
+    let series_low = l.add(l.fma(rest, q, l.sub(middle, series)), ERFC_MIDDLE.at(l, 1));
+    let (scale, scale_low) = match factor {
+        Some(factor) => {
+            let product = l.mul(inverse, factor);
+            (product, Some(l.fms(inverse, factor, product)))
+        }
+        None => (inverse, None),
+    };
+    let value = l.mul(series, scale);
+    let low = l.fms(series, scale, value);
+    let low = match scale_low {
+        Some(scale_low) => l.fma(series, scale_low, low),
+        None => low,
+    };
+    let low = l.fma(series_low, scale, low);
+    exponential(l, l.neg(square.high), Some(l.sub(lost, square.low))).times_pair(l, value, low)
+}
+
+/// As [`far`]; for small numbers from `erf`, as there the variable of the other is not exact enough.
+#[inline(always)]
+fn erfc_times<L: Lanes>(l: &L, a: Pair<L::F>, square: Pair<L::F>, factor: L::F) -> L::F {
+    let small = l.fnma(factor, erf_near(l, a.high, square.high), factor);
+    l.select(l.lt(a.high, l.constant(0.3)), small, far(l, a, square, Some(factor)))
+}
+
+/// `erf(a)` for `a` up to 1.
+#[inline(always)]
+fn erf_near<L: Lanes>(l: &L, a: L::F, square: L::F) -> L::F {
+    l.fma(a, ERF.at(l, square), a)
+}
+
+/// Where `erfc` is 0 already.
+#[inline(always)]
+fn bounded<L: Lanes>(l: &L, a: L::F) -> L::F {
+    l.min(constant(l, 10.3, 27.5), a)
 }
 
 /// The integral of `2/√π exp(-t²)` from 0 to `x`: a polynomial up to 1, above 1 less `erfc`.
@@ -50,16 +77,16 @@ fn erfc_abs<L: Lanes>(l: &L, a: L::F) -> L::F {
 pub fn erf<L: Lanes>(l: &L, x: L::F) -> L::F {
     let one = l.constant(1.0);
     let a = l.abs(x);
-    let square = l.mul(a, a);
-    let near = l.fma(a, ERF.at(l, square), a);
-    let far = l.sub(one, erfc_abs(l, a));
-    with_sign(l, l.select(l.lt(one, a), far, near), sign(l, x))
+    let (b, square) = with_square(l, bounded(l, a));
+    let complement = l.sub(one, far(l, b, square, None));
+    with_sign(l, l.select(l.lt(one, a), complement, erf_near(l, a, square.high)), sign(l, x))
 }
 
 /// `1 - erf(x)`
 #[inline(always)]
 pub fn erfc<L: Lanes>(l: &L, x: L::F) -> L::F {
-    let right = erfc_abs(l, l.abs(x));
+    let (a, square) = with_square(l, bounded(l, l.abs(x)));
+    let right = erfc_times(l, a, square, l.constant(1.0));
     let left = l.sub(l.constant(2.0), right);
     l.select(l.lt(x, l.constant(0.0)), left, right)
 }
@@ -70,10 +97,12 @@ pub fn erfc<L: Lanes>(l: &L, x: L::F) -> L::F {
 fn normal_tail<L: Lanes>(l: &L, x: L::F, factor: L::F) -> L::F {
     let half = l.constant(0.5);
     let a = l.min(constant(l, 15.0, 39.5), l.abs(x));
-    let square = l.mul(a, a);
-    let (high, low) = (l.mul(half, square), l.mul(half, l.fms(a, a, square)));
-    let scaled = l.mul(a, l.constant(std::f64::consts::FRAC_1_SQRT_2));
-    erfc_times(l, scaled, high, low, Some(l.mul(half, factor)))
+    let (_, square) = with_square(l, a);
+    let square = Pair { high: l.mul(half, square.high), low: l.mul(half, square.low) };
+    let root = SQRT_HALF.at(l, 0);
+    let scaled = l.mul(a, root);
+    let scaled = Pair { high: scaled, low: l.fma(a, SQRT_HALF.at(l, 1), l.fms(a, root, scaled)) };
+    erfc_times(l, scaled, square, l.mul(half, factor))
 }
 
 /// The distribution function `Φ` of the standard normal distribution.

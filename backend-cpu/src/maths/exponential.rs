@@ -1,7 +1,7 @@
 //! Exponentials, and the logistic function.
 
 use super::coefficients::{EXP, EXP2, LN_2};
-use super::{Lanes, constant, fraction_bits, integer, negative_abs};
+use super::{Lanes, Width, constant, fraction_bits, integer};
 
 /// A whole number: as a float, and in the low bits of an integer, with twice the bias of exponents added.
 pub(super) struct Whole<L: Lanes> {
@@ -56,10 +56,12 @@ fn reduce<L: Lanes>(l: &L, x: L::F, n: &Whole<L>) -> (L::F, L::F) {
 #[inline(always)]
 pub(super) fn exponential<L: Lanes>(l: &L, x: L::F, lost: Option<L::F>) -> Exponential<L> {
     let n = nearest(l, x, std::f64::consts::LOG2_E);
-    let (r, first) = reduce(l, x, &n);
+    let (mut r, first) = reduce(l, x, &n);
     let mut low = l.fnma(n.value, LN_2.at(l, 1), l.sub(first, r));
     if let Some(lost) = lost {
-        low = l.add(low, lost);
+        let both = l.add(low, lost);
+        let sum = l.add(r, both);
+        (r, low) = (sum, l.add(l.sub(r, sum), both));
     }
     let rest = l.add(r, l.fma(l.mul(r, r), EXP.at(l, r), low));
     Exponential { n, rest }
@@ -72,17 +74,24 @@ impl<L: Lanes> Exponential<L> {
         scale(l, l.fma(self.rest, factor, factor), &self.n)
     }
 
+    /// The exponential times a factor in two parts.
+    #[inline(always)]
+    pub fn times_pair(&self, l: &L, high: L::F, low: L::F) -> L::F {
+        let rest = l.fma(self.rest, high, l.fma(self.rest, low, low));
+        scale(l, l.add(high, rest), &self.n)
+    }
+
     /// The exponential.
     #[inline(always)]
     pub fn value(&self, l: &L) -> L::F {
         scale(l, l.add(self.rest, l.constant(1.0)), &self.n)
     }
 
-    /// The exponential as a power of two times its `1 + rest`.
+    /// The exponential, which must be a normal number.
     #[inline(always)]
-    pub fn value_normal(&self, l: &L) -> (L::F, L::F) {
+    pub fn value_normal(&self, l: &L) -> L::F {
         let power = power_of_two(l, &self.n, 0);
-        (power, l.fma(power, self.rest, power))
+        l.fma(power, self.rest, power)
     }
 }
 
@@ -117,7 +126,7 @@ pub(super) fn clamp_low<L: Lanes>(l: &L, x: L::F) -> L::F {
 /// The greatest number of which exponentials are taken: beyond, they are infinite.
 #[inline(always)]
 pub(super) fn clamp_high<L: Lanes>(l: &L, x: L::F) -> L::F {
-    l.min(constant(l, 90.0, 711.0), x)
+    l.min(constant(l, 89.0, 710.0), x)
 }
 
 /// `exp(x)` for `x <= 0`.
@@ -156,8 +165,20 @@ pub fn expm1<L: Lanes>(l: &L, x: L::F) -> L::F {
 /// `1 / (1 + exp(-x))`
 #[inline(always)]
 pub fn sigmoid<L: Lanes>(l: &L, x: L::F) -> L::F {
-    let one = l.constant(1.0);
-    // exp(-|x|), which cannot overflow.
-    let small = exponential(l, clamp_low(l, negative_abs(l, x)), None).value(l);
-    l.div(l.select(l.lt(x, l.constant(0.0)), small, one), l.add(one, small))
+    over_one_plus_exp(l, l.constant(1.0), l.neg(x), None)
+}
+
+/// `top / (1 + exp(x))` for a top that is less than `2**80`; `lost` is what rounding took from `x`. One plus the
+/// exponential is rounded once, and kept `2**40` or `2**80` times smaller than it is, so that it does not overflow where
+/// the quotient is subnormal.
+#[inline(always)]
+pub(super) fn over_one_plus_exp<L: Lanes>(l: &L, top: L::F, x: L::F, lost: Option<L::F>) -> L::F {
+    let x = l.max(constant(l, -20.0, -40.0), l.min(constant(l, 115.0, 755.0), x));
+    let Exponential { n, rest } = exponential(l, x, lost);
+    let power = match l.width() {
+        Width::Single => power_of_two(l, &n, 40),
+        Width::Double => power_of_two(l, &n, 80),
+    };
+    let factor = constant(l, 2f64.powi(-40), 2f64.powi(-80));
+    l.mul(l.div(top, l.fma(power, rest, l.add(power, factor))), factor)
 }

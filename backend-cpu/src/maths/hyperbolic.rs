@@ -1,40 +1,50 @@
 //! Hyperbolic functions and their inverses.
 
-use super::coefficients::SINH;
-use super::exponential::{clamp_high, clamp_low, exponential, half_exp};
+use super::coefficients::{SINH, TANH};
+use super::exponential::{Exponential, exponential, half_exp};
 use super::logarithm::{log1p_of_sum, special};
 use super::{Lanes, constant, sign, with_sign};
 
-/// `tanh(x)`, of `y = exp(-2|x|)`: `(1 - y) / (1 + y)`, near 0 with `1 - y` from the exponential itself, elsewhere as
-/// `1 - 2y / (1 + y)`, of which errors do not show.
+/// Below, `tanh` is a polynomial; above, it is computed from exponentials.
+const NEAR: f64 = 0.55;
+
+/// `tanh(a)` for `0 <= a <= 0.55`.
 #[inline(always)]
-pub fn tanh<L: Lanes>(l: &L, x: L::F) -> L::F {
-    let (zero, one, two) = (l.constant(0.0), l.constant(1.0), l.constant(2.0));
-    let a = l.abs(x);
-    let power = exponential(l, l.max(constant(l, -20.0, -40.0), l.mul(l.constant(-2.0), a)), None);
-    let (scale, y) = power.value_normal(l);
-    let difference = l.fnma(scale, power.rest, l.sub(one, scale));
-    let is_far = l.lt(l.constant(0.55), a);
-    let top = l.select(is_far, l.mul(l.constant(-2.0), y), difference);
-    // Near 0, 1 + y is 2 less the difference, which is the more exact.
-    let bottom = l.select(is_far, l.add(one, y), l.sub(two, difference));
-    let value = l.add(l.select(is_far, one, zero), l.div(top, bottom));
-    with_sign(l, l.abs(value), sign(l, x))
+fn tanh_near<L: Lanes>(l: &L, a: L::F) -> L::F {
+    let square = l.mul(a, a);
+    l.fma(l.mul(a, square), TANH.at(l, square), a)
 }
 
-/// `1 - tanh(x)**2`, as `4y / (1 + y)**2` with `y = exp(-2|x|)`.
+/// `tanh(x)`: by a polynomial near 0, elsewhere as `1 - 2y / (1 + y)` with `y = exp(-2|x|)`.
+#[inline(always)]
+pub fn tanh<L: Lanes>(l: &L, x: L::F) -> L::F {
+    let one = l.constant(1.0);
+    let a = l.abs(x);
+    let twice = l.max(constant(l, -20.0, -40.0), l.mul(l.constant(-2.0), a));
+    let y = exponential(l, twice, None).value_normal(l);
+    let far = l.sub(one, l.div(l.add(y, y), l.add(one, y)));
+    with_sign(l, l.select(l.lt(a, l.constant(NEAR)), tanh_near(l, a), far), sign(l, x))
+}
+
+/// `1 - tanh(x)**2`; where that is small as `4y / (1 + y)**2` with `y = exp(-2|x|)`.
 #[inline(always)]
 pub fn sech_squared<L: Lanes>(l: &L, x: L::F) -> L::F {
     let one = l.constant(1.0);
-    let power = exponential(l, clamp_low(l, l.mul(l.constant(-2.0), l.abs(x))), None);
+    let a = l.abs(x);
+    let power = exponential(l, l.max(constant(l, -110.0, -750.0), l.mul(l.constant(-2.0), a)), None);
     let y = power.value(l);
     let sum = l.add(one, y);
     let lost = l.sub(y, l.sub(sum, one));
     let square = l.mul(sum, sum);
-    let low = l.fma(l.add(sum, sum), lost, l.fms(sum, sum, square));
-    let quotient = l.div(l.constant(4.0), square);
-    let quotient = l.fnma(l.mul(quotient, l.mul(quotient, l.constant(0.25))), low, quotient);
-    power.times(l, quotient)
+    let square_lost = l.fma(l.add(sum, sum), lost, l.fms(sum, sum, square));
+    let four = l.constant(4.0);
+    let quotient = l.div(four, square);
+    // What rounding took from the square and the quotient joins the exponential.
+    let off = l.fnma(quotient, square_lost, l.fnma(quotient, square, four));
+    let exact = Exponential { n: power.n, rest: l.fma(off, l.constant(0.25), power.rest) };
+    let far = exact.times(l, quotient);
+    let tanh = tanh_near(l, a);
+    l.select(l.lt(a, l.constant(NEAR)), l.fnma(tanh, tanh, one), far)
 }
 
 /// `sinh(x)`: by the polynomial up to 1, above by half the exponential and a quarter of its reciprocal.
@@ -43,7 +53,7 @@ pub fn sinh<L: Lanes>(l: &L, x: L::F) -> L::F {
     let a = l.abs(x);
     let square = l.mul(a, a);
     let near = l.fma(l.mul(a, square), SINH.at(l, square), a);
-    let half = half_exp(l, clamp_high(l, a));
+    let half = half_exp(l, l.min(constant(l, 90.0, 711.0), a));
     let far = l.sub(half, l.div(l.constant(0.25), half));
     with_sign(l, l.select(l.lt(l.constant(1.0), a), far, near), sign(l, x))
 }
@@ -51,7 +61,7 @@ pub fn sinh<L: Lanes>(l: &L, x: L::F) -> L::F {
 /// `cosh(x)`
 #[inline(always)]
 pub fn cosh<L: Lanes>(l: &L, x: L::F) -> L::F {
-    let half = half_exp(l, clamp_high(l, l.abs(x)));
+    let half = half_exp(l, l.min(constant(l, 90.0, 711.0), l.abs(x)));
     l.add(half, l.div(l.constant(0.25), half))
 }
 
@@ -89,8 +99,11 @@ fn log1p_or_twice<L: Lanes>(l: &L, a: L::F, u: L::F) -> L::F {
 pub fn arctanh<L: Lanes>(l: &L, x: L::F) -> L::F {
     let one = l.constant(1.0);
     let a = l.abs(x);
-    let u = l.div(l.add(a, a), l.sub(one, a));
+    // Twice a, and a correction to it.
+    let twice = l.add(a, a);
+    let u = l.fma(twice, l.div(a, l.sub(one, a)), twice);
     let sum = l.add(one, u);
     let value = special(l, sum, log1p_of_sum(l, u, sum, l.constant(0.0)));
-    with_sign(l, l.mul(l.constant(0.5), value), sign(l, x))
+    let value = l.select(l.lt(one, a), l.constant(f64::NAN), l.mul(l.constant(0.5), value));
+    with_sign(l, value, sign(l, x))
 }

@@ -9,11 +9,12 @@ fn plus_quadrants<L: Lanes>(l: &L, k: L::F, x: L::F) -> L::F {
     l.fma(k, HALF_PI.at(l, 0), l.fma(k, HALF_PI.at(l, 1), x))
 }
 
-/// The inverse sine of `a` up to 1/2; above, where the mask holds, that of `√((1 - a) / 2)`.
+/// The inverse sine of `a` up to about 1/2; above, where the mask holds, that of `√((1 - a) / 2)`.
 #[inline(always)]
 fn half_arcsin<L: Lanes>(l: &L, a: L::F) -> (L::M, L::F) {
     let half = l.constant(0.5);
-    let is_large = l.lt(half, a);
+    // Above, what is left is less than 1/2, and so its rounding, which doubles, is small.
+    let is_large = l.lt(l.constant(0.5404), a);
     let square = l.select(is_large, l.fnma(half, a, half), l.mul(a, a));
     let s = l.select(is_large, l.sqrt(square), a);
     (is_large, l.fma(l.mul(s, square), ASIN.at(l, square), s))

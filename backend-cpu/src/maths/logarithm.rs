@@ -63,10 +63,10 @@ fn log1p_rest<L: Lanes>(l: &L, f: L::F) -> L::F {
     }
 }
 
-/// `exponent ln 2 + log(1 + rest)`.
+/// `exponent ln 2 + log(1 + rest)`, and as much more as `low` says.
 #[inline(always)]
-fn natural<L: Lanes>(l: &L, exponent: L::F, rest: L::F) -> L::F {
-    let low = l.fma(exponent, LN_2.at(l, 1), log1p_rest(l, rest));
+fn natural<L: Lanes>(l: &L, exponent: L::F, rest: L::F, low: L::F) -> L::F {
+    let low = l.fma(exponent, LN_2.at(l, 1), low);
     l.fma(exponent, LN_2.at(l, 0), l.add(rest, low))
 }
 
@@ -94,7 +94,7 @@ pub(super) fn special<L: Lanes>(l: &L, x: L::F, value: L::F) -> L::F {
 #[inline(always)]
 pub fn log<L: Lanes>(l: &L, x: L::F) -> L::F {
     let Split { exponent, rest, .. } = split(l, x);
-    special(l, x, natural(l, exponent, rest))
+    special(l, x, natural(l, exponent, rest, log1p_rest(l, rest)))
 }
 
 /// The logarithm in base 2.
@@ -129,13 +129,26 @@ pub(super) fn log1p_of_sum<L: Lanes>(l: &L, x: L::F, sum: L::F, extra: L::F) -> 
     log_of_sum(l, sum, lost, extra)
 }
 
+/// `log(1 + f) - f` and `lost` of the number that was split, divided by its power of two and by `1 + f`.
+#[inline(always)]
+fn rest_with_lost<L: Lanes>(l: &L, part: &Split<L>, lost: L::F) -> L::F {
+    let lost = l.mul(lost, inverse_power(l, part.biased));
+    l.add(log1p_rest(l, part.rest), l.fnma(lost, part.rest, lost))
+}
+
+/// `2**-exponent`, given the biased exponent; 0 for the largest, of which it would be subnormal.
+#[inline(always)]
+fn inverse_power<L: Lanes>(l: &L, biased: L::I) -> L::F {
+    // The bits of the largest exponent become those of -infinity.
+    let power = l.from_bits(l.shl(l.isub(integer(l, 254, 2046), biased), fraction_bits(l)));
+    l.max(power, l.constant(0.0))
+}
+
 /// `log(sum + lost) + extra ln 2` for a positive normal `sum`, and `lost` of at most its rounding.
 #[inline(always)]
 fn log_of_sum<L: Lanes>(l: &L, sum: L::F, lost: L::F, extra: L::F) -> L::F {
-    let Split { exponent, rest, biased } = split_normal(l, sum);
-    // 2**(1 - exponent): that is 0, not beyond the range, for the largest sums.
-    let back = l.from_bits(l.shl(l.isub(integer(l, 255, 2047), biased), fraction_bits(l)));
-    natural(l, l.add(exponent, extra), l.fma(l.mul(l.constant(0.5), lost), back, rest))
+    let part = split_normal(l, sum);
+    natural(l, l.add(part.exponent, extra), part.rest, rest_with_lost(l, &part, lost))
 }
 
 /// `log(1 + exp(-|x|))`
@@ -157,31 +170,40 @@ pub fn softplus<L: Lanes>(l: &L, x: L::F) -> L::F {
 /// `log(sigmoid(x))`
 #[inline(always)]
 pub fn log_sigmoid<L: Lanes>(l: &L, x: L::F) -> L::F {
-    l.sub(l.min(l.constant(0.0), x), log1p_exp(l, x))
+    l.neg(softplus(l, l.neg(x)))
 }
 
-/// `log(1 - exp(x))` for `x <= 0`; NaN above. Near 0 by `exp(x) - 1` (M. Mächler, Accurately computing
-/// log(1 - exp(-|a|)), 2012).
+/// `log(1 - exp(x))` for `x <= 0`; NaN above. The difference is computed in two parts, from an exponential that is not
+/// rounded.
 #[inline(always)]
 pub fn log1mexp<L: Lanes>(l: &L, x: L::F) -> L::F {
-    let (zero, one) = (l.constant(0.0), l.constant(1.0));
     let power = exponential(l, clamp_low(l, clamp_high(l, x)), None);
-    let far = power.value(l);
-    let half = power_of_two(l, &power.n, 1);
-    let near = l.fma(half, power.rest, l.sub(half, l.constant(0.5)));
-    let is_near = l.lt(l.constant(-std::f64::consts::LN_2), x);
-    let below = l.sub(one, far);
-    // So small that `exp(x) - 1` is x itself.
-    let tiny = l.lt(l.abs(x), constant(l, 1e-8, 1e-17));
-    let near = l.neg(l.select(tiny, x, l.add(near, near)));
-    let sum = l.select(is_near, near, below);
-    let lost = l.select(is_near, zero, l.sub(l.sub(one, below), far));
-    let Split { exponent, rest, biased } = split(l, sum);
-    let back = l.from_bits(l.shl(l.isub(integer(l, 255, 2047), biased), fraction_bits(l)));
-    let value = natural(l, exponent, l.fma(l.mul(l.constant(0.5), lost), back, rest));
-    let value = special(l, sum, value);
-    // Where `1 - exp(x)` rounds to 1 the logarithm is `-exp(x)`, to the sign of 0.
-    l.select(l.lt(x, constant(l, -20.0, -40.0)), l.neg(far), value)
+    let scale = power_of_two(l, &power.n, 0);
+    let most = l.sub(l.constant(1.0), scale);
+    let sum = l.fnma(scale, power.rest, most);
+    let lost = l.fnma(scale, power.rest, l.sub(most, sum));
+    let part = split(l, sum);
+    let value = special(l, sum, natural(l, part.exponent, part.rest, rest_with_lost(l, &part, lost)));
+    // Where `1 - exp(x)` rounds to 1 the logarithm is `-exp(x)`, to the sign of 0; further down `1 - scale` is not exact.
+    l.select(l.lt(x, constant(l, -16.7, -36.9)), l.neg(power.value(l)), value)
+}
+
+/// `log(x / (1 - x))`, the inverse of the logistic function. About 1/2, where it is 0, by `log(1 + u)` with
+/// `u = (2x - 1) / (1 - x)`, of which the numerator is exact.
+#[inline(always)]
+pub fn logit<L: Lanes>(l: &L, x: L::F) -> L::F {
+    let one = l.constant(1.0);
+    let is_middle = l.both(l.lt(l.constant(0.3), x), l.lt(x, l.constant(0.65)));
+    let beyond = l.sub(x, l.constant(0.5));
+    let top = l.select(is_middle, l.add(beyond, beyond), x);
+    let quotient = l.div(top, l.sub(one, x));
+    let whole = l.add(one, quotient);
+    let sum = l.select(is_middle, whole, quotient);
+    let part = l.sub(whole, one);
+    let lost = l.add(l.sub(one, l.sub(whole, part)), l.sub(quotient, part));
+    let lost = l.select(is_middle, lost, l.constant(0.0));
+    let part = split(l, sum);
+    special(l, sum, natural(l, part.exponent, part.rest, rest_with_lost(l, &part, lost)))
 }
 
 /// `x log(y)`; 0 where `x` is 0 and `y` is not NaN.

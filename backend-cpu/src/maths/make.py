@@ -72,7 +72,32 @@ class Fit:
             if len(runs) < count or worst < abs(solution[count - 1]) * mpf("1.001"):
                 break
             nodes = runs
+        if worst > 2 * abs(solution[count - 1]):
+            return self.reweighted(rows, rest, powers)
         return dict(zip(powers, c)), worst
+
+    def reweighted(self, rows, rest, powers):
+        """As `solve`, where the exchange does not settle: least squares with weights that grow where the error is
+        large (C. L. Lawson, 1961)."""
+        count = len(powers)
+        weights = [mpf(1)] * len(rows)
+        best = None
+        for _ in range(12):
+            a, b = mp.matrix(count), mp.matrix(count, 1)
+            scaled = [(v * w * w, row, r) for v, w, row, r in zip(weights, self.w, rows, rest)]
+            for i in range(count):
+                b[i] = mp.fsum(v * row[i] * r for v, row, r in scaled)
+                for j in range(i, count):
+                    a[i, j] = a[j, i] = mp.fsum(v * row[i] * row[j] for v, row, _ in scaled)
+            solution = mp.lu_solve(a, b)
+            c = [solution[j] for j in range(count)]
+            error = [w * abs(r - sum(map(lambda x, y: x * y, c, row))) for w, r, row in zip(self.w, rest, rows)]
+            if best is None or max(error) < best[1]:
+                best = dict(zip(powers, c)), max(error)
+            weights = [v * e for v, e in zip(weights, error)]
+            total = sum(weights)
+            weights = [v / total for v in weights]
+        return best
 
     def rounded(self, count, double):
         """Coefficients rounded to the format: some of the first one by one, then the rest at once."""
@@ -154,6 +179,8 @@ parts("LOG10_E", "`1 / log(10)`.", 1 / mp.log(10))
 parts("TWICE_LOG2_E", "`2 / log(2)`.", 2 / mp.log(2))
 parts("THIRD", "A third.", mpf(1) / 3)
 parts("HALF_PI", "`π / 2`.", mp.pi / 2)
+parts("SQRT_HALF", "`√½`.", mp.sqrt(mpf(1) / 2))
+parts("SELU_PRODUCT", "Scale times alpha of `selu`.", mpf(1.0507009873554805) * mpf(1.6732632423543772))
 parts("GELU_LINEAR", "`2 √(2/π)`.", 2 * mp.sqrt(2 / mp.pi))
 parts("GELU_CUBIC", "0.044715 times that, with 0.044715 as an `f64`.", 2 * mp.sqrt(2 / mp.pi) * mpf(0.044715))
 HALF_LN_2 = mp.log(2) / 2 * mpf("1.0005")
@@ -167,16 +194,18 @@ polynomial("LOG", "`log(1 + f) = f + f² p(f)` for `1 + f` between `√½` and `
 S = lambda z: mp.sqrt(z)
 polynomial("LOG_RATIO", "`log(1 + f) = 2s + s³ p(s²)` with `s = f / (2 + f)`, for `1 + f` between `√½` and `√2`.", 0, 7,
            (lambda z: (2 * mp.atanh(S(z)) - 2 * S(z)) / S(z)**3, lambda z: S(z)**2, 0, mpf("0.029439")))
-polynomial("ATANH_SERIES", "`artanh(s) = s + s³/3 + s⁵ p(s²)` with `s = f / (2 + f)`, for `1 + f` between `√½` and `√2`.", 3, 6,
+polynomial("ATANH_SERIES", "`artanh(s) = s + s³/3 + s⁵ p(s²)` with `s = f / (2 + f)`, for `1 + f` between `√½` and `√2`.", 3, 7,
            (lambda z: (mp.atanh(S(z)) / S(z) - 1 - z / 3) / z**2, lambda z: z**2, 0, mpf("0.029439")))
 polynomial("SIN", "`sin(r) = r + r³ p(r²)` for `r` of at most `π/4`.", 3, 6,
-           (lambda z: (mp.sin(S(z)) - S(z)) / S(z)**3, lambda z: S(z)**3 / mp.sin(S(z)), 0, (mp.pi / 4 * mpf("1.0005"))**2))
+           (lambda z: (mp.sin(S(z)) - S(z)) / S(z)**3, lambda z: S(z)**3 / mp.sin(S(z)), 0, (mp.pi / 4 * mpf("1.002"))**2))
 polynomial("COS", "`cos(r) = 1 - r²/2 + r⁴ p(r²)` for `r` of at most `π/4`.", 3, 6,
-           (lambda z: (mp.cos(S(z)) - 1 + z / 2) / z**2, lambda z: z**2 / mp.cos(S(z)), 0, (mp.pi / 4 * mpf("1.0005"))**2))
+           (lambda z: (mp.cos(S(z)) - 1 + z / 2) / z**2, lambda z: z**2 / mp.cos(S(z)), 0, (mp.pi / 4 * mpf("1.002"))**2))
 polynomial("TAN", "`tan(r) = r + r³ p(r²)` for `r` of at most `π/4`.", 6, 14,
-           (lambda z: (mp.tan(S(z)) - S(z)) / S(z)**3, lambda z: S(z)**3 / mp.tan(S(z)), 0, (mp.pi / 4 * mpf("1.0005"))**2))
-polynomial("ASIN", "`arcsin(s) = s + s³ p(s²)` for `s` of at most 1/2.", 5, 12,
-           (lambda z: (mp.asin(S(z)) - S(z)) / S(z)**3, lambda z: S(z)**3 / mp.asin(S(z)), 0, 0.25))
+           (lambda z: (mp.tan(S(z)) - S(z)) / S(z)**3, lambda z: S(z)**3 / mp.tan(S(z)), 0, (mp.pi / 4 * mpf("1.002"))**2))
+polynomial("ASIN", "`arcsin(s) = s + s³ p(s²)` for `s` of at most 0.5404.", 6, 13,
+           (lambda z: (mp.asin(S(z)) - S(z)) / S(z)**3, lambda z: S(z)**3 / mp.asin(S(z)), 0, mpf("0.2921")))
+polynomial("TANH", "`tanh(a) = a + a³ p(a²)` for `a` of at most 0.55.", 5, 10,
+           (lambda z: (mp.tanh(S(z)) - S(z)) / S(z)**3, lambda z: S(z)**3 / mp.tanh(S(z)), 0, mpf("0.3026")))
 polynomial("ATAN", "`arctan(t) = t + t³ p(t²)` for `t` of at most 1.", 9, 20,
            (lambda z: (mp.atan(S(z)) - S(z)) / S(z)**3, lambda z: S(z)**3 / mp.atan(S(z)), 0, 1))
 polynomial("SINH", "`sinh(x) = x + x³ p(x²)` for `x` of at most 1.", 4, 7,
@@ -186,14 +215,21 @@ polynomial("ERF", "`erf(x) = x + x p(x²)` for `x` of at most 1.", 7, 12,
 
 
 def erfc_scaled(q):
-    """`(a + 4) exp(a²) erfc(a)` where `q = (a - 4) / (a + 4)`."""
-    a = 4 * (1 + q) / (1 - q)
-    return (a + 4) * mp.exp(a * a) * mp.erfc(a)
+    """`(a + 2) exp(a²) erfc(a)` where `q = (a - 2) / (a + 2)`."""
+    a = 2 * (1 + q) / (1 - q)
+    return (a + 2) * mp.exp(a * a) * mp.erfc(a)
 
 
-ERFC_FIT = lambda top: Fit(erfc_scaled, lambda q: 1 / erfc_scaled(q), -1, (mpf(top) - 4) / (mpf(top) + 4))
-polynomial("ERFC_SCALED", "`(a + 4) exp(a²) erfc(a) = p((a - 4) / (a + 4))` for `a` from 0 to where `erfc` vanishes.", 11, 22,
-           lambda wide: ERFC_FIT(28 if wide else mpf("10.7")))
+def erfc_fit(top):
+    variable = lambda a: (a - 2) / (a + 2)
+    function = lambda q: (erfc_scaled(q) - ERFC_MIDDLE) / q
+    return Fit(function, lambda q: q / erfc_scaled(q), variable(mpf("0.3")), variable(mpf(top)), points=160)
+
+
+ERFC_MIDDLE = erfc_scaled(mpf(0))
+parts("ERFC_MIDDLE", "`4 exp(4) erfc(2)`.", ERFC_MIDDLE)
+polynomial("ERFC_SCALED", "`(a + 2) exp(a²) erfc(a) = 4 exp(4) erfc(2) + q p(q)` with `q = (a - 2) / (a + 2)`, for `a` from 0.3 to where `erfc` vanishes.", 10, 23,
+           lambda wide: erfc_fit("27.5" if wide else "10.3"))
 
 HEAD = """//! Coefficients of best polynomials, lowest power first. Written by make.py, which says how.
 

@@ -40,6 +40,7 @@ pub fn unary<L: Lanes>(l: &L, operation: Unary, x: L::F) -> Option<L::F> {
         Unary::Softplus => logarithm::softplus(l, x),
         Unary::LogSigmoid => logarithm::log_sigmoid(l, x),
         Unary::Log1mexp => logarithm::log1mexp(l, x),
+        Unary::Logit => logarithm::logit(l, x),
         Unary::Sin => trigonometric::sin(l, x),
         Unary::Cos => trigonometric::cos(l, x),
         Unary::Tan => trigonometric::tan(l, x),
@@ -203,26 +204,33 @@ impl Polynomial {
 /// pairs, above 12 in powers of `x⁴` of fours (G. Estrin, 1960, as far as it shortens the chain).
 #[inline(always)]
 fn tree<L: Lanes>(l: &L, count: usize, c: impl Fn(usize) -> L::F, x: L::F) -> L::F {
-    let pair = |k: usize| if k + 1 < count { l.fma(c(k + 1), x, c(k)) } else { c(k) };
-    match count {
-        0..=5 => horner(l, count, c, x),
-        6..=12 => horner(l, count.div_ceil(2), |k| pair(2 * k), l.mul(x, x)),
+    let (group, powers) = match count {
+        0..=5 => (1, [x, x, x]),
+        6..=12 => (2, [x, l.mul(x, x), x]),
         _ => {
             let square = l.mul(x, x);
-            let four = |k: usize| if k + 2 < count { l.fma(pair(k + 2), square, pair(k)) } else { pair(k) };
-            horner(l, count.div_ceil(4), |k| four(4 * k), l.mul(square, square))
+            (4, [x, square, l.mul(square, square)])
         }
-    }
-}
-
-#[inline(always)]
-
-fn horner<L: Lanes>(l: &L, count: usize, term: impl Fn(usize) -> L::F, x: L::F) -> L::F {
-    let mut sum = term(count - 1);
-    for k in (0..count - 1).rev() {
-        sum = l.fma(sum, x, term(k));
+    };
+    let step = powers[group / 2];
+    let mut k = (count - 1) / group * group;
+    let mut sum = terms(l, count, &c, k, group, &powers);
+    while k > 0 {
+        k -= group;
+        sum = l.fma(sum, step, terms(l, count, &c, k, group, &powers));
     }
     sum
+}
+
+/// The part of a polynomial of one, two or four coefficients from one on, as far as there are so many.
+#[inline(always)]
+fn terms<L: Lanes>(l: &L, count: usize, c: &impl Fn(usize) -> L::F, from: usize, group: usize, powers: &[L::F; 3]) -> L::F {
+    let pair = if group > 1 && from + 1 < count { l.fma(c(from + 1), powers[0], c(from)) } else { c(from) };
+    if group < 4 || from + 2 >= count {
+        return pair;
+    }
+    let upper = if from + 3 < count { l.fma(c(from + 3), powers[0], c(from + 2)) } else { c(from + 2) };
+    l.fma(upper, powers[1], pair)
 }
 
 /// A constant as a sum of three parts for each width, each of which rounds what the others leave.
@@ -297,3 +305,6 @@ fn negative_abs<L: Lanes>(l: &L, x: L::F) -> L::F {
 fn with_sign<L: Lanes>(l: &L, x: L::F, sign: L::I) -> L::F {
     l.from_bits(l.or(l.bits(x), sign))
 }
+
+#[cfg(test)]
+mod tests;

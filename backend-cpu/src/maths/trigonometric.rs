@@ -16,7 +16,7 @@ struct Quadrant<L: Lanes> {
 /// The bound beyond which the multiple is too large for [`reduce`], and for a whole number in the low bits.
 #[inline(always)]
 fn bound<L: Lanes>(l: &L) -> L::F {
-    constant(l, 4_194_304.0, 1_073_741_824.0)
+    constant(l, 65_536.0, 1_073_741_824.0)
 }
 
 /// Cody and Waite's reduction (Software Manual for the Elementary Functions, 1980) in three parts, of which the first
@@ -27,8 +27,10 @@ fn reduce<L: Lanes>(l: &L, x: L::F) -> Quadrant<L> {
     let shifted = l.fma(x, l.constant(std::f64::consts::FRAC_2_PI), shifter);
     let n = l.sub(shifted, shifter);
     let first = l.fnma(n, HALF_PI.at(l, 0), x);
-    let rest = l.fnma(n, HALF_PI.at(l, 1), first);
-    let lost = l.fnma(n, HALF_PI.at(l, 1), l.sub(first, rest));
+    let second = HALF_PI.at(l, 1);
+    let product = l.mul(n, second);
+    let rest = l.sub(first, product);
+    let lost = l.sub(l.sub(l.sub(first, rest), product), l.fms(n, second, product));
     Quadrant { count: l.bits(shifted), rest, lost: l.fnma(n, HALF_PI.at(l, 2), lost) }
 }
 
