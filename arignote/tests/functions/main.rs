@@ -6,6 +6,7 @@ mod files;
 mod graphs;
 mod inside;
 mod loops;
+mod outside;
 mod states;
 
 use arignote::config::Config;

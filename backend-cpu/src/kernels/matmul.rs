@@ -111,6 +111,8 @@ pub fn matmul(call: &mut Call<'_, '_>) -> Result<()> {
         [batch @ .., k, n] => (*k, *n, batch),
     };
     if rows != k { return Err(refuse()); }
+    // One matrix for a whole stack: the stack is one matrix with all its rows.
+    let (m, batch_x): (usize, &[usize]) = if batch_y.is_empty() { (m * batch_x.iter().product::<usize>(), &[]) } else { (m, batch_x) };
     let batch = arignote_core::tensor::broadcast_shapes(batch_x, batch_y)?;
     let strides = |own: &[usize]| super::elementwise::broadcast_strides(own, &batch)
         .unwrap_or_else(|| arignote_core::tensor::contiguous_strides(&batch).iter().map(|&s| s as usize).collect());
