@@ -37,7 +37,6 @@ PYTHON = {
     "torch": ["peer_torch"],
     "torch-compile": ["peer_torch", "compile=1"],
 }
-RUST = ["candle", "burn"]
 
 
 def specifications():
@@ -132,8 +131,6 @@ class Contender:
 def command_of(name, arguments):
     if name == "arignote":
         return [arguments.ours]
-    if name in RUST:
-        return [arguments.peers_rust, name]
     return [sys.executable, str(HERE / "peers/contender.py"), *PYTHON[name]]
 
 
@@ -242,18 +239,15 @@ def machine(threads):
 def main():
     parser = argparse.ArgumentParser(prog="cargo xtask bench", description="Times workloads beside other libraries.")
     parser.add_argument("--only", help="workloads, separated by commas; * and ? stand for letters: --only 'ew_*,mlp_60'")
-    parser.add_argument("--peers", help=f"contenders beside arignote, separated by commas, or none: {', '.join([*PYTHON, *RUST])}")
+    parser.add_argument("--peers", help=f"contenders beside arignote, separated by commas, or none: {', '.join(PYTHON)}")
     parser.add_argument("--quick", action="store_true", help="a glance instead of a measurement: less time for each")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--ours", required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--peers-rust", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    wanted = [*PYTHON, *RUST] if arguments.peers is None else [name for name in arguments.peers.split(",") if name and name != "none"]
-    unknown = [name for name in wanted if name not in PYTHON and name not in RUST]
+    wanted = list(PYTHON) if arguments.peers is None else [name for name in arguments.peers.split(",") if name and name != "none"]
+    unknown = [name for name in wanted if name not in PYTHON]
     if unknown:
         parser.error(f"unknown peers: {', '.join(unknown)}")
-    if not arguments.peers_rust:
-        wanted = [name for name in wanted if name not in RUST]
     names = ["arignote", *wanted]
     workloads = list(specifications())
     if arguments.only:

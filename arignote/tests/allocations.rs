@@ -1,5 +1,5 @@
-//! A call whose shapes were seen before allocates memory for its outputs and for nothing else that
-//! grows with the data; and how much memory the gradient of a loop takes.
+//! A call whose shapes were seen before allocates nothing that grows with the data: its outputs lie in memory
+//! that dropped results gave back; and how much memory the gradient of a loop takes.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Mutex;
@@ -90,15 +90,13 @@ fn check(what: &str, f: &Function, arguments: &[Tensor]) {
     ACTIVE.store(true, Ordering::SeqCst);
     let results = f.call(arguments);
     ACTIVE.store(false, Ordering::SeqCst);
-    let mut expected: Vec<usize> = results.unwrap().iter().map(Tensor::byte_len).filter(|&n| n >= LARGE).collect();
+    let large = results.unwrap().iter().filter(|result| result.byte_len() >= LARGE).count();
     let found = LARGE_COUNT.load(Ordering::Relaxed);
-    let mut sizes: Vec<usize> = SIZES.iter().take(found).map(|size| size.load(Ordering::Relaxed)).collect();
-    expected.sort_unstable();
-    sizes.sort_unstable();
+    let sizes: Vec<usize> = SIZES.iter().take(found).map(|size| size.load(Ordering::Relaxed)).collect();
     let (small, ops) = (COUNT.load(Ordering::Relaxed), f.compiled().nodes().len());
     println!("{what}: large {sizes:?}, {small} small ones for {ops} ops");
-    assert!(!expected.is_empty(), "{what}: no output is large enough to be seen");
-    assert_eq!(sizes, expected, "{what}: large allocations against the outputs' sizes");
+    assert!(large > 0, "{what}: no output is large enough to be seen");
+    assert!(sizes.is_empty(), "{what}: large allocations of {sizes:?} bytes");
     assert!(small <= SMALL + SMALL_PER_OP * ops, "{what}: {small} small allocations for {ops} ops");
 }
 
@@ -108,7 +106,7 @@ fn filled(shape: &[usize]) -> Tensor {
 }
 
 #[test]
-fn a_second_call_allocates_its_outputs_only() {
+fn a_second_call_allocates_nothing_large() {
     let _alone = ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let config = Config::default().with("device", "cpu").unwrap().with("fallback", Vec::<String>::new()).unwrap();
     let session = arignote::session_with(config).unwrap();

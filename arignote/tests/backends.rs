@@ -25,12 +25,13 @@ const BY_FALLBACK: &[(&str, &str)] = &[
     ("kv kve kn hyp2f1 betaincinv gammaincinv gammainccinv owens_t ndtri_exp poch gammal gammau", "a function of the core, microseconds for each element"),
     ("repeat", "moves elements once, at the speed of memory"),
     ("specify_shape", "only looks at the shape"),
-    ("cumsum cumprod linear_recurrence", "one step follows from the other"),
-    ("argsort searchsorted unique bincount", "compare more than they compute"),
+    ("linear_recurrence", "one step follows from the other"),
+    ("searchsorted unique bincount", "compare more than they compute"),
     ("complex_dft", "a library's, in the reference backend"),
     ("randint random_gamma poisson binomial multinomial hypergeometric vonmises wald", "reject draws, on the reference backend; the bits are the cpu's too"),
+    ("host_call inspect", "what the reference backend does on the host"),
     ("ravel_multi_index unravel_index", "of short lists of places"),
-    ("cholesky solve solve_triangular inv det adjugate slogdet lu qr svd eigh eig schur qz pinv expm", "factorizations of the reference backend"),
+    ("adjugate lu qr svd eigh eig schur qz pinv expm", "factorizations of the reference backend"),
 ];
 
 /// Ops that both backends compute by the same function of the core, in microseconds: on few elements.
@@ -131,14 +132,65 @@ fn cases() -> Vec<Case> {
         ("einsum", "einsum(\"ij,kj->ki\", x, y)", &[&[&[7, 5], &[3, 5]], &[&[0, 5], &[3, 5]]]),
         ("einsum", "einsum(\"ij,jk,kl->il\", x, y, x)", &[&[&[5, 5], &[5, 5]]]),
         ("tensordot", "tensordot(x, y, axes=[[1, 0], [0, 1]])", &[&[&[7, 5], &[5, 7]]]),
+        ("matmul", "x @ transpose(y)", &[&[&[7, 5], &[3, 5]], &[&[65, 33], &[70, 33]], &[&[5], &[3, 5]], &[&[0, 5], &[3, 5]]]),
+        ("matmul", "transpose(x, axes=[1, 2, 0]) @ transpose(y, axes=[1, 0, 2])", &[&[&[4, 3, 5], &[4, 3, 2]]]),
+        ("matmul", "transpose(x) @ y + sum(transpose(x))", &[&[&[5, 7], &[5]], &[&[300, 270], &[300]]]),
+        ("matmul", "x @ y", &[&[&[300, 270], &[270]], &[&[300], &[300, 1200]], &[&[70, 200], &[200, 300]], &[&[3, 20, 40], &[40, 1]], &[&[3, 20, 40], &[1, 40, 9]]]),
         ("conv1d", "conv1d(x, y, stride=2, padding=1)", &[&[&[2, 3, 7], &[4, 3, 3]]]),
+        ("conv2d", "conv2d(x, y)", &[&[&[3, 2, 6, 5], &[4, 2, 3, 2]], &[&[1, 2, 6, 5], &[4, 2, 1, 1]], &[&[0, 2, 6, 5], &[4, 2, 3, 2]], &[&[2, 0, 6, 5], &[4, 0, 3, 2]]]),
+        ("conv2d", "conv2d(x, y, stride=[2, 1], padding=[[2, 0], [1, 3]], dilation=[1, 2], groups=2, flip=true)", &[&[&[2, 4, 7, 6], &[6, 2, 3, 2]]]),
+        ("conv2d", "conv2d(x, y, padding=\"full\")", &[&[&[2, 1, 3, 2], &[2, 1, 3, 4]], &[&[20, 3, 9, 11], &[5, 3, 4, 2]]]),
+        ("conv3d", "conv3d(x, y, padding=\"same\", stride=2)", &[&[&[2, 2, 4, 5, 3], &[3, 2, 3, 2, 2]]]),
+        ("conv1d_input_gradient", "conv1d_input_gradient(x, y, z, stride=2, padding=1)", &[&[&[2, 3, 7], &[4, 3, 3], &[2, 4, 4]]]),
+        ("conv2d_input_gradient", "conv2d_input_gradient(x, y, z)", &[&[&[3, 2, 6, 5], &[4, 2, 3, 2], &[3, 4, 4, 4]], &[&[1, 9, 6, 5], &[4, 9, 1, 1], &[1, 4, 6, 5]]]),
+        ("conv2d_input_gradient", "conv2d_input_gradient(x, y, z, stride=[2, 1], padding=[[2, 0], [1, 3]], dilation=[1, 2], groups=2, flip=true)", &[&[&[2, 4, 7, 6], &[6, 2, 3, 2], &[2, 6, 4, 8]]]),
+        ("conv3d_input_gradient", "conv3d_input_gradient(x, y, z, padding=\"same\", stride=2)", &[&[&[2, 2, 4, 5, 3], &[3, 2, 3, 2, 2], &[2, 3, 2, 3, 2]]]),
+        ("conv1d_weight_gradient", "conv1d_weight_gradient(x, y, z, stride=2, padding=1)", &[&[&[2, 3, 7], &[4, 3, 3], &[2, 4, 4]]]),
+        ("conv2d_weight_gradient", "conv2d_weight_gradient(x, y, z)", &[&[&[30, 2, 6, 5], &[4, 2, 3, 2], &[30, 4, 4, 4]], &[&[1, 9, 6, 5], &[4, 9, 1, 1], &[1, 4, 6, 5]]]),
+        ("conv2d_weight_gradient", "conv2d_weight_gradient(x, y, z, stride=[2, 1], padding=[[2, 0], [1, 3]], dilation=[1, 2], groups=2, flip=true)", &[&[&[2, 4, 7, 6], &[6, 2, 3, 2], &[2, 6, 4, 8]]]),
+        ("conv3d_weight_gradient", "conv3d_weight_gradient(x, y, z, padding=\"same\", stride=2)", &[&[&[2, 2, 4, 5, 3], &[3, 2, 3, 2, 2], &[2, 3, 2, 3, 2]]]),
+        ("max_pool2d", "max_pool2d(floor(x), window=[3, 2], stride=[2, 1], padding=[1, 0], ceil_mode=true)", &[&[&[3, 7, 8]], &[&[2, 2, 4, 5]]]),
+        ("max_pool2d", "max_pool2d(x / 0, window=2, padding=1)", &[&[&[3, 7, 8]]]),
+        ("max_pool3d", "max_pool3d(x, window=2, stride=1, dilation=2)", &[&[&[5, 4, 6]]]),
+        ("max_pool_gradient", "max_pool2d_gradient(floor(x), y, window=[3, 2], stride=[2, 1], padding=[1, 0], ceil_mode=true)", &[&[&[3, 7, 8], &[3, 4, 7]]]),
+        ("max_pool_gradient", "max_pool2d_gradient(x / 0, y, window=2, padding=1)", &[&[&[3, 7, 8], &[3, 4, 5]]]),
+        ("max_pool_gradient", "max_pool1d_gradient(floor(x), y, window=2) + max_pool1d_gradient(x, y, window=2)", &[&[&[3, 7], &[3, 3]]]),
+        ("max_pool_gradient", "max_pool3d_gradient(floor(x), y, window=2, stride=1, dilation=2)", &[&[&[5, 4, 6], &[3, 2, 4]]]),
+        ("max_pool_tangent", "max_pool2d_tangent(floor(x), y, window=[3, 2], stride=[2, 1], padding=[1, 0], ceil_mode=true)", &[&[&[3, 7, 8], &[3, 7, 8]]]),
+        ("max_pool_tangent", "max_pool1d_tangent(x, y, window=2)", &[&[&[3, 7], &[3, 7]]]),
+        ("max_pool_tangent", "max_pool3d_tangent(floor(x), y, window=2, stride=1, dilation=2)", &[&[&[5, 4, 6], &[5, 4, 6]]]),
+        ("sum_pool2d", "sum_pool2d(x, window=[3, 2], stride=[2, 1], padding=[1, 0], ceil_mode=true)", &[&[&[3, 7, 8]]]),
+        ("sum_pool_gradient", "sum_pool2d_gradient(x, y, window=[3, 2], stride=[2, 1], padding=[1, 0], ceil_mode=true)", &[&[&[3, 7, 8], &[3, 4, 7]]]),
+        ("avg_pool2d", "avg_pool2d(x, window=[3, 2], stride=[2, 1], padding=[1, 0], ceil_mode=true)", &[&[&[3, 7, 8]]]),
+        ("avg_pool2d", "avg_pool2d(x, window=3, stride=2, padding=\"same\", count_include_pad=false)", &[&[&[3, 7, 8]]]),
+        ("avg_pool2d", "avg_pool2d(x, window=2)", &[&[&[3, 7, 8]]]),
+        ("avg_pool_gradient", "avg_pool2d_gradient(x, y, window=[3, 2], stride=[2, 1], padding=[1, 0], ceil_mode=true)", &[&[&[3, 7, 8], &[3, 4, 7]]]),
+        ("avg_pool_gradient", "avg_pool2d_gradient(x, y, window=3, stride=2, padding=1, count_include_pad=false)", &[&[&[3, 7, 8], &[3, 4, 4]]]),
+        ("cumsum", "cumsum(x, axis=0)", &[&[&[7, 5]], &[&[0, 5]], &[&[2, 3, 4]]]),
+        ("cumsum", "cumsum(x, axis=-1)", &[&[&[7, 5]], &[&[200, 120]]]),
+        ("cumsum", "cumsum(x)", &[&[&[7, 5]], &[&[]]]),
+        ("cumprod", "cumprod(x, axis=0)", &[&[&[7, 5]], &[&[0, 5]], &[&[2, 3, 4]]]),
+        ("cumprod", "cumprod(x)", &[&[&[3, 5]]]),
+        ("argsort", "argsort(x, axis=0)", &[&[&[7, 5]], &[&[0, 5]], &[&[2, 3, 4]]]),
+        ("argsort", "argsort(floor(x))", &[&[&[7, 5]], &[&[40, 51]]]),
+        ("argsort", "argsort(concatenate([x, -x * 0, x / 0]), axis=none)", &[&[&[7, 5]]]),
+        ("cholesky", "cholesky(x @ transpose(x) + 30 * eye(4))", &[&[&[4, 4]]]),
+        ("cholesky", "cholesky(x)", &[&[&[3, 3]], &[&[0, 0]], &[&[2, 1, 1]]]),
+        ("solve_triangular", "solve_triangular(x + 9 * eye(4), y, lower=true)", &[&[&[4, 4], &[4]], &[&[2, 4, 4], &[4, 3]]]),
+        ("solve_triangular", "solve_triangular(x + 9 * eye(4), y, trans=1, unit_diagonal=true)", &[&[&[4, 4], &[4, 3]]]),
+        ("solve", "solve(x + 12 * eye(5), y)", &[&[&[5, 5], &[5]], &[&[2, 5, 5], &[5, 3]]]),
+        ("solve", "solve(x + transpose(x) + 20 * eye(5), y, assume_a=\"pos\")", &[&[&[5, 5], &[5, 2]]]),
+        ("inv", "inv(x + 12 * eye(5))", &[&[&[5, 5]], &[&[2, 5, 5]]]),
+        ("det", "det(x + 12 * eye(5))", &[&[&[5, 5]], &[&[2, 5, 5]]]),
+        ("slogdet", "slogdet(x + 12 * eye(5))", &[&[&[5, 5]], &[&[2, 5, 5]]]),
         ("conv_transpose1d", "conv_transpose1d(x, y, stride=2)", &[&[&[2, 4, 5], &[4, 3, 3]]]),
         ("max_pool1d", "max_pool1d(x, window=3, stride=2, padding=1)", &[&[&[3, 7]]]),
         ("sum_pool1d", "sum_pool1d(x, window=3, stride=2, padding=1)", &[&[&[3, 7]]]),
         ("cross_entropy", "cross_entropy(x, arange(shape(x)[0]) % shape(x)[1])", &[&[&[7, 5]], &[&[1, 1]]]),
         ("reshape", "reshape(x, [-1, 5])", &[&[&[7, 5]], &[&[0, 5]]]),
         ("reshape", "reshape(transpose(x), [-1])", &[&[&[7, 5]]]),
-        ("transpose", "transpose(x, axes=[1, 2, 0])", &[&[&[2, 3, 4]], &[&[0, 3, 4]]]),
+        ("transpose", "transpose(x, axes=[1, 2, 0])", &[&[&[2, 3, 4]], &[&[0, 3, 4]], &[&[9, 30, 21]]]),
+        ("transpose", "transpose(x)", &[&[&[170, 133]]]),
         ("broadcast_to", "broadcast_to(x, [3, 4, 5])", &[&[&[5]], &[&[4, 1]], &[&[]]]),
         ("expand_dims", "expand_dims(x, axis=[0, -1])", &[&[&[3]], &[&[]]]),
         ("squeeze", "squeeze(x, axis=1)", &[&[&[3, 1, 2]]]),
@@ -160,7 +212,8 @@ fn cases() -> Vec<Case> {
         ("sum_to", "sum_to(x, [1, 5])", &[&[&[7, 5]], &[&[2, 7, 5]]]),
         ("index", "x[1:, ::-2]", &[&[&[7, 5]], &[&[1, 0]]]),
         ("index", "x[..., None, -1]", &[&[&[7, 5]]]),
-        ("index", "x[[2, 0, 2]]", &[&[&[7, 5]]]),
+        ("index", "x[[2, 0, 2]]", &[&[&[7, 5]], &[&[7, 5, 3]]]),
+        ("index", "x[:, [2, 0, 2]]", &[&[&[7, 5, 3]], &[&[0, 5, 3]]]),
         ("set_at", "set_at(x[1:3], y)", &[&[&[7, 5], &[5]], &[&[7, 5], &[2, 5]]]),
         ("add_at", "add_at(x[[2, 0, 2]], y)", &[&[&[7, 5], &[5]], &[&[7, 5], &[3, 5]]]),
         ("take", "take(x, [1, 0, 1], axis=1)", &[&[&[7, 5]]]),
@@ -241,7 +294,10 @@ fn cpu_agrees_with_the_reference() {
     for (number, case) in cases().iter().enumerate() {
         covered.insert(case.op.clone());
         for (run, shapes) in case.shapes.iter().enumerate() {
-            for dtype in DTYPES {
+            // Where other dtypes run by decompositions that have cases of their own, or only as far as they are cast.
+            let few = ["conv", "max_pool", "sum_pool", "avg_pool", "cholesky", "solve", "inv", "det", "slogdet"];
+            let few = few.iter().any(|start| case.op.starts_with(start));
+            for dtype in DTYPES.into_iter().filter(|dtype| !few || dtype.is_float() || *dtype == DType::I8) {
                 let mut random = Rng::with_seed(SEED ^ ((number as u64) << 20) ^ ((run as u64) << 8) ^ dtype as u64);
                 let inputs: Vec<Tensor> = shapes.iter().map(|shape| random_tensor(&mut random, dtype, shape, case.special)).collect();
                 let what = || format!("{} on {dtype} of {shapes:?} (seed {SEED})", case.text);
@@ -254,7 +310,7 @@ fn cpu_agrees_with_the_reference() {
                             } else if found.to_bytes() != again.to_bytes() {
                                 failures.push(format!("{}: the number of threads matters", what()));
                             } else {
-                                let summed = ["sum", "prod", "mean", "logsumexp", "vector_norm", "softmax", "log_softmax", "matmul", "dot", "trace", "matrix_power", "multi_dot", "vecdot", "matvec", "vecmat", "inner", "batched_dot", "norm", "einsum", "tensordot", "conv1d", "conv_transpose1d", "sum_pool1d", "sum_to", "add_at", "tanh", "logaddexp", "region"];
+                                let summed = ["sum", "prod", "mean", "logsumexp", "vector_norm", "softmax", "log_softmax", "matmul", "dot", "trace", "matrix_power", "multi_dot", "vecdot", "matvec", "vecmat", "inner", "batched_dot", "norm", "einsum", "tensordot", "conv1d", "conv2d", "conv3d", "conv1d_input_gradient", "conv2d_input_gradient", "conv3d_input_gradient", "conv1d_weight_gradient", "conv2d_weight_gradient", "conv3d_weight_gradient", "conv_transpose1d", "sum_pool1d", "sum_pool2d", "avg_pool2d", "sum_pool_gradient", "avg_pool_gradient", "max_pool_gradient", "max_pool_tangent", "cumsum", "cumprod", "cholesky", "solve_triangular", "solve", "inv", "det", "slogdet", "sum_to", "add_at", "tanh", "logaddexp", "region"];
                                 let summed = summed.contains(&case.op.as_str());
                                 let exact = EXACT.contains(&case.op.as_str()) || !expected.dtype().is_float();
                                 let most = if exact { 0.0 } else if summed { SUM_ULPS } else { ULPS };

@@ -120,6 +120,28 @@ fn explain_shows_every_stage() {
 }
 
 #[test]
+fn explain_shows_parts() {
+    let folder = Folder::new();
+    let says = |found: &str, parts: &[&str]| parts.iter().for_each(|part| assert!(found.contains(part), "expected {part:?} in\n{found}"));
+    says(&folder.prints("explain program.arig --fn softplus --device cpu --tree"), &["result 0\n└─ softplus [A]", "input x ["]);
+    says(&folder.prints("explain program.arig --fn softplus --device cpu --memory --dim n=1000"), &["where n = 1000", "softplus f64[1000] on cpu", "program 0 on cpu plans"]);
+    says(&folder.prints("explain program.arig --fn softplus --device cpu --asm"), &["plan for [[64]]"]);
+}
+
+#[test]
+fn profiles_are_written_for_trace_viewers() {
+    let folder = Folder::new();
+    write_npy(&folder.path("x.npy"), &Tensor::vector(vec![0.0, 800.0])).unwrap();
+    folder.prints("run program.arig --fn softplus --in x=x.npy --repeat 2 --profile out.json");
+    let trace: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(folder.path("out.json")).unwrap()).unwrap();
+    let events = trace["traceEvents"].as_array().unwrap();
+    let count = |category: &str| events.iter().filter(|event| event["cat"] == category).count();
+    assert_eq!(count("call"), 2);
+    assert!(count("compile") > 2 && events.iter().any(|event| event["name"] == "parse"), "{trace}");
+    assert_eq!(trace["profile"]["calls"], 2);
+}
+
+#[test]
 fn graph_draws() {
     let folder = Folder::new();
     assert!(folder.prints("graph program.arig --fn softplus").starts_with("digraph"));
@@ -187,7 +209,7 @@ fn a_firing_that_changes_a_result_is_found() {
     let text = "fn f(x: f64[n], y: f64[n]) {\n    z = -(-x) + 0\n    return z * 1, square(-y) + sin(z)\n}\n";
     std::fs::write(folder.path("f.arig"), text).unwrap();
     let found = folder.prints("explain f.arig --bisect --set rewrite.rules=wrong.rules");
-    for part in ["changes a result", "turned  (wrong.rules:1)  at f.arig:3", "sin(", "=> cos(", "of result 1 is"] {
+    for part in ["changes a result", "wrong.rules:1)  at f.arig:3", "\nturned  (", "sin(", "=> cos(", "of result 1 is"] {
         assert!(found.contains(part), "expected {part:?} in\n{found}");
     }
     let found = folder.prints("explain f.arig --bisect --in x=[1,2] --in y=[3,4]");
@@ -197,6 +219,8 @@ fn a_firing_that_changes_a_result_is_found() {
     assert!(found.contains("is inf before and 800.0 after"), "{found}");
     folder.fails("explain f.arig --bisect --in w=1", &["there is no input `w`"]);
     folder.fails("explain f.arig --in x=1", &["only with --bisect"]);
+    // The same in another process.
+    assert_eq!(folder.prints("explain f.arig"), folder.prints("explain f.arig"));
     // States are as they were.
     folder.prints("explain program.arig --fn count --bisect --in step=2");
     let found = folder.prints("explain program.arig --fn softplus --timings");

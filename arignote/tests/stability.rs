@@ -11,7 +11,7 @@
 //!
 //! docs/numerics.md shows the errors that are measured here; `ARIGNOTE_BLESS=1` writes them anew.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -22,18 +22,6 @@ use arignote::tensor::{DType, Tensor};
 
 /// The largest error that is allowed, in units in the last place.
 const MOST: u64 = 4;
-
-/// Expressions that are not exact yet: the table of docs/numerics.md shows by how much. One that has become exact is
-/// an error, so that the list is true.
-const OPEN: &[&str] = &[
-    "log(0.5 + x + 0.5)",
-    "y * exp(x) * z * sigmoid(-x)",
-    "log(exp(x) + exp(y) + exp(z))",
-    "log(x / 3)",
-    "(a / x + b / y) * x * y",
-    "logaddexp(log(sum(exp(x), axis=1, keepdims=true)), y)",
-    "x * log(x)",
-];
 
 /// What a NaN or infinity that is not expected counts, and the other way round.
 const WRONG: u64 = u64::MAX;
@@ -199,7 +187,7 @@ fn values_and_gradients_are_exact_in_every_mode_on_every_backend() {
         .collect();
     let plain = session("reference", "fast-run", &["canonicalize", "stabilize", "specialize"]);
     let mut measured: BTreeMap<(usize, String, String), BTreeMap<&str, Measured>> = BTreeMap::new();
-    let (mut order, mut failures, mut open) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
+    let (mut order, mut failures) = (BTreeMap::new(), Vec::new());
     let cases = cases();
     for case in &cases {
         let dtype = case.expected.first().map_or("", |_| case.inputs[0].1.dtype().name());
@@ -221,9 +209,7 @@ fn values_and_gradients_are_exact_in_every_mode_on_every_backend() {
                     let worst = &mut entry.ours[at.min(1)];
                     *worst = Some(worst.unwrap_or(0).max(error));
                 }
-                if error > case.most && OPEN.contains(&&*case.text) {
-                    open.insert(case.text.as_str());
-                } else if error > case.most {
+                if error > case.most {
                     let what = at.checked_sub(1).map_or("the value".into(), |at| format!("the gradient in {}", case.gradients[at]));
                     failures.push(format!("{} `{}` of {dtype} on {name}: {what}: {} ulp: {told}", case.row, case.text, shown(Some(error))));
                 }
@@ -236,8 +222,6 @@ fn values_and_gradients_are_exact_in_every_mode_on_every_backend() {
             }
         }
     }
-    let exact: Vec<&&str> = OPEN.iter().filter(|text| !open.contains(**text)).collect();
-    assert!(exact.is_empty(), "these are exact now, and no longer open: {exact:?}");
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
     compare_table(&measured);
 }

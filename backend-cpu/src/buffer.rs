@@ -3,7 +3,7 @@
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,13 +17,17 @@ pub const ALIGNMENT: usize = 64;
 /// Unused bytes that a pool keeps for later at most.
 const KEPT: usize = 1 << 30;
 
+/// The size of a large page. A block of several starts at one, and asks for them: the first touch of memory
+/// in small pages costs more than most kernels.
+const LARGE_PAGE: usize = 2 << 20;
+
 /// Words of a scratch buffer that a thread keeps for later at most.
 const KEPT_SCRATCH: usize = 1 << 23;
 
 /// Blocks that wait to be used again, by size.
 #[derive(Default)]
 pub struct Pool {
-    free: Mutex<(usize, HashMap<usize, Vec<Raw>>)>,
+    free: Mutex<(usize, BTreeMap<usize, Vec<Raw>>)>,
     allocations: AtomicU64,
     live: AtomicU64,
     peak: AtomicU64,
@@ -41,18 +45,19 @@ unsafe impl Sync for Raw {}
 
 impl Drop for Raw {
     fn drop(&mut self) {
-        // SAFETY: `start` came from `alloc_zeroed` with this layout and is released once.
-        unsafe { dealloc(self.start.as_ptr(), self.layout) }
+        // SAFETY: `start` came from `fresh` with this layout and is released once.
+        unsafe { release(self.start, self.layout) }
     }
 }
 
 impl Pool {
-    /// A block of at least `bytes` bytes, initialized to some bytes.
+    /// A block of at least `bytes` bytes, initialized to some bytes: zeros, or what was left there.
     ///
     /// # Errors
     /// If there is no memory.
     pub fn block(self: &Arc<Pool>, bytes: usize) -> Result<Block> {
         let refuse = || Error::new(ErrorKind::Device, format!("no memory for {bytes} bytes"));
+        let alignment = if bytes >= 2 * LARGE_PAGE { LARGE_PAGE } else { ALIGNMENT };
         let size = bytes.max(1).checked_next_multiple_of(ALIGNMENT).ok_or_else(refuse)?;
         let kept = {
             let mut free = self.free.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -65,9 +70,8 @@ impl Pool {
         let raw = match kept {
             Some(raw) => raw,
             None => {
-                let layout = Layout::from_size_align(size, ALIGNMENT).map_err(|_| refuse())?;
-                // SAFETY: the layout's size is not 0.
-                let start = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or_else(refuse)?;
+                let layout = Layout::from_size_align(size, alignment).map_err(|_| refuse())?;
+                let start = fresh(layout).ok_or_else(refuse)?;
                 self.allocations.fetch_add(1, Ordering::Relaxed);
                 Raw { start, layout }
             }
@@ -103,12 +107,70 @@ impl Drop for Block {
             let size = raw.layout.size();
             self.pool.live.fetch_sub(size as u64, Ordering::Relaxed);
             let mut free = self.pool.free.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            if free.0 + size <= KEPT {
+            // What is full of other sizes than those in use now starts afresh.
+            let old = if free.0 + size > KEPT { std::mem::take(&mut *free) } else { Default::default() };
+            if size <= KEPT {
                 free.0 += size;
                 free.1.entry(size).or_default().push(raw);
             }
+            drop(free);
+            drop(old);
         }
     }
+}
+
+/// New memory of zeros.
+fn fresh(layout: Layout) -> Option<NonNull<u8>> {
+    #[cfg(target_os = "linux")]
+    if layout.align() == LARGE_PAGE {
+        return mapped(layout.size());
+    }
+    // SAFETY: the layout's size is not 0.
+    NonNull::new(unsafe { alloc_zeroed(layout) })
+}
+
+/// Returns what [`fresh`] gave.
+///
+/// # Safety
+/// `start` came from `fresh` with this layout and is used no more.
+unsafe fn release(start: NonNull<u8>, layout: Layout) {
+    #[cfg(target_os = "linux")]
+    if layout.align() == LARGE_PAGE {
+        // SAFETY: `mapped` left exactly this range, and the caller uses it no more.
+        unsafe { libc::munmap(start.as_ptr().cast(), layout.size().next_multiple_of(LARGE_PAGE)) };
+        return;
+    }
+    // SAFETY: by the caller's promise.
+    unsafe { dealloc(start.as_ptr(), layout) }
+}
+
+/// So many bytes of zeros that start at a large page and ask for large pages. The system zeroes each page when
+/// it is touched, so in the kernel that first writes it.
+#[cfg(target_os = "linux")]
+fn mapped(size: usize) -> Option<NonNull<u8>> {
+    let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    let size = size.checked_next_multiple_of(LARGE_PAGE)?;
+    let all = size.checked_add(LARGE_PAGE)?;
+    // SAFETY: a new mapping, which overlaps no memory in use.
+    let address = unsafe { libc::mmap(std::ptr::null_mut(), all, protection, flags, -1, 0) };
+    if address == libc::MAP_FAILED {
+        return None;
+    }
+    let first = address.cast::<u8>();
+    let before = first.addr().next_multiple_of(LARGE_PAGE) - first.addr();
+    let start = first.wrapping_add(before);
+    let end = before + size;
+    if before > 0 {
+        // SAFETY: the part before the block, of the mapping just made; smaller pages divide large ones.
+        unsafe { libc::munmap(address, before) };
+    }
+    if end < all {
+        // SAFETY: the part behind the block, of the mapping just made.
+        unsafe { libc::munmap(first.wrapping_add(end).cast(), all - end) };
+    }
+    // SAFETY: the range is the mapping's; the advice changes nothing that it holds.
+    unsafe { libc::madvise(start.cast(), size, libc::MADV_HUGEPAGE) };
+    NonNull::new(start)
 }
 
 /// An element as it is stored: every bit pattern is a value. A `bool` is stored as a `u8`.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arignote_core::graph::{Graph, NodeId, NodeView, ValueId};
-use arignote_core::ops::{Attributes, ShapeOperand};
+use arignote_core::ops::{Attributes, ShapeOperand, normalize_axis};
 use arignote_core::plugin::{Host, HostKernel, NodeQuery, StatementNote, Support};
 use arignote_core::tensor::{Shape, Tensor, Type};
 use arignote_core::{Error, ErrorKind, Result};
@@ -14,7 +14,7 @@ use crate::control::{self, Control};
 use crate::kernel::lower::Lowering;
 use crate::kernel::run::Region;
 use crate::kernels::elementwise::{self, Operation, broadcast_strides};
-use crate::kernels::{self, Call, Context, Kernel};
+use crate::kernels::{self, Axes, Call, Context, Kernel};
 
 /// What computes a node.
 #[derive(Clone)]
@@ -39,6 +39,9 @@ impl Implementation {
             return Ok(Implementation::Elementwise(operation));
         }
         if let Some((kernel, overwrites)) = kernels::lookup(node.op) {
+            if let Some(reason) = kernels::refuses(node.op, node.operands) {
+                return Err(reason);
+            }
             return Ok(Implementation::Kernel(kernel, overwrites));
         }
         if let Some(control) = Control::find(node, host)? {
@@ -203,12 +206,32 @@ impl Code {
         self.locate(id, described)
     }
 
-    /// Computes one node; an operand that is `None` is overwritten by the result, which holds it.
+    /// The operands that a node's kernel reads: of what only transposes another value, that value with the
+    /// order of its axes, where the kernel takes one.
+    pub fn reads(&self, id: NodeId) -> Vec<(ValueId, Option<Axes>)> {
+        let view = self.graph.node(id);
+        let transposes = kernels::reads_transposed(view.op_name());
+        let source = |&value: &ValueId| -> (ValueId, Option<Axes>) {
+            let maker = self.graph.node(value.node);
+            let (true, "transpose", Some((_, attributes))) = (transposes, maker.op_name(), maker.apply()) else { return (value, None) };
+            let rank = self.graph.ty(value).rank();
+            let axes = match attributes.ints("axes") {
+                Ok(Some(axes)) => axes.iter().map(|&axis| normalize_axis(axis, rank)).collect::<Result<Axes>>().ok(),
+                Ok(None) => Some((0..rank).rev().collect()),
+                Err(_) => None,
+            };
+            axes.map_or((value, None), |axes| (maker.operands[0], Some(axes)))
+        };
+        view.operands.iter().map(source).collect()
+    }
+
+    /// Computes one node; an operand that is `None` is overwritten by the result, which holds it. Of operands
+    /// that are [read](Code::reads) in another order, `axes` has it.
     ///
     /// # Errors
     /// If a value does not fit.
     pub fn compute<'a>(
-        &self, context: &Context<'_>, id: NodeId, operands: &[Option<View<'a>>], results: &mut [ViewMut<'a>],
+        &self, context: &Context<'_>, id: NodeId, operands: &[Option<View<'a>>], axes: &[Option<Axes>], results: &mut [ViewMut<'a>],
     ) -> Result<()> {
         let view = self.graph.node(id);
         let (Some((op, attributes)), Some(implementation)) = (view.apply(), self.implementations.get(&id)) else {
@@ -217,7 +240,7 @@ impl Code {
         let describe = |error| self.describe(id, operands, error);
         match implementation {
             Implementation::Kernel(kernel, _) => {
-                kernel(&mut Call { context, attributes, operands, results }).map_err(describe)
+                kernel(&mut Call { context, attributes, operands, results, axes }).map_err(describe)
             }
             Implementation::Host(kernel, _) => run_host(&**kernel, attributes, operands, results).map_err(describe),
             Implementation::Control(_) => Err(Error::new(ErrorKind::Internal, "a loop or branch is not a kernel")),
@@ -260,7 +283,7 @@ impl Code {
         }
         let mut targets: Vec<ViewMut<'_>> = values.iter_mut().map(Value::view_mut).collect();
         let operands: Vec<Option<View<'_>>> = operands.iter().copied().map(Some).collect();
-        self.compute(context, id, &operands, &mut targets)?;
+        self.compute(context, id, &operands, &[], &mut targets)?;
         Ok(values)
     }
 }

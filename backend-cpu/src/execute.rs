@@ -45,12 +45,10 @@ pub fn host_tensor(shape: &[usize], dtype: arignote_core::tensor::DType, data: *
 /// Makes arguments contiguous and aligned, and leaves donated only those that may indeed be overwritten.
 fn arrange(arguments: &mut [Argument]) -> Result<()> {
     for number in 0..arguments.len() {
-        let address = arguments[number].tensor.data;
-        // Someone else may hold the same host tensor.
-        let held = || arguments[number].tensor.owner.downcast_ref::<arignote_core::tensor::Tensor>().is_some();
-        let twice = || arguments.iter().enumerate().any(|(other, argument)| other != number && argument.tensor.data == address);
-        if arguments[number].donated && (held() || twice()) {
-            arguments[number].donated = false;
+        if arguments[number].donated {
+            let address = arguments[number].tensor.data;
+            let twice = arguments.iter().enumerate().any(|(other, argument)| other != number && argument.tensor.data == address);
+            arguments[number].donated = !twice;
         }
     }
     for Argument { tensor, donated } in arguments {
@@ -145,7 +143,12 @@ impl Runner {
                     // written to.
                     unsafe { region.run(&context, &arrays) };
                 }
-                Work::Node(operands) => {
+                Work::Reduce(reducing, inputs) => {
+                    let arrays: SmallVec<[*mut u8; 16]> = inputs.iter().chain(&step.results).map(|&slot| start(slot)).collect();
+                    // SAFETY: as above; the result lies apart.
+                    unsafe { reducing.run(&context, &arrays) };
+                }
+                Work::Node(operands, axes) => {
                     let operands: Vec<Option<View<'_>>> = operands.iter().map(|slot| slot.map(view)).collect();
                     let mut results: Vec<ViewMut<'_>> = step.results.iter().map(|&slot| {
                         // SAFETY: as above; a step's results lie apart from each other and from all
@@ -153,7 +156,7 @@ impl Runner {
                         let bytes = unsafe { std::slice::from_raw_parts_mut(start(slot), length(slot)) };
                         ViewMut { dtype: plan.slots[slot].dtype, shape: &plan.slots[slot].shape, bytes }
                     }).collect();
-                    self.code.compute(&context, step.node, &operands, &mut results)?;
+                    self.code.compute(&context, step.node, &operands, axes, &mut results)?;
                 }
                 Work::Control(planned, operands, scratch) => {
                     let operands: Vec<*const u8> = operands.iter().map(|&slot| start(slot).cast_const()).collect();
@@ -237,7 +240,19 @@ impl Executable for Runner {
 
     fn profile(&self) -> Vec<ProfileEntry> {
         let Some(profile) = &self.profile else { return Vec::new() };
-        let mut entries: Vec<ProfileEntry> = profile.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).values().cloned().collect();
+        let mut entries = profile.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+        let statement = |node: &NodeId| self.code.statements.get(node).copied();
+        for node in &self.code.nodes {
+            let Some(statement) = statement(node) else { continue };
+            entries.entry(statement).or_insert(ProfileEntry { statement, ..Default::default() });
+        }
+        for step in self.plans.all().iter().flat_map(|plan| &plan.steps).filter(|step| step.members.len() > 1) {
+            let fused: Vec<usize> = step.members.iter().filter_map(statement).collect();
+            if let Some(entry) = statement(&step.node).and_then(|statement| entries.get_mut(&statement)) {
+                entry.fused = fused;
+            }
+        }
+        let mut entries: Vec<ProfileEntry> = entries.into_values().collect();
         entries.sort_by_key(|entry| entry.statement);
         entries
     }

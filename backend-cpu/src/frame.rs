@@ -13,8 +13,9 @@ use arignote_core::{Error, ErrorKind, Result};
 use crate::buffer::{Pool, View, ViewMut};
 use crate::code::{Code, Implementation, Value};
 use crate::control::{Kind, Next, Planned, Steps, Target, count};
+use crate::kernel::reduce::Reducing;
 use crate::kernel::run::Region;
-use crate::kernels::{Call, Context, Kernel};
+use crate::kernels::{Axes, Call, Context, Kernel};
 use crate::plan::{Place, Plan, Work};
 use crate::unplanned::cancelled;
 
@@ -33,10 +34,17 @@ pub struct Frame<'a> {
 
 /// A step that is prepared. Numbers are those of storages.
 enum Ready<'a> {
-    Region { region: &'a Region, arrays: Vec<*mut u8>, slots: Vec<usize> },
+    Region { region: Fused<'a>, arrays: Vec<*mut u8>, slots: Vec<usize> },
     Kernel(Operation<'a>, Kernel, &'a Attributes),
     Other(Operation<'a>),
     Control { node: NodeId, frame: Box<ControlFrame<'a>>, from: Vec<usize>, into: Vec<usize>, operands: Vec<*const u8>, results: Vec<*mut u8> },
+}
+
+/// A fused region, or its reduction.
+#[derive(Clone, Copy)]
+enum Fused<'a> {
+    Elements(&'a Region),
+    Reduced(&'a Reducing),
 }
 
 /// A node with its operands and results, and their storages and bytes.
@@ -44,6 +52,7 @@ struct Operation<'a> {
     node: NodeId,
     operands: Vec<Option<View<'a>>>,
     from: Vec<(usize, usize)>,
+    axes: &'a [Option<Axes>],
     results: Vec<ViewMut<'a>>,
     into: Vec<(usize, usize)>,
 }
@@ -70,14 +79,20 @@ impl<'a> Frame<'a> {
         let slots: Vec<usize> = plan.slots.iter().map(|slot| slot.storage).collect();
         let steps = plan.steps.iter().map(|step| match &step.work {
             Work::Region(region, inputs) => Ready::Region {
-                region,
+                region: Fused::Elements(region),
                 arrays: vec![std::ptr::null_mut(); inputs.len() + step.results.len()],
                 slots: inputs.iter().chain(&step.results).map(|&slot| slots[slot]).collect(),
             },
-            Work::Node(operands) => {
+            Work::Reduce(reducing, inputs) => Ready::Region {
+                region: Fused::Reduced(reducing),
+                arrays: vec![std::ptr::null_mut(); inputs.len() + step.results.len()],
+                slots: inputs.iter().chain(&step.results).map(|&slot| slots[slot]).collect(),
+            },
+            Work::Node(operands, axes) => {
                 let bytes = |slot: usize| plan.slots[slot].dtype.size() * plan.slots[slot].shape.iter().product::<usize>();
                 let operation = Operation {
                     node: step.node,
+                    axes,
                     operands: operands.iter().map(|slot| slot.map(|slot| {
                         View { dtype: plan.slots[slot].dtype, shape: &plan.slots[slot].shape, bytes: &[] }
                     })).collect(),
@@ -131,19 +146,24 @@ impl<'a> Frame<'a> {
                     // SAFETY: the plan gives every living value memory of its size that nothing else is written
                     // to while it lives, and made the region for the shapes of inputs and results; it overwrites
                     // only inputs of the results' shape and element size.
-                    unsafe { region.run(context, arrays) };
+                    unsafe {
+                        match region {
+                            Fused::Elements(region) => region.run(context, arrays),
+                            Fused::Reduced(reducing) => reducing.run(context, arrays),
+                        }
+                    }
                 }
                 Ready::Kernel(operation, kernel, attributes) => {
                     // SAFETY: as above; a step's results lie apart from each other and from all operands but those
                     // that are `None`.
                     unsafe { operation.place(bases) };
-                    let Operation { node, operands, results, .. } = operation;
-                    kernel(&mut Call { context, attributes, operands, results }).map_err(|error| code.describe(*node, operands, error))?;
+                    let Operation { node, operands, results, axes, .. } = operation;
+                    kernel(&mut Call { context, attributes, operands, results, axes }).map_err(|error| code.describe(*node, operands, error))?;
                 }
                 Ready::Other(operation) => {
                     // SAFETY: as above.
                     unsafe { operation.place(bases) };
-                    code.compute(context, operation.node, &operation.operands, &mut operation.results)?;
+                    code.compute(context, operation.node, &operation.operands, operation.axes, &mut operation.results)?;
                 }
                 Ready::Control { node, frame, from, into, operands, results } => {
                     for (operand, &from) in operands.iter_mut().zip(from.iter()) {

@@ -11,8 +11,10 @@ use arignote_core::tensor::{DType, Shape, Tensor};
 use crate::buffer::{ALIGNMENT, Pool, View};
 use crate::code::{Code, Implementation};
 use crate::control::Planned;
-use crate::kernels::Context;
+use crate::kernels::{Axes, Context};
 use crate::kernel::lower::Lowering;
+use crate::kernel::ir::Reduction;
+use crate::kernel::reduce::{self, Reducing, Spec};
 use crate::kernel::run::{Cache, Region};
 use crate::kernels::elementwise::broadcast_strides;
 
@@ -44,8 +46,10 @@ pub struct Slot {
 pub enum Work {
     /// Runs a fused region over the inputs.
     Region(Region, Vec<usize>),
-    /// Runs one node. Operands that are `None` are overwritten.
-    Node(Vec<Option<usize>>),
+    /// Reduces what a fused region computes from the inputs.
+    Reduce(Reducing, Vec<usize>),
+    /// Runs one node. Operands that are `None` are overwritten; those with an order of axes are read in it.
+    Node(Vec<Option<usize>>, Vec<Option<Axes>>),
     /// Runs a loop, a branch, or what is computed again: with these operands, and memory for itself.
     Control(Arc<Planned>, Vec<usize>, usize),
 }
@@ -54,6 +58,8 @@ pub enum Work {
 pub struct Step {
     /// The node (of a region the last one).
     pub node: NodeId,
+    /// The nodes of a region.
+    pub members: Vec<NodeId>,
     /// What to do.
     pub work: Work,
     /// The results' slots.
@@ -170,8 +176,9 @@ impl Plan {
             text.push('\n');
             match &step.work {
                 Work::Region(region, _) => text.push_str(&region.describe()),
+                Work::Reduce(reducing, _) => text.push_str(&reducing.describe()),
                 Work::Control(planned, ..) => text.push_str(&planned.describe()),
-                Work::Node(_) => {}
+                Work::Node(..) => {}
             }
         }
         let _ = writeln!(text, "  peak: {} bytes", self.arena);
@@ -271,11 +278,38 @@ impl Planner<'_> {
         self.code.graph.ty(value).dtype.size() * self.shape_of[&value].iter().product::<usize>()
     }
 
+    /// The reduction that a node is, if a region can end in it.
+    fn reduction(&self, id: NodeId) -> Option<Spec> {
+        let view = self.code.graph.node(id);
+        let (op, attributes) = view.apply()?;
+        if !matches!(self.code.implementations.get(&id), Some(Implementation::Kernel(..))) {
+            return None;
+        }
+        let reduction = match op.name() {
+            "sum" | "mean" | "sum_to" => Reduction::Sum,
+            "prod" => Reduction::Product,
+            "max" | "any" => Reduction::Max,
+            "min" | "all" => Reduction::Min,
+            _ => return None,
+        };
+        let dtype = view.results[0].ty.dtype;
+        let (shape, result) = (&self.shape_of[view.operands.first()?], &self.shape_of[&id.output(0)]);
+        let axes: Vec<usize> = if op.name() == "sum_to" {
+            let extra = shape.len().saturating_sub(result.len());
+            (0..shape.len()).filter(|&axis| axis < extra || (result[axis - extra] == 1 && shape[axis] != 1)).collect()
+        } else {
+            attributes.axes("axis", shape.len()).ok()?
+        };
+        let fits = !axes.is_empty() && !shape.contains(&0) && reduce::is_supported(reduction, dtype);
+        fits.then(|| Spec { reduction, mean: op.name() == "mean", axes })
+    }
+
     /// For each node the last node of the region that it is computed in; itself if that is its own.
     ///
     /// A node joins the first of its users' regions. It is one of the region's results if others use it too, which
-    /// then come later, so that no region needs what a later one computes.
-    fn regions(&self, live: &[NodeId]) -> HashMap<NodeId, NodeId> {
+    /// then come later, so that no region needs what a later one computes. What is reduced is no result as well.
+    fn regions(&self, live: &[NodeId], readers: &HashMap<NodeId, Vec<NodeId>>, reductions: &HashMap<NodeId, Spec>) -> HashMap<NodeId, NodeId> {
+        let outputs: HashSet<NodeId> = self.code.graph.outputs().iter().map(|value| value.node).collect();
         let mut root: HashMap<NodeId, NodeId> = HashMap::new();
         let mut sizes: HashMap<NodeId, usize> = HashMap::new();
         let position: HashMap<NodeId, usize> = live.iter().enumerate().map(|(at, &id)| (id, at)).collect();
@@ -283,14 +317,18 @@ impl Planner<'_> {
         for &id in live.iter().rev() {
             let mut own = id;
             if elementwise(&id) {
-                let users = self.code.graph.users(id);
-                let first = users.iter().filter(|user| position.contains_key(user)).map(|user| root[user]).min_by_key(|root| position[root]);
-                if let Some(first) = first
-                    && elementwise(&first)
+                let roots = || readers.get(&id).into_iter().flatten().map(|reader| root[reader]);
+                if let Some(first) = roots().min_by_key(|root| position[root])
                     && sizes[&first] < REGION
-                    && self.shape_of[&first.output(0)] == self.shape_of[&id.output(0)]
                 {
-                    own = first;
+                    let over = match reductions.contains_key(&first) {
+                        true => self.code.graph.node(first).operands.first().copied(),
+                        false => elementwise(&first).then(|| first.output(0)),
+                    };
+                    let alone = !outputs.contains(&id) && roots().all(|other| other == first);
+                    if over.is_some_and(|value| self.shape_of[&value] == self.shape_of[&id.output(0)]) && (elementwise(&first) || alone) {
+                        own = first;
+                    }
                 }
             }
             root.insert(id, own);
@@ -308,8 +346,24 @@ impl Planner<'_> {
             self.slot(input.output(0), storage);
         }
         let is_known = |planner: &Self, id: NodeId| (0..code.graph.node(id).results.len()).all(|o| planner.known.contains_key(&id.output(o)));
-        let live: Vec<NodeId> = code.nodes.iter().copied().filter(|&id| !is_known(&self, id)).collect();
-        let root = self.regions(&live);
+        let mut live: Vec<NodeId> = code.nodes.iter().copied().filter(|&id| !is_known(&self, id)).collect();
+        // What is only read through the order of its axes is not computed.
+        let mut read: HashSet<NodeId> = code.graph.outputs().iter().map(|value| value.node).collect();
+        let mut passed: HashSet<NodeId> = HashSet::new();
+        for &id in &live {
+            for ((value, axes), given) in code.reads(id).iter().zip(code.graph.node(id).operands) {
+                read.insert(value.node);
+                if axes.is_some() { passed.insert(given.node); }
+            }
+        }
+        live.retain(|id| read.contains(id) || !passed.contains(id));
+        let reductions: HashMap<NodeId, Spec> = live.iter().filter_map(|&id| Some((id, self.reduction(id)?))).collect();
+        // Who reads each node, also through an order of axes.
+        let mut readers: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
+        for &id in &live {
+            for (value, _) in code.reads(id) { readers.entry(value.node).or_default().push(id); }
+        }
+        let root = self.regions(&live, &readers, &reductions);
         // Steps with the values that they read from outside.
         let mut members: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
         for &id in &live {
@@ -318,11 +372,11 @@ impl Planner<'_> {
         let order: Vec<NodeId> = live.iter().copied().filter(|id| root[id] == *id).collect();
         let is_output: HashSet<NodeId> = code.graph.outputs().iter().map(|value| value.node).collect();
         let is_result = |id: NodeId| {
-            is_output.contains(&id) || root[&id] == id || code.graph.users(id).iter().any(|user| root.get(user).is_some_and(|other| *other != root[&id]))
+            is_output.contains(&id) || root[&id] == id || readers.get(&id).into_iter().flatten().any(|reader| root[reader] != root[&id])
         };
         let reads = |id: &NodeId| -> Vec<ValueId> {
             let mut seen: HashSet<ValueId> = HashSet::new();
-            let operands = members[id].iter().flat_map(|&member| code.graph.node(member).operands).copied();
+            let operands = members[id].iter().flat_map(|&member| code.reads(member)).map(|(value, _)| value);
             operands.filter(|value| root.get(&value.node) != Some(id) && seen.insert(*value)).collect()
         };
         let reads: Vec<Vec<ValueId>> = order.iter().map(reads).collect();
@@ -354,6 +408,8 @@ impl Planner<'_> {
                 let permitted = |value: ValueId| members[&id].iter().any(|&member| code.permits(member, value, 0));
                 let may = inputs.iter().filter(|value| permitted(**value));
                 may.flat_map(|&value| (0..produced.len()).map(move |output| (value, output))).collect()
+            } else if reductions.contains_key(&id) {
+                Vec::new()
             } else {
                 let pairs = code.implementations[&id].overwrites(view.operands.len());
                 pairs.into_iter().filter(|pair| pair.0 < view.operands.len() && pair.1 < view.results.len())
@@ -388,13 +444,18 @@ impl Planner<'_> {
                 self.storages[storage].last = self.storages[storage].last.max(at);
                 results.push(self.slot(value, storage));
             }
-            let work = if region {
-                let shape = self.shape_of[&id.output(0)].clone();
+            let spec = reductions.get(&id);
+            let work = if region || spec.is_some() {
+                let shape = self.shape_of[&spec.map_or(id.output(0), |_| view.operands[0])].clone();
                 let mut lowering = Lowering::default();
                 let mut registers = HashMap::new();
                 let mut sources: Vec<usize> = Vec::new();
                 let mut strides = Vec::new();
-                for (&value, &slot) in inputs.iter().zip(&slots) {
+                // A reduction may have operands that only say its shape.
+                let is_read = |value: ValueId| {
+                    spec.is_none_or(|_| view.operands[0] == value) || members[&id].iter().any(|&member| member != id && code.graph.node(member).operands.contains(&value))
+                };
+                for (&value, &slot) in inputs.iter().zip(&slots).filter(|(value, _)| is_read(**value)) {
                     let dtype = code.graph.ty(value).dtype;
                     let register = match self.known.get(&value).filter(|tensor| tensor.len() == 1) {
                         Some(tensor) => lowering.constant(dtype, View::of(tensor).bytes),
@@ -419,6 +480,12 @@ impl Planner<'_> {
                     let names: Vec<&str> = members[&id].iter().map(|&member| code.graph.node(member).op_name()).collect();
                     let _ = write!(note, " fused [{}]", names.join(" "));
                 }
+                if let Some(spec) = spec {
+                    let (value, dtype) = (registers[&view.operands[0]], view.results[0].ty.dtype);
+                    let reducing = Reducing::new(lowering, value, spec, dtype, self.cache, &shape, &strides);
+                    steps.push(Step { node: id, members: members[&id].clone(), work: Work::Reduce(reducing, sources), results, note });
+                    continue;
+                }
                 let outputs: Vec<_> = produced.iter().map(|value| registers[value]).collect();
                 let kernel = lowering.finish(&outputs);
                 Work::Region(Region::new(kernel, self.cache, &shape, &strides), sources)
@@ -429,12 +496,14 @@ impl Planner<'_> {
                 self.slots.push(Slot { dtype: DType::U8, shape: Shape::from_elem(planned.scratch, 1), storage });
                 Work::Control(planned, operands, self.slots.len() - 1)
             } else {
-                let operands = view.operands.iter().map(|value| {
+                let (values, axes): (Vec<ValueId>, Vec<Option<Axes>>) = code.reads(id).into_iter().unzip();
+                let operands = values.iter().map(|value| {
                     if overwritten.iter().any(|done| done.0 == *value) { None } else { Some(self.slot_of[value]) }
                 });
-                Work::Node(operands.collect())
+                Work::Node(operands.collect(), axes)
             };
-            steps.push(Step { node: id, work, results, note });
+            let members = if region { members[&id].clone() } else { Vec::new() };
+            steps.push(Step { node: id, members, work, results, note });
         }
         let mut outputs = Vec::new();
         let mut result_bytes = Vec::new();

@@ -78,6 +78,11 @@ impl Plans {
         Ok(plan)
     }
 
+    /// All plans so far.
+    pub fn all(&self) -> Vec<Arc<Plan>> {
+        self.all.read().unwrap_or_else(|poisoned| poisoned.into_inner()).values().flatten().cloned().collect()
+    }
+
     /// What `show` makes of each, sorted.
     pub fn texts(&self, show: impl Fn(&Signature, Option<&Plan>) -> String) -> Vec<String> {
         let all = self.all.read().unwrap_or_else(|poisoned| poisoned.into_inner());

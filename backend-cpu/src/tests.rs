@@ -263,3 +263,38 @@ fn notes_limit_what_is_overwritten() {
         }
     }
 }
+
+/// What a product reads through an order of axes is computed, also where another of its readers is fused with it.
+#[test]
+fn a_fused_value_that_is_read_transposed_is_a_result() {
+    fn turned(shapes: &[&[usize]]) -> Result<Shape> {
+        Ok(shapes[0].iter().rev().copied().collect())
+    }
+    let x = input(DType::F32, 2);
+    let doubled = apply("add", DType::F32, 2, same, &[&x, &x]);
+    let squared = apply("square", DType::F32, 2, same, &[&doubled]);
+    let stub: Arc<dyn Op> = Arc::new(Stub("transpose", DType::F32, 2, turned));
+    let attributes = Attributes::new().with("axes", Attribute::None);
+    let transposed = Var::apply_op(stub, &[doubled], attributes, arignote_core::graph::Location::unknown());
+    let product = apply("matmul", DType::F32, 2, product, &[&transposed, &x]);
+    let run = compile(&device(1), &[x], &[squared, product]);
+    let a = Tensor::from_vec(vec![1.0f32, 2.0, 3.0, 4.0], &[2, 2]).unwrap();
+    let found: Vec<Vec<f64>> = run.run(vec![lend(&a)]).unwrap().iter().map(|found| found.to_host().unwrap().to_f64_vec()).collect();
+    assert_eq!(found, [[4.0, 16.0, 36.0, 64.0], [20.0, 28.0, 28.0, 40.0]]);
+}
+
+/// A reduction and what it is of are one step; where others read that too, it is stored.
+#[test]
+fn reductions_are_fused() {
+    let x = input(DType::F32, 1);
+    let doubled = apply("add", DType::F32, 1, same, &[&x, &x]);
+    let square = apply("square", DType::F32, 1, same, &[&doubled]);
+    let total = apply("sum", DType::F32, 0, scalar, &[&square]);
+    let a = Tensor::vector(vec![1.0f32, 2.0, 3.0]);
+    let fused = compile(&device(1), &[x.clone()], &[total.clone()]);
+    assert_eq!(fused.run(vec![lend(&a)]).unwrap()[0].to_host().unwrap().to_f64_vec(), [56.0]);
+    assert!(fused.debug_text().contains("fused [add square sum]"), "{}", fused.debug_text());
+    let both = compile(&device(1), &[x], &[total, doubled]);
+    let found: Vec<Vec<f64>> = both.run(vec![lend(&a)]).unwrap().iter().map(|found| found.to_host().unwrap().to_f64_vec()).collect();
+    assert_eq!(found, [vec![56.0], vec![2.0, 4.0, 6.0]]);
+}

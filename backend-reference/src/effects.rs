@@ -1,7 +1,8 @@
-//! Assertions, printing, and order between them.
+//! Assertions, printing, closures of the program, and order between effects.
 
 use arignote_core::Result;
 use arignote_core::ops::effects::print_line;
+use arignote_core::ops::host;
 use arignote_core::tensor::{Tensor, broadcast_shapes};
 
 use crate::kernel::{Function, KernelCall};
@@ -12,6 +13,11 @@ pub fn kernel(op: &str) -> Option<Function> {
     Some(match op {
         "assert" => assert,
         "print" => print,
+        "host_call" => |call| host::run_call(call.attributes, call.operands),
+        "inspect" => |call| {
+            host::run_inspect(call.attributes, call.operands)?;
+            Ok(vec![call.operand(0)?.clone()])
+        },
         "after" => |call| Ok(vec![call.operand(0)?.clone()]),
         _ => return None,
     })

@@ -107,7 +107,7 @@ fn everything_crosses() {
         let executable = compile(&*device);
         let options = CompileOptions { profile: true, donatable: vec![true, false] };
         assert_eq!(executable.debug_text(), format!("{:?} {options:?}", program()));
-        assert_eq!(executable.profile(), [ProfileEntry { statement: 1, calls: 2, seconds: 0.5, bytes: 4 }]);
+        assert_eq!(executable.profile(), [ProfileEntry { statement: 1, calls: 2, seconds: 0.5, bytes: 4, fused: vec![0, 1] }]);
         assert_eq!(executable.workspace(&[[3usize, 4].as_slice().into()]), Some(2));
         assert_eq!(executable.workspace(&[]), None);
     }

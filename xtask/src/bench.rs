@@ -13,16 +13,10 @@ pub fn bench(arguments: &[String]) -> Outcome {
     fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
     run(&mut cargo(["build", "--release", "--package", "arignote-bench"]))?;
     let peers = peers(arguments);
-    let wants = |name: &str| peers.as_ref().is_none_or(|peers| peers.iter().any(|peer| peer == name));
-    let python = python(&folder, wants("torch") || wants("torch-compile"))?;
+    let with_torch = peers.is_none_or(|peers| peers.iter().any(|peer| peer.starts_with("torch")));
+    let python = python(&folder, with_torch)?;
     let mut driver = Command::new(python);
     driver.arg(root().join("bench/driver.py")).arg("--ours").arg(target.join("release/arignote-bench"));
-    if wants("candle") || wants("burn") {
-        let manifest = root().join("bench/peers-rust/Cargo.toml");
-        let mut build = cargo(["build", "--release", "--manifest-path"]);
-        run(build.arg(manifest).arg("--target-dir").arg(folder.join("peers-rust")))?;
-        driver.arg("--peers-rust").arg(folder.join("peers-rust/release/peers-rust"));
-    }
     run(driver.args(arguments).current_dir(root()))
 }
 

@@ -31,7 +31,7 @@ struct Common {
     /// Set one option, such as rewrite.algebra=real.
     #[arg(long, global = true, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Write time per op as JSON.
+    /// Write what calls and ops took, for Perfetto or chrome://tracing, and print a table.
     #[arg(long, global = true, value_name = "OUT.json")]
     profile: Option<PathBuf>,
 }

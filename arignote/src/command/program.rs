@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 
 use arignote::graph::FunctionGraph;
-use arignote::runtime::{Function, FunctionBuilder, Session, bisect, draw_inputs, load_state, read_npy, save_state, write_npy, write_whole};
+use arignote::runtime::{
+    Function, FunctionBuilder, NodeEvent, Session, bisect, draw_inputs, load_state, read_npy, save_state, write_npy, write_whole,
+};
 use arignote::tensor::{DType, Kind, Tensor, Type};
+use arignote::inspect::Drawing;
 use arignote::{Error, ErrorKind, Result, inspect, lang};
 use clap::Args;
 
@@ -23,6 +26,18 @@ pub struct Source {
 pub struct Explain {
     #[command(flatten)]
     source: Source,
+    /// Show the compiled graph as a tree instead.
+    #[arg(long)]
+    tree: bool,
+    /// Show instead how much memory a call takes, and what devices plan.
+    #[arg(long)]
+    memory: bool,
+    /// Show instead the plans and kernels of the devices.
+    #[arg(long)]
+    asm: bool,
+    /// The length of a named dim, for --memory and --asm; 64 unless given.
+    #[arg(long = "dim", value_name = "NAME=LENGTH")]
+    dims: Vec<String>,
     /// Also show how long each rewrite rule and pass took.
     #[arg(long)]
     timings: bool,
@@ -50,6 +65,9 @@ pub struct Run {
     /// Set the function's states from a safetensors file first.
     #[arg(long, value_name = "F")]
     load_state: Option<PathBuf>,
+    /// Write the results of every op to standard error as they are computed.
+    #[arg(long)]
+    watch: bool,
     /// Save the function's states to a safetensors file afterwards.
     #[arg(long, value_name = "F")]
     save_state: Option<PathBuf>,
@@ -65,6 +83,9 @@ pub struct GraphArgs {
     /// Draw the graph as stated, not as compiled.
     #[arg(long)]
     stated: bool,
+    /// The length of a named dim, of which kernels may depend; 64 unless given.
+    #[arg(long = "dim", value_name = "NAME=LENGTH")]
+    dims: Vec<String>,
 }
 
 #[derive(Args)]
@@ -104,9 +125,31 @@ impl Explain {
             let message = format!("--in {given}: `explain` calls the function only with --bisect");
             return Err(Error::new(ErrorKind::Runtime, message));
         }
+        let dims = dims(&self.dims)?;
+        if self.tree || self.memory || self.asm {
+            return self.parts(&dims, common);
+        }
         let (session, function) = self.source.compile(common)?;
         print(&format!("{}\n\n{}", session.selection(), inspect::explain(&function)))?;
         if self.timings { print(&format!("\n# time of rewriting\n{}", timings(&function))) } else { Ok(()) }
+    }
+
+    /// The parts of the story that were asked for.
+    fn parts(&self, dims: &[(String, usize)], common: &Common) -> Result<()> {
+        let (_session, function) = self.source.compile(&planning(common))?;
+        let compiled = function.compiled();
+        let mut text = String::new();
+        if self.tree {
+            text += &inspect::tree(compiled.graph(), &compiled.result_names())?;
+        }
+        if self.memory {
+            text += &inspect::memory(compiled, dims, UNKNOWN_DIM)?;
+        }
+        if self.asm {
+            compiled.plan(&compiled.shapes(dims, UNKNOWN_DIM)?);
+            text += &compiled.debug_text();
+        }
+        print(&text)
     }
 
     /// Finds the first firing that changes a result.
@@ -175,9 +218,41 @@ fn arguments_of<'a>(session: &Session, function: &Function, inputs: &'a [String]
     Ok(arguments)
 }
 
+/// How long dims are of which the user says nothing.
+const UNKNOWN_DIM: usize = 64;
+
+/// The same, but with devices that say which nodes one kernel computes: those that keep times.
+fn planning(common: &Common) -> Common {
+    let mut common = common.clone();
+    common.set.push("mode=profile".to_owned());
+    common
+}
+
+fn dims(given: &[String]) -> Result<Vec<(String, usize)>> {
+    let read = |text: &String| {
+        let (name, length) = text.split_once('=')?;
+        Some((name.trim().to_owned(), length.trim().parse().ok()?))
+    };
+    let wrong = |text: &String| Error::new(ErrorKind::Runtime, format!("--dim takes NAME=LENGTH, not `{text}`"));
+    given.iter().map(|text| read(text).ok_or_else(|| wrong(text))).collect()
+}
+
 impl Run {
     pub fn execute(&self, common: &Common) -> Result<()> {
-        let (session, function) = self.source.compile(common)?;
+        let start = std::time::Instant::now();
+        let graph = self.source.graph()?;
+        let parsing = start.elapsed();
+        let session = arignote::session_with(common.config()?)?;
+        let builder = FunctionBuilder::from_graph(graph);
+        let builder = if self.watch {
+            builder.watch(|event: &NodeEvent<'_>| {
+                eprintln!("{event}");
+                Ok(())
+            })
+        } else {
+            builder
+        };
+        let function = builder.build(&session)?;
         if common.config()?.device().is_auto() {
             eprintln!("{}", session.selection());
         }
@@ -210,10 +285,13 @@ impl Run {
         if let Some(path) = &self.save_state {
             save_state(path, &session, function.states())?;
         }
+        let mut profile = function.profile();
+        profile.compiling.insert(0, ("parse".to_owned(), parsing.as_secs_f64()));
         if let Some(path) = &common.profile {
-            let profile = serde_json::to_string_pretty(&function.compiled().profile_rows())
-                .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
-            write_whole(path, profile.as_bytes())?;
+            write_whole(path, inspect::trace(&profile).to_string().as_bytes())?;
+        }
+        if session.profiles() {
+            eprint!("{}", inspect::table(&profile));
         }
         Ok(())
     }
@@ -263,10 +341,18 @@ fn argument(session: &Session, name: &str, text: &str, ty: Option<&Type>) -> Res
 
 impl GraphArgs {
     pub fn execute(&self, common: &Common) -> Result<()> {
-        let (_session, function) = self.source.compile(common)?;
+        let dims = dims(&self.dims)?;
+        let (_session, function) = self.source.compile(&planning(common))?;
         let compiled = function.compiled();
-        let graph = if self.stated { compiled.stated_graph() } else { compiled.graph() };
-        print(&if self.svg { inspect::to_svg(graph) } else { inspect::to_dot(graph) })
+        let drawing = if self.stated {
+            let title = format!("{}, as stated", compiled.name());
+            Drawing::of_graph(&title, compiled.stated_graph(), &compiled.result_names())?
+        } else {
+            // Kernels are known once devices have planned.
+            compiled.plan(&compiled.shapes(&dims, UNKNOWN_DIM)?);
+            Drawing::of_compiled(compiled)?
+        };
+        print(&if self.svg { drawing.to_svg() } else { drawing.to_dot() })
     }
 }
 

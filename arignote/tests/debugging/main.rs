@@ -3,6 +3,7 @@
 mod debug;
 mod faulty;
 mod nan_guard;
+mod profile;
 mod watch;
 
 use arignote::config::Config;

@@ -180,3 +180,54 @@ fn writing_over_operands_lowers_the_peak_of_memory() {
     let (over, beside) = (peak(&[]), peak(&["inplace"]));
     assert!(over + 300 * 300 * 8 <= beside, "{over} bytes in place, {beside} without");
 }
+
+#[test]
+fn the_same_graph_is_compiled_once() {
+    let text = "fn f(x: f64[n]) {\n    state s: f64[] = 1\n    s <- s + sum(x)\n    return x * s\n}\n";
+    for session in sessions() {
+        let load = |text: &str| {
+            let file = arignote::lang::parse(arignote::lang::Source::new("f.arig", text.to_owned())).unwrap();
+            let lowered = arignote::lang::lower(&file, Some("f")).unwrap();
+            FunctionBuilder::from_graph(lowered).build(&session).unwrap()
+        };
+        let (first, second) = (load(text), load(text));
+        assert!(std::ptr::eq(first.compiled(), second.compiled()));
+        // The code is shared, the states are not.
+        let x = [vector(&[1.0, 2.0])];
+        first.call(&x).unwrap();
+        assert_eq!([&first, &second].map(|f| f.get("s").unwrap().item()), [Some(4.0), Some(1.0)]);
+        let twin = second.without_updates().unwrap();
+        second.set("s", Tensor::scalar(7.0)).unwrap();
+        assert_eq!(twin.call(&x).unwrap()[0].to_f64_vec(), [7.0, 14.0]);
+        // Another line, constant, name or op is another function.
+        for other in [format!("\n{text}"), text.replace("x * s", "x * (s + 2)"), text.replace("x * s", "x / s")] {
+            assert!(!std::ptr::eq(first.compiled(), load(&other).compiled()), "{other}");
+        }
+        assert!(first.compiled().compile_phases().iter().any(|phase| phase.1 > 0.0));
+    }
+}
+
+#[test]
+fn results_share_memory_with_nothing_that_changes() {
+    for session in sessions() {
+        let s = State::new("s", vector(&[1.0, 2.0]));
+        let x = input("x", &["2"]);
+        let f = FunctionBuilder::new("f").input(&x).output(&Var::state(&s)).update(&s, &(Var::state(&s) + &x)).build(&session).unwrap();
+        let g = FunctionBuilder::new("g").input(&x).output(&(&x + 1.0)).update(&s, &(Var::state(&s) * 2.0)).build(&session).unwrap();
+        let argument = [vector(&[1.0, 1.0])];
+        let before = f.call(&argument).unwrap();
+        let kept = f.get("s").unwrap();
+        for _ in 0..3 {
+            g.call(&argument).unwrap();
+        }
+        assert_eq!(before[0].to_f64_vec(), [1.0, 2.0]);
+        assert_eq!(kept.to_f64_vec(), [2.0, 3.0]);
+        assert_eq!(f.get("s").unwrap().to_f64_vec(), [16.0, 24.0]);
+        assert_eq!(argument[0].to_f64_vec(), [1.0, 1.0]);
+        // What is written to a result is not seen elsewhere.
+        let mut result = g.call(&argument).unwrap().remove(0);
+        let twin = result.clone();
+        result.as_mut_slice::<f64>().unwrap()[0] = 9.0;
+        assert_eq!((result.to_f64_vec(), twin.to_f64_vec()), (vec![9.0, 2.0], vec![2.0, 2.0]));
+    }
+}

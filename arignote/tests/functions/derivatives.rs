@@ -3,7 +3,7 @@
 use arignote::ops::{Gradient, hessian_vector_product};
 use arignote::prelude::*;
 
-use crate::{input, sessions, told, vector};
+use crate::{input, session, sessions, told, vector};
 
 /// Checks a function of one vector on every device.
 fn check(build: impl Fn(&Var) -> Var, at: &[f64], expected: &[f64]) {
@@ -64,4 +64,26 @@ fn a_hessian_times_a_vector() {
         hessian_vector_product(&(&total * &total * &total), x, &x.ones_like())
     };
     check(product, &[1.0, 2.0], &[36.0, 36.0]);
+}
+
+#[test]
+fn values_on_which_nothing_depends_have_no_gradient_on_request() {
+    let (x, y) = (input("x", &["n"]), input("y", &["n"]));
+    let i = Var::input("i", Type::new(DType::I64, ["n".into()]));
+    let inner = grad(&(&x * &x * &i.cast(DType::F64)).sum(None), &[&x]);
+    let cost = inner[0].sum(None) + Var::apply("argmax", std::slice::from_ref(&y), Attributes::new()).cast(DType::F64);
+    let found = Gradient::of(&cost).wrt_connected(&[&y, &x, &i]).unwrap();
+    assert_eq!(found.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true, false]);
+    assert!(Gradient::of(&cost).hold(&inner[0]).wrt_connected(&[&x]).unwrap()[0].is_none());
+    let zeros = Gradient::of(&cost).zero_if_disconnected().wrt(&[&i, &y]);
+    for session in sessions() {
+        let f = FunctionBuilder::new("f").input(&x).input(&y).input(&i).output(found[1].as_ref().unwrap());
+        let f = f.output(&zeros[0]).output(&zeros[1]).build(&session).unwrap();
+        let results = f.call(&[vector(&[1.0, 2.0]), vector(&[3.0, 4.0]), Tensor::vector(vec![5i64, 6])]).unwrap();
+        assert_eq!(results[0].to_f64_vec(), [10.0, 12.0]);
+        assert_eq!((results[1].dtype(), results[1].to_f64_vec()), (DType::F64, vec![0.0, 0.0]));
+        assert_eq!(results[2].to_f64_vec(), [0.0, 0.0]);
+    }
+    let wrong = FunctionBuilder::new("f").input(&x).input(&y).input(&i).output(&Gradient::of(&cost).wrt(&[&i])[0]).build(&session("reference"));
+    told(wrong, &["gradients are in floats, not i64[n]", "takes the gradient in integers and bools as zero"]);
 }

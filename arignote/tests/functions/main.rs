@@ -4,6 +4,7 @@ mod calls;
 mod derivatives;
 mod files;
 mod graphs;
+mod host;
 mod inside;
 mod loops;
 mod outside;

@@ -190,6 +190,11 @@ pub(super) fn linear_algebra(of: Of<'_>) {
         let crossed = Attribute::List(vec![vec![0, -1].into(), vec![1, 0].into()]);
         c.add(&[&[2, 3, 2], &[2, 2]], move |x| Var::apply("tensordot", x, with("axes", crossed.clone())));
     });
+    of("batched_tensordot", &|c| {
+        c.add(&[&[2, 3, 2], &[2, 2, 1]], |x| Var::apply("batched_tensordot", x, with("axes", 1)));
+        let crossed = Attribute::List(vec![vec![1, -1].into(), vec![2, 1].into()]);
+        c.add(&[&[2, 3, 2], &[2, 2, 3]], move |x| Var::apply("batched_tensordot", x, with("axes", crossed.clone())));
+    });
     for (op, pairs) in [
         ("vecdot", [[&[2, 3][..], &[3][..]], [&[0, 2], &[1, 2]]]),
         ("matvec", [[&[2, 3], &[3]], [&[2, 1, 3], &[2, 3]]]),

@@ -35,6 +35,7 @@ const EXCUSED: &[(&str, &str)] = &[
     ("vonmises wald", "no reparameterisation: an error, which a filetest holds"),
     ("random_gamma chisquare invgamma gengamma random_beta student_t dirichlet", "gamma draws move with their quantiles and not with what they were rejected from; `random.rs` holds that"),
     ("print", "writes; passes derivatives on as `assert` and `after` do, and `effects.rs` holds it"),
+    ("host_call inspect", "a closure of the program, and a look at a value; `functions` holds what they say of derivatives"),
     ("schur qz", "their turns are not determined by the matrix: an error, which a filetest holds"),
     ("stop_gradient", "has no gradient by its meaning; the filetests hold it"),
     ("clip_gradient scale_gradient", "their derivatives are not those of their values; the filetests hold them"),
@@ -178,6 +179,7 @@ fn random_draws(of: Of<'_>) {
 }
 
 fn effects(of: Of<'_>) {
+    of("assume", &|c| c.add(&[&[3]], |x| Var::apply("assume", &[x[0].square()], with("facts", "nonnegative")) * &x[0]));
     of("after", &|c| c.add(&[&[3], &[2]], |x| apply("after", &[x[0].square(), x[1].clone()]) * x[1].sum(None)));
     of("assert", &|c| c.add(&[&[3]], |x| x[0].square().assert(&x[0].lt(&Var::weak(3.0)), "in vain")));
 }

@@ -86,6 +86,23 @@ fn convolutions(of: Of<'_>) {
         c.add(&[&[1, 2, 3, 4], &[2, 2, 2, 3]], move |x| Var::apply("conv2d", x, ones(&[2, 1]).with("padding", 1)));
     });
     of("conv3d", &|c| c.add(&[&[1, 1, 2, 3, 2], &[1, 1, 2, 2, 1]], |x| apply("conv3d", x)));
+    // Of x, w and the cotangent g of their convolution: the gradients look at the shape alone of their own operand.
+    let rows: [(&'static str, &'static str, [&'static [usize]; 3]); 3] = [
+        ("conv1d_input_gradient", "conv1d_weight_gradient", [&[2, 2, 5], &[4, 1, 3], &[2, 4, 3]]),
+        ("conv2d_input_gradient", "conv2d_weight_gradient", [&[1, 2, 3, 4], &[2, 1, 2, 3], &[1, 2, 2, 2]]),
+        ("conv3d_input_gradient", "conv3d_weight_gradient", [&[1, 2, 2, 3, 2], &[2, 1, 2, 2, 1], &[1, 2, 1, 2, 2]]),
+    ];
+    for (of_input, of_weights, [x, w, g]) in rows {
+        let like = |shape: &[usize]| Var::constant(Tensor::zeros(DType::F64, shape));
+        of(of_input, &|c| {
+            let x = like(x);
+            c.add(&[w, g], move |v| Var::apply(of_input, &[x.clone(), v[0].clone(), v[1].clone()], with("groups", 2).with("flip", true)));
+        });
+        of(of_weights, &|c| {
+            let w = like(w);
+            c.add(&[x, g], move |v| Var::apply(of_weights, &[v[0].clone(), w.clone(), v[1].clone()], with("groups", 2).with("flip", true)));
+        });
+    }
     of("conv_transpose2d", &|c| {
         c.add(&[&[1, 2, 2, 2], &[2, 1, 2, 3]], move |x| Var::apply("conv_transpose2d", x, ones(&[2, 1]).with("padding", 1).with("output_padding", vec![1, 0])));
     });
@@ -106,6 +123,25 @@ fn pools(of: Of<'_>) {
             if op.starts_with("avg") {
                 c.add(&[shape], move |x| Var::apply(op, x, overlapping().with("count_include_pad", false)));
             }
+        });
+    }
+    // They are linear in their second operand, and of the first it is the largest elements that matter, or the shape.
+    let gradients: [(&'static str, [&'static [usize]; 2]); 9] = [
+        ("max_pool1d_gradient", [&[2, 7], &[2, 4]]), ("sum_pool1d_gradient", [&[2, 7], &[2, 4]]), ("avg_pool1d_gradient", [&[2, 7], &[2, 4]]),
+        ("max_pool2d_gradient", [&[4, 3], &[3, 2]]), ("sum_pool2d_gradient", [&[4, 3], &[3, 2]]), ("avg_pool2d_gradient", [&[4, 3], &[3, 2]]),
+        ("max_pool3d_gradient", [&[3, 2, 1], &[2, 2, 1]]), ("sum_pool3d_gradient", [&[3, 2, 1], &[2, 2, 1]]),
+        ("avg_pool3d_gradient", [&[3, 2, 1], &[2, 2, 1]]),
+    ];
+    for (op, [x, g]) in gradients {
+        of(op, &|c| {
+            let x = Var::constant(spread(x, (-2.0, 2.0), 5));
+            c.add(&[g], move |v| Var::apply(op, &[x.clone(), v[0].clone()], with("window", 2).with("padding", 1)));
+        });
+    }
+    for (op, shape) in [("max_pool1d_tangent", &[2, 7][..]), ("max_pool2d_tangent", &[4, 3]), ("max_pool3d_tangent", &[3, 2, 1])] {
+        of(op, &|c| {
+            let x = Var::constant(spread(shape, (-2.0, 2.0), 5));
+            c.add(&[shape], move |v| Var::apply(op, &[x.clone(), v[0].clone()], with("window", 2).with("padding", 1)));
         });
     }
 }
@@ -171,6 +207,9 @@ pub(super) fn images(of: Of<'_>) {
     of("separable_conv3d", &|c| c.add(&[&[1, 2, 2, 2, 3], &[2, 1, 1, 2, 2], &[1, 2, 1, 1, 1]], |x| apply("separable_conv3d", x)));
     of("causal_conv1d", &|c| c.add(&[&[2, 2, 4], &[1, 2, 2]], |x| Var::apply("causal_conv1d", x, with("dilation", 2i64))));
     of("bilinear_upsampling", &|c| c.add(&[&[1, 2, 2, 3]], |x| Var::apply("bilinear_upsampling", x, with("ratio", 2i64))));
+    of("max_pool_2d_same_size", &|c| {
+        c.add(&[&[1, 2, 3, 4]], |x| Var::apply("max_pool_2d_same_size", x, with("patch_size", vec![2i64, 3])));
+    });
     of("images2neibs", &|c| c.add(&[&[1, 2, 2, 4]], move |x| Var::apply("images2neibs", x, pair([2, 2]))));
     of("neibs2images", &|c| {
         let shape = || Var::constant(Tensor::vector(vec![1i64, 2, 2, 4]));

@@ -76,3 +76,24 @@ fn before_and_after() {
     }
     assert!(failures.is_empty(), "{} failures; ARIGNOTE_BLESS=1 writes the file anew:\n{}", failures.len(), failures.join("\n"));
 }
+
+/// docs/rewrites.md names every rewrite once, those over the reals in the last column.
+#[test]
+fn the_page_lists_every_rewrite() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/rewrites.md")).unwrap();
+    let session = session("reference", false, &[]);
+    let mut known: std::collections::BTreeMap<String, bool> = session.rules().rows(session.rewrite_options()).into_iter().map(|row| {
+        let real = row.tags.iter().any(|tag| tag == "real");
+        (row.name, real)
+    }).collect();
+    let families = page.lines().filter_map(|line| line.strip_prefix("| ")).filter(|line| line.as_bytes()[1].is_ascii_digit());
+    for line in families {
+        let cells: Vec<&str> = line.split('|').collect();
+        for (cell, real) in [(cells[2], false), (cells[3], true)] {
+            for name in cell.split('`').skip(1).step_by(2) {
+                assert_eq!(known.remove(name), Some(real), "`{name}` is not a rewrite, or is listed twice or in the wrong column");
+            }
+        }
+    }
+    assert!(known.is_empty(), "docs/rewrites.md lacks {known:?}");
+}

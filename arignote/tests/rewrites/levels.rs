@@ -9,7 +9,7 @@ use fastrand::Rng;
 
 /// Of the first graph; the others follow.
 const SEED: u64 = 2026;
-const GRAPHS: u64 = 40;
+const GRAPHS: u64 = 60;
 
 fn session(device: &str, mode: &str, exclude: &[&str], algebra: &str) -> Session {
     let config = Config::default().with("device", device).unwrap().with("mode", mode).unwrap();
@@ -47,8 +47,9 @@ fn program(random: &mut Rng) -> String {
                 None => value.push(letter),
             }
         }
-        // What is large is brought back, so that rounding stays small.
-        text += &format!("    v{number} = tanh({value} * 0.7)\n");
+        // What may be large is brought back in half of the cases, so that rounding stays small.
+        let value = if random.bool() { format!("tanh({value} * 0.7)") } else { value };
+        text += &format!("    v{number} = {value}\n");
         names[kind].push(format!("v{number}"));
     }
     let [m, v, s] = names.map(|names| names.last().unwrap().clone());
@@ -56,7 +57,7 @@ fn program(random: &mut Rng) -> String {
 }
 
 fn near(a: &Tensor, b: &Tensor) -> bool {
-    let close = |(x, y): (f64, f64)| x == y || (x.is_nan() && y.is_nan()) || (x - y).abs() <= 1e-10 * (1.0 + y.abs());
+    let close = |(x, y): (f64, f64)| x == y || (x.is_nan() && y.is_nan()) || (x - y).abs() <= 1e-9 * (1.0 + y.abs());
     a.ty() == b.ty() && a.to_f64_vec().into_iter().zip(b.to_f64_vec()).all(close)
 }
 
@@ -91,5 +92,21 @@ fn levels_differ_in_time_only() {
         }
     }
     println!("{} rules and passes fired: {fired:?}", fired.len());
-    assert!(fired.len() >= 40, "only {fired:?} fired");
+    assert!(fired.len() >= 30, "only {fired:?} fired");
+}
+
+#[test]
+fn a_draw_that_nothing_reads_goes_and_changes_no_other() {
+    for device in ["reference", "cpu"] {
+        let session = session(device, "fast-run", &[], "ieee");
+        let draw = |text: &str| {
+            let graph = lang::load(lang::Source::new("draws", text)).and_then(|module| module.function(None)).unwrap();
+            let function = FunctionBuilder::from_graph(graph).build(&session).unwrap();
+            (function.call(&[]).unwrap()[0].to_f64_vec(), function.compiled().graph().len())
+        };
+        let (key, a) = ("key = u64([2026, 3])", "a = normal(fold_in(key, 0), [5])");
+        let alone = draw(&format!("fn f() {{\n{key}\n{a}\nreturn a\n}}"));
+        let beside = draw(&format!("fn f() {{\n{key}\nb = uniform(fold_in(key, 1), [7])\n{a}\nreturn a\n}}"));
+        assert_eq!(beside, alone);
+    }
 }

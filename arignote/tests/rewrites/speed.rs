@@ -21,25 +21,33 @@ fn chain(length: usize) -> Function {
     FunctionBuilder::new("chain").input(&x).output(&value).build(&session(1)).unwrap()
 }
 
-/// What is counted does not depend on the machine: how many nodes are looked at, and how often rules are tried. How
-/// long it takes is printed; in a release build 10,000 nodes take less than half a second and 100,000 less than 5.
+/// Processor time of this thread where the system tells it, so that a busy machine does not count.
+fn now(start: Instant) -> f64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanoseconds = stat.split_whitespace().next().and_then(|field| field.parse::<u64>().ok());
+    nanoseconds.map_or_else(|| start.elapsed().as_secs_f64(), |nanoseconds| nanoseconds as f64 * 1e-9)
+}
+
+/// What is counted does not depend on the machine: how many nodes are looked at, and how often rules are tried. The
+/// bound on time is ten times what a build takes that is only lightly optimized.
 #[test]
 fn rewriting_is_linear_in_the_nodes() {
     let mut per_node = Vec::new();
     for length in [10_000, 100_000] {
         let start = Instant::now();
+        let before = now(start);
         let function = chain(length);
-        let seconds = start.elapsed().as_secs_f64();
+        let (seconds, wall) = (now(start) - before, start.elapsed().as_secs_f64());
         let report = function.compiled().rewrites();
-        let rewriting: f64 = report.costs.values().map(|cost| cost.time.as_secs_f64()).sum();
+        // Of the time on the clock, and so of the processor's.
+        let part: f64 = report.costs.values().map(|cost| cost.time.as_secs_f64()).sum::<f64>() / wall;
+        let rewriting = seconds * part;
         let tried: usize = report.costs.values().map(|cost| cost.tried).sum();
-        println!("{length} nodes: {seconds:.3} s, of them rewriting {rewriting:.3} s; {} visits, {tried} tries", report.visited);
+        println!("{length} nodes: {seconds:.3} s of processor time, of them rewriting {rewriting:.3} s; {} visits, {tried} tries", report.visited);
         assert_eq!(report.stopped, []);
         assert!(report.firings.len() >= length / 5, "{}", report.firings.len());
         per_node.push([report.visited as f64 / length as f64, tried as f64 / length as f64]);
-        if !cfg!(debug_assertions) {
-            assert!(rewriting < length as f64 * 5e-5, "{rewriting} s");
-        }
+        assert!(rewriting < length as f64 * 2e-4, "{rewriting} s");
     }
     for (small, large) in per_node[0].iter().zip(per_node[1]) {
         assert!(large < small * 1.1, "{per_node:?}");

@@ -33,9 +33,9 @@ impl Form {
             if let Instruction::Unary(Unary::Bits(_), a) = *instruction { source[at] = source[a as usize]; }
         }
         let wide = kernel.instructions.iter().any(|(_, kind)| kind.is_wide());
-        let pressure = Form::pressure(kernel, &fixed, &source).max(1);
+        let pressure = Form::pressure(kernel, &fixed, &source).max(1) + kernel.reductions.len();
         let cheap = kernel.instructions.len() <= 200;
-        let unroll = if cheap && pressure <= 3 { 4 } else if cheap && pressure <= 7 { 2 } else { 1 };
+        let unroll = if cheap && pressure <= 3 { 4 } else if cheap && pressure <= 7 && kernel.reductions.len() < 4 { 2 } else { 1 };
         Form { lanes: if wide { 4 } else { 8 }, unroll, fixed, source }
     }
 
@@ -45,7 +45,7 @@ impl Form {
         for (at, (instruction, _)) in kernel.instructions.iter().enumerate() {
             for operand in instruction.operands() { last[source[operand as usize] as usize] = at; }
         }
-        for &(number, _) in &kernel.outputs {
+        for number in kernel.outputs.iter().map(|output| output.0).chain(kernel.reductions.iter().map(|reduction| reduction.0)) {
             let number = source[number as usize] as usize;
             last[number] = last[number].max(number);
         }
@@ -62,7 +62,13 @@ impl Form {
         most
     }
 
-    /// Whether every kind in the kernel is one that takes a whole register.
+    /// In which of `lanes * unroll` accumulators an element of a call is.
+    pub fn accumulator(&self, element: usize, count: usize) -> usize {
+        let turn = self.lanes * self.unroll;
+        if element < count / turn * turn { element % turn } else { element % self.lanes }
+    }
+
+    /// Whether lanes of a kind fill a whole register.
     pub fn long(&self, kind: Kind) -> bool {
         kind.is_wide() || self.lanes == 8
     }

@@ -249,6 +249,40 @@ impl Instruction {
     }
 }
 
+/// How elements become one. Which are combined first follows from the kernel's [`super::form::Form`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reduction {
+    /// The sum.
+    Sum,
+    /// The product.
+    Product,
+    /// The largest; NaN if one is. Of integers with sign, or masks: whether any is true.
+    Max,
+    /// The smallest; NaN if one is. Of integers with sign, or masks: whether all are true.
+    Min,
+}
+
+impl Reduction {
+    /// The bits of what changes nothing.
+    pub fn identity(self, kind: Kind) -> u64 {
+        let float = |value: f64| if kind == Kind::F64 { value.to_bits() } else { u64::from((value as f32).to_bits()) };
+        match (self, kind) {
+            (Reduction::Sum, _) => 0,
+            (Reduction::Product, Kind::F32 | Kind::F64) => float(1.0),
+            (Reduction::Product, _) => 1,
+            (Reduction::Max, Kind::F32 | Kind::F64) => float(f64::NEG_INFINITY),
+            (Reduction::Min, Kind::F32 | Kind::F64) => float(f64::INFINITY),
+            (Reduction::Max, Kind::I32) => 1 << 31,
+            (Reduction::Max, Kind::I64) => 1 << 63,
+            (Reduction::Min, Kind::I32) => i32::MAX as u64,
+            (Reduction::Min, Kind::I64) => i64::MAX as u64,
+            (Reduction::Max, Kind::M32 | Kind::M64) => 0,
+            (Reduction::Min, Kind::M32) => u64::from(u32::MAX),
+            (Reduction::Min, Kind::M64) => u64::MAX,
+        }
+    }
+}
+
 /// A kernel: its instructions in an order in which each comes after its operands.
 #[derive(Clone, Debug, Default)]
 pub struct Kernel {
@@ -258,14 +292,11 @@ pub struct Kernel {
     pub instructions: Vec<(Instruction, Kind)>,
     /// The numbers of the results, and their dtypes as they are stored.
     pub outputs: Vec<(u32, DType)>,
+    /// The numbers of what is reduced over all elements of a call, as lanes of its kind.
+    pub reductions: Vec<(u32, Reduction)>,
 }
 
 impl Kernel {
-    /// Whether it calls functions element by element.
-    pub fn has_calls(&self) -> bool {
-        self.instructions.iter().any(|(instruction, _)| matches!(instruction, Instruction::Call(..)))
-    }
-
     /// The instructions for people, one in a line.
     pub fn describe(&self) -> String {
         use std::fmt::Write;
@@ -296,6 +327,9 @@ impl Kernel {
         }
         for (output, (number, dtype)) in self.outputs.iter().enumerate() {
             let _ = writeln!(text, "    output {output} ({dtype}) = v{number}");
+        }
+        for (number, reduction) in &self.reductions {
+            let _ = writeln!(text, "    {reduction:?} of v{number}");
         }
         text
     }
@@ -528,14 +562,14 @@ impl Builder {
         self.unary(Unary::Bits(Kind::F32), cut)
     }
 
-    /// The kernel that gives `outputs`, each stored as a dtype of its kind. What no output needs is left out, and
-    /// instructions stand close to those that use them.
-    pub fn finish(self, outputs: &[(Value, DType)]) -> Kernel {
+    /// The kernel that gives `outputs`, each stored as a dtype of its kind, and `reductions`. What neither needs is
+    /// left out, and instructions stand close to those that use them.
+    pub fn finish(self, outputs: &[(Value, DType)], reductions: &[(Value, Reduction)]) -> Kernel {
         let mut order: Vec<(Instruction, Kind)> = Vec::new();
         let mut place = vec![u32::MAX; self.instructions.len()];
         let mut stack: Vec<(u32, bool)> = Vec::new();
-        for &(output, dtype) in outputs {
-            debug_assert_eq!(Kind::of(dtype), output.kind, "an output's kind");
+        debug_assert!(outputs.iter().all(|&(output, dtype)| Kind::of(dtype) == output.kind), "an output's kind");
+        for output in outputs.iter().map(|output| output.0).chain(reductions.iter().map(|reduction| reduction.0)) {
             stack.push((output.number, false));
             while let Some((number, ready)) = stack.pop() {
                 if place[number as usize] != u32::MAX {
@@ -553,6 +587,7 @@ impl Builder {
             }
         }
         let outputs = outputs.iter().map(|&(output, dtype)| (place[output.number as usize], dtype)).collect();
-        Kernel { inputs: self.inputs, instructions: order, outputs }
+        let reductions = reductions.iter().map(|&(value, reduction)| (place[value.number as usize], reduction)).collect();
+        Kernel { inputs: self.inputs, instructions: order, outputs, reductions }
     }
 }

@@ -5,9 +5,11 @@ use arignote_core::ops::promote_operands;
 use arignote_core::special;
 use arignote_core::tensor::{DType, Element, Type, bf16, f16};
 
-use super::ir::{self, Binary as B, Function, Kernel, Kind, Unary as U, Value};
+use super::emit::Emit;
+use super::ir::{self, Binary as B, Function, Kernel, Kind, Reduction, Unary as U, Value};
 use crate::kernels::elementwise::Operation;
 use crate::kernels::number::{Binary, Comparison, Unary};
+use crate::maths;
 
 /// A value with its dtype.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +64,26 @@ impl Lowering {
     /// The kernel that gives these results.
     pub fn finish(self, outputs: &[Register]) -> Kernel {
         let outputs: Vec<(Value, DType)> = outputs.iter().map(|register| (register.value, register.dtype)).collect();
-        self.builder.finish(&outputs)
+        self.builder.finish(&outputs, &[])
+    }
+
+    /// The kernel that reduces a value over all elements.
+    pub fn finish_reduced(self, value: Register, reduction: Reduction) -> Kernel {
+        self.builder.finish(&[], &[(value.value, reduction)])
+    }
+
+    /// What was reduced before with one more value, both of one dtype.
+    pub fn combined(&mut self, reduction: Reduction, before: Register, value: Register) -> Register {
+        let (dtype, x, y) = (value.dtype, before.value, value.value);
+        let result = match (reduction, dtype) {
+            (Reduction::Max, DType::Bool) => self.builder.binary(B::Or, x, y),
+            (_, DType::Bool) => self.builder.binary(B::And, x, y),
+            (Reduction::Sum, _) => self.binary(Binary::Add, dtype, x, y),
+            (Reduction::Product, _) => self.binary(Binary::Mul, dtype, x, y),
+            (Reduction::Max, _) => self.binary(Binary::Maximum, dtype, x, y),
+            (Reduction::Min, _) => self.binary(Binary::Minimum, dtype, x, y),
+        };
+        Register { value: result, dtype }
     }
 
     /// One op applied to registers. `types` are the operands' types, `result` the result's dtype; `None` if there are
@@ -323,6 +344,8 @@ impl Lowering {
             }
             Unary::Square => { let value = b.binary(B::Mul, x, x); b.wrap(dtype, value) }
             Unary::Relu if is_unsigned(dtype) => x,
+            // The second where it is NaN or both are zeros.
+            Unary::Relu if is_float => b.binary(B::Max, zero, x),
             Unary::Relu => { let less = b.compare(ir::Comparison::Lt, x, zero); b.select(less, zero, x) }
             Unary::Floor | Unary::Ceil | Unary::Rint | Unary::Trunc if !is_float => x,
             Unary::Floor => b.unary(U::Floor, x),
@@ -333,6 +356,9 @@ impl Lowering {
             Unary::Sqrt if is_float => b.unary(U::Sqrt, x),
             Unary::Reciprocal if is_float => { let one = b.number(kind, 1.0); b.binary(B::Div, one, x) }
             _ if is_float => {
+                if let Some(value) = maths::unary(&Emit::new(b, kind), operation, x) {
+                    return value;
+                }
                 let double = b.unary(U::Convert(Kind::F64), x);
                 let value = b.call(Function::F64x1(operation.float()), &[double], Kind::F64);
                 b.unary(U::Convert(kind), value)
@@ -371,10 +397,17 @@ impl Lowering {
             Binary::Maximum | Binary::Minimum => {
                 let op = if operation == Binary::Maximum { B::Max } else { B::Min };
                 if is_float {
-                    // The second where one is NaN, so that only a first that is NaN is lost.
-                    let value = self.builder.binary(op, x, y);
-                    let is_nan = self.builder.compare(ir::Comparison::Ne, x, x);
-                    return self.builder.select(is_nan, x, value);
+                    let b = &mut self.builder;
+                    let constant = b.known_bits(y).map(|bits| if kind.is_wide() { f64::from_bits(bits) } else { f32::from_bits(bits as u32).into() });
+                    if constant.is_some_and(|y| y != 0.0 && !y.is_nan()) {
+                        // The second, where it is NaN.
+                        return b.binary(op, y, x);
+                    }
+                    // The second where one is NaN, so that only a first that is NaN is lost. All bits are a NaN.
+                    let value = b.binary(op, x, y);
+                    let is_nan = b.compare(ir::Comparison::Ne, x, x);
+                    let is_nan = b.unary(U::Bits(kind), is_nan);
+                    return b.binary(B::Or, value, is_nan);
                 }
                 let (a, c) = (self.signed_order(dtype, x), self.signed_order(dtype, y));
                 let value = self.builder.binary(op, a, c);
@@ -392,6 +425,9 @@ impl Lowering {
             }
             _ if is_float => {
                 let b = &mut self.builder;
+                if let Some(value) = maths::binary(&Emit::new(b, kind), operation, x, y) {
+                    return value;
+                }
                 let (x, y) = (b.unary(U::Convert(Kind::F64), x), b.unary(U::Convert(Kind::F64), y));
                 let value = b.call(Function::F64x2(operation.float()), &[x, y], Kind::F64);
                 b.unary(U::Convert(kind), value)

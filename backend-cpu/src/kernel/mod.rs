@@ -3,11 +3,16 @@
 
 #[cfg(target_arch = "x86_64")]
 pub mod avx2;
+mod emit;
 pub mod form;
 pub mod ir;
 pub mod lower;
 pub mod portable;
+pub mod reduce;
+pub mod rows;
 pub mod run;
 
+#[cfg(test)]
+mod shape_tests;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,8 @@
 
 use arignote_core::tensor::{DType, Element};
 
-use super::ir::{Binary, Comparison, Function, Fused, Instruction, Kernel, Kind, Unary};
+use super::form::Form;
+use super::ir::{Binary, Comparison, Function, Fused, Instruction, Kernel, Kind, Reduction, Unary};
 use crate::buffer::{Stored, as_bytes, typed, typed_mut, with_scratch};
 use crate::stored_type;
 
@@ -16,6 +17,8 @@ pub const BLOCK: usize = 256;
 pub struct Program {
     steps: Vec<Step>,
     outputs: Vec<(usize, DType)>,
+    reductions: Vec<(usize, Kind, Reduction)>,
+    form: Form,
     inputs: usize,
     registers: usize,
 }
@@ -45,6 +48,7 @@ impl Program {
             };
         }
         for &(number, _) in &kernel.outputs { last[number as usize] = usize::MAX; }
+        for &(number, _) in &kernel.reductions { last[number as usize] = usize::MAX; }
         // What does not change is computed in the first block only, so it keeps its register.
         for (last, &fixed) in last.iter_mut().zip(&fixed) { if fixed { *last = usize::MAX; } }
         let mut place = vec![0; count];
@@ -69,17 +73,24 @@ impl Program {
             steps.push(Step { instruction, kind, input, fixed: fixed[at], target, sources });
         }
         let outputs = kernel.outputs.iter().map(|&(number, dtype)| (place[number as usize], dtype)).collect();
-        Program { steps, outputs, inputs: kernel.inputs.len(), registers }
+        let reductions = kernel.reductions.iter().map(|&(number, reduction)| (place[number as usize], kernel.instructions[number as usize].1, reduction)).collect();
+        Program { steps, outputs, reductions, form: Form::of(kernel, uniform), inputs: kernel.inputs.len(), registers }
     }
 
-    /// Computes `count` elements in a row: `arrays` are the first elements of the inputs, then of the outputs.
+    /// Computes `count` elements in a row: `arrays` are the first elements of the inputs, then of the outputs, then
+    /// the places for the reductions, each as many lanes as a vector has, which remain to be reduced to one.
     ///
     /// # Safety
-    /// Each input has `count` elements (one, where it is uniform), aligned; each output has room for as many. An
-    /// output may be the very same memory as an input that is not uniform and has elements of its size; otherwise
+    /// Each input has `count` elements (one, where it is uniform), aligned; each output has room for as many, and each
+    /// reduction for 32 bytes. An output may be the very same memory as an input that is not uniform and has elements of its size; otherwise
     /// it overlaps nothing.
     pub unsafe fn run(&self, arrays: &[*mut u8], count: usize) {
-        with_scratch(self.registers * BLOCK, |scratch: &mut [u64]| {
+        with_scratch(self.registers * BLOCK + self.reductions.len() * ACCUMULATORS, |scratch: &mut [u64]| {
+            let (scratch, accumulators) = scratch.split_at_mut(self.registers * BLOCK);
+            for (&(_, kind, reduction), accumulators) in self.reductions.iter().zip(accumulators.chunks_exact_mut(ACCUMULATORS)) {
+                let identity = reduction.identity(kind);
+                if kind.is_wide() { accumulators.fill(identity); } else { part_mut::<u32>(accumulators).fill(identity as u32); }
+            }
             let mut start = 0;
             while start < count {
                 let length = BLOCK.min(count - start);
@@ -116,10 +127,95 @@ impl Program {
                     let bytes = unsafe { std::slice::from_raw_parts_mut(arrays[self.inputs + output].add(start * size), length * size) };
                     store(dtype, &scratch[register * BLOCK..][..BLOCK], bytes);
                 }
+                for (&(register, kind, reduction), accumulators) in self.reductions.iter().zip(accumulators.chunks_exact_mut(ACCUMULATORS)) {
+                    let source = &scratch[register * BLOCK..][..BLOCK];
+                    accumulate(reduction, kind, source, length, accumulators, &|at| self.form.accumulator(start + at, count));
+                }
                 start += length;
+            }
+            let lanes = self.form.lanes;
+            for (number, (&(_, kind, reduction), accumulators)) in self.reductions.iter().zip(accumulators.chunks_exact_mut(ACCUMULATORS)).enumerate() {
+                // Neighbours first.
+                let mut step = 1;
+                while step < self.form.unroll {
+                    for copy in (0..self.form.unroll).step_by(2 * step) {
+                        let words = if kind.is_wide() { lanes } else { lanes / 2 };
+                        let other: [u64; 4] = std::array::from_fn(|word| accumulators.get((copy + step) * words + word).copied().unwrap_or(0));
+                        accumulate(reduction, kind, &other, lanes, &mut accumulators[copy * words..], &|at| at);
+                    }
+                    step *= 2;
+                }
+                let bytes = lanes * if kind.is_wide() { 8 } else { 4 };
+                // SAFETY: the caller promises room for 32 bytes.
+                unsafe { std::ptr::copy_nonoverlapping(accumulators.as_ptr().cast::<u8>(), arrays[self.inputs + self.outputs.len() + number], bytes) };
             }
         });
     }
+}
+
+/// Words of a reduction's accumulators: at most 4 vectors.
+const ACCUMULATORS: usize = 16;
+
+/// Combines elements with accumulators.
+fn accumulate(reduction: Reduction, kind: Kind, source: &[u64], length: usize, accumulators: &mut [u64], place: &dyn Fn(usize) -> usize) {
+    macro_rules! each { ($T:ty, $a:ident $x:ident => $body:expr) => {{
+        let accumulators = part_mut::<$T>(accumulators);
+        for (at, &$x) in part::<$T>(source)[..length].iter().enumerate() {
+            let accumulator = &mut accumulators[place(at)];
+            let $a = *accumulator;
+            *accumulator = $body;
+        }
+    }} }
+    match (reduction, kind) {
+        (Reduction::Sum, Kind::F32) => each!(f32, a x => a + x),
+        (Reduction::Sum, Kind::F64) => each!(f64, a x => a + x),
+        (Reduction::Sum, Kind::I64 | Kind::M64) => each!(i64, a x => a.wrapping_add(x)),
+        (Reduction::Sum, _) => each!(i32, a x => a.wrapping_add(x)),
+        (Reduction::Product, Kind::F32) => each!(f32, a x => a * x),
+        (Reduction::Product, Kind::F64) => each!(f64, a x => a * x),
+        (Reduction::Product, Kind::I64 | Kind::M64) => each!(i64, a x => a.wrapping_mul(x)),
+        (Reduction::Product, _) => each!(i32, a x => a.wrapping_mul(x)),
+        (Reduction::Max, Kind::F32) => each!(f32, a x => if a > x || a.is_nan() { a } else { x }),
+        (Reduction::Max, Kind::F64) => each!(f64, a x => if a > x || a.is_nan() { a } else { x }),
+        (Reduction::Min, Kind::F32) => each!(f32, a x => if a < x || a.is_nan() { a } else { x }),
+        (Reduction::Min, Kind::F64) => each!(f64, a x => if a < x || a.is_nan() { a } else { x }),
+        (Reduction::Max, Kind::I32) => each!(i32, a x => a.max(x)),
+        (Reduction::Max, Kind::I64) => each!(i64, a x => a.max(x)),
+        (Reduction::Min, Kind::I32) => each!(i32, a x => a.min(x)),
+        (Reduction::Min, Kind::I64) => each!(i64, a x => a.min(x)),
+        (Reduction::Max, Kind::M32) => each!(u32, a x => a | x),
+        (Reduction::Max, Kind::M64) => each!(u64, a x => a | x),
+        (Reduction::Min, Kind::M32) => each!(u32, a x => a & x),
+        (Reduction::Min, Kind::M64) => each!(u64, a x => a & x),
+    }
+}
+
+/// Two values reduced to one, by their bits.
+pub fn combine(reduction: Reduction, kind: Kind, a: u64, b: u64) -> u64 {
+    let word = |bits: u64| {
+        let mut register = [bits];
+        if !kind.is_wide() { part_mut::<u32>(&mut register)[0] = bits as u32; }
+        register
+    };
+    let mut accumulator = word(a);
+    accumulate(reduction, kind, &word(b), 1, &mut accumulator, &|_| 0);
+    if kind.is_wide() { accumulator[0] } else { part::<u32>(&accumulator)[0].into() }
+}
+
+/// The lanes of a vector reduced to one: halves first.
+pub fn horizontal(reduction: Reduction, kind: Kind, lanes: usize, vector: &mut [u64; 4]) -> u64 {
+    let mut left = lanes;
+    while left > 1 {
+        left /= 2;
+        let mut upper = [0u64; 4];
+        if kind.is_wide() {
+            upper[..left].copy_from_slice(&vector[left..2 * left]);
+        } else {
+            part_mut::<u32>(&mut upper)[..left].copy_from_slice(&part::<u32>(vector)[left..2 * left]);
+        }
+        accumulate(reduction, kind, &upper, left, vector, &|at| at);
+    }
+    if kind.is_wide() { vector[0] } else { part::<u32>(vector)[0].into() }
 }
 
 /// The bits of an instruction of constants.

@@ -3,7 +3,7 @@
 //! rows, and nothing is copied. Elsewhere it runs over blocks, into which the operands that lie otherwise are gathered.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use arignote_core::tensor::DType;
 use smallvec::SmallVec;
@@ -11,8 +11,9 @@ use smallvec::SmallVec;
 #[cfg(target_arch = "x86_64")]
 use super::avx2;
 use super::form::Form;
-use super::ir::{Instruction, Kernel};
-use super::portable::Program;
+use super::ir::{Instruction, Kernel, Kind, Reduction};
+use super::portable::{self, Program};
+use super::rows::Rows;
 use crate::buffer::with_scratch;
 use crate::kernels::Context;
 use crate::stored_type;
@@ -22,7 +23,7 @@ const ROW: usize = 32;
 /// Elements of a block.
 const BLOCK: usize = 1024;
 /// Work up to which waking a second thread takes longer, in picoseconds.
-const SMALL: usize = 30_000_000;
+pub const SMALL: usize = 30_000_000;
 
 /// Which path kernels take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,12 +41,13 @@ type Code = avx2::Code;
 #[cfg(not(target_arch = "x86_64"))]
 enum Code {}
 
-type Key = (Vec<DType>, Vec<(Instruction, super::ir::Kind)>, Vec<(u32, DType)>, Vec<bool>);
+type Key = (Vec<DType>, Vec<(Instruction, Kind)>, Vec<(u32, DType)>, Vec<(u32, Reduction)>, Vec<bool>);
 
 /// The machine code that is in use, so that equal kernels share theirs.
 #[derive(Default)]
 pub struct Cache {
     codegen: Codegen,
+    rows: [OnceLock<Rows>; 2],
     codes: Mutex<HashMap<Key, Weak<Code>>>,
 }
 
@@ -55,7 +57,12 @@ const CODES: usize = 4096;
 impl Cache {
     /// A cache for one path.
     pub fn new(codegen: Codegen) -> Cache {
-        Cache { codegen, codes: Mutex::default() }
+        Cache { codegen, ..Cache::default() }
+    }
+
+    /// What normalizes rows of `f32` or of `f64`.
+    pub fn rows(&self, dtype: DType) -> &Rows {
+        self.rows[usize::from(dtype == DType::F64)].get_or_init(|| Rows::new(dtype, self))
     }
 
     #[cfg(target_arch = "x86_64")]
@@ -63,7 +70,7 @@ impl Cache {
         if self.codegen == Codegen::Portable || !avx2::is_available() {
             return None;
         }
-        let key = (kernel.inputs.clone(), kernel.instructions.clone(), kernel.outputs.clone(), uniform.to_vec());
+        let key = (kernel.inputs.clone(), kernel.instructions.clone(), kernel.outputs.clone(), kernel.reductions.clone(), uniform.to_vec());
         let mut codes = self.codes.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(code) = codes.get(&key).and_then(Weak::upgrade) {
             return Some(code);
@@ -85,6 +92,77 @@ enum Executor {
     Portable(Program),
 }
 
+/// A kernel that can be run over elements in a row.
+pub struct Compiled {
+    kernel: Kernel,
+    executor: Executor,
+    lanes: usize,
+}
+
+/// Addresses of the arrays of a kernel.
+pub type Addresses = SmallVec<[*mut u8; 16]>;
+
+impl Compiled {
+    /// Compiles a kernel of which some inputs are one element for all.
+    pub fn new(kernel: Kernel, cache: &Cache, uniform: &[bool]) -> Compiled {
+        let executor = match cache.code(&kernel, uniform) {
+            Some(code) => Executor::Native(code),
+            None => Executor::Portable(Program::new(&kernel, uniform)),
+        };
+        let lanes = Form::of(&kernel, uniform).lanes;
+        Compiled { kernel, executor, lanes }
+    }
+
+    fn is_native(&self) -> bool {
+        matches!(self.executor, Executor::Native(_))
+    }
+
+    fn describe(&self) -> String {
+        let mut text = self.kernel.describe();
+        match &self.executor {
+            #[cfg(target_arch = "x86_64")]
+            Executor::Native(code) => text.push_str(&code.describe()),
+            #[cfg(not(target_arch = "x86_64"))]
+            Executor::Native(_) => {}
+            Executor::Portable(_) => text.push_str("    runs portably\n"),
+        }
+        text
+    }
+
+    /// The bits of what changes nothing in the kernel's first reduction.
+    pub fn identity(&self) -> u64 {
+        self.kernel.reductions.first().map_or(0, |&(number, reduction)| reduction.identity(self.kernel.instructions[number as usize].1))
+    }
+
+    /// Runs the kernel over `count` elements in a row, and combines `totals` with what they are reduced to.
+    ///
+    /// # Safety
+    /// As for [`Program::run`]: `arrays` are those of inputs and outputs.
+    pub unsafe fn run(&self, arrays: &mut Addresses, count: usize, totals: &mut [u64]) {
+        let mut vectors = [[0u64; 4]; REDUCTIONS];
+        let length = arrays.len();
+        for (_, vector) in self.kernel.reductions.iter().zip(&mut vectors) { arrays.push(vector.as_mut_ptr().cast()); }
+        match &self.executor {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the caller's promise; code is only made for processors that have its instructions.
+            Executor::Native(code) => unsafe { code.run(arrays, count) },
+            #[cfg(not(target_arch = "x86_64"))]
+            Executor::Native(code) => match **code {},
+            // SAFETY: the caller's promise.
+            Executor::Portable(program) => unsafe { program.run(arrays, count) },
+        }
+        arrays.truncate(length);
+        for ((&(number, reduction), vector), total) in self.kernel.reductions.iter().zip(&mut vectors).zip(totals) {
+            let kind = self.kernel.instructions[number as usize].1;
+            let value = portable::horizontal(reduction, kind, self.lanes, vector);
+            *total = portable::combine(reduction, kind, *total, value);
+        }
+    }
+}
+
+/// Reductions of a kernel at most.
+const REDUCTIONS: usize = 4;
+
 /// How an operand of a region lies along the axes that are left.
 #[derive(Clone, Debug)]
 struct Operand {
@@ -99,8 +177,7 @@ struct Operand {
 
 /// A kernel for a shape.
 pub struct Region {
-    kernel: Kernel,
-    executor: Executor,
+    compiled: Compiled,
     /// The axes that are left, the innermost last.
     axes: SmallVec<[usize; 6]>,
     /// Inputs, then outputs.
@@ -148,33 +225,41 @@ impl Region {
             Operand { size, strides, gathered, uniform }
         }).collect();
         let uniform: Vec<bool> = operands[..inputs].iter().map(|operand| operand.uniform).collect();
-        let executor = match cache.code(&kernel, &uniform) {
-            Some(code) => Executor::Native(code),
-            None => Executor::Portable(Program::new(&kernel, &uniform)),
-        };
         let calls = kernel.instructions.iter().filter(|(instruction, _)| matches!(instruction, Instruction::Call(..))).count();
         let bytes: usize = operands.iter().filter(|operand| !operand.uniform).map(|operand| operand.size).sum();
-        let native = matches!(executor, Executor::Native(_));
-        let cost = kernel.instructions.len() * if native { 60 } else { 400 } + calls * 20_000 + bytes * 30;
-        Region { kernel, executor, count: shape.iter().product(), axes, operands, rows, cost }
+        let compiled = Compiled::new(kernel, cache, &uniform);
+        let cost = compiled.kernel.instructions.len() * if compiled.is_native() { 60 } else { 400 } + calls * 20_000 + bytes * 30;
+        Region { compiled, count: shape.iter().product(), axes, operands, rows, cost }
     }
 
-    /// Whether it runs as machine code.
-    pub fn is_native(&self) -> bool {
-        matches!(self.executor, Executor::Native(_))
+    /// Estimated picoseconds for an element.
+    pub fn cost(&self) -> usize {
+        self.cost
+    }
+
+    /// Computes the elements from `start` to `end`.
+    ///
+    /// # Safety
+    /// As for [`Self::run`].
+    pub unsafe fn columns(&self, arrays: &[*mut u8], start: usize, end: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { self.part(arrays, start, end, &mut []) };
+    }
+
+    /// Reduces the elements from `start` to `end` to the bits of one, by the kernel's only reduction.
+    ///
+    /// # Safety
+    /// As for [`Self::run`].
+    pub unsafe fn reduce(&self, arrays: &[*mut u8], start: usize, end: usize) -> u64 {
+        let mut total = [self.compiled.identity()];
+        // SAFETY: the caller's promise.
+        unsafe { self.part(arrays, start, end, &mut total) };
+        total[0]
     }
 
     /// What it computes and how, for people.
     pub fn describe(&self) -> String {
-        let mut text = self.kernel.describe();
-        match &self.executor {
-            #[cfg(target_arch = "x86_64")]
-            Executor::Native(code) => text.push_str(&code.describe()),
-            #[cfg(not(target_arch = "x86_64"))]
-            Executor::Native(_) => {}
-            Executor::Portable(_) => text.push_str("    runs portably\n"),
-        }
-        text
+        self.compiled.describe()
     }
 
     /// Computes all elements. `arrays` are the first elements of the inputs, then of the outputs.
@@ -191,14 +276,14 @@ impl Region {
         let arrays = Arrays(arrays);
         if context.threads <= 1 || work <= SMALL {
             // SAFETY: the caller's promise.
-            return unsafe { self.part(arrays.0, 0, self.count) };
+            return unsafe { self.part(arrays.0, 0, self.count, &mut []) };
         }
         let parts = (work / (SMALL / 4)).clamp(2, 4 * context.threads);
         let size = self.count.div_ceil(parts).next_multiple_of(BLOCK);
         context.parallel(self.count.div_ceil(size), &|part| {
             let arrays = &arrays;
             // SAFETY: as above; parts are disjoint.
-            unsafe { self.part(arrays.0, part * size, ((part + 1) * size).min(self.count)) };
+            unsafe { self.part(arrays.0, part * size, ((part + 1) * size).min(self.count), &mut []) };
         });
     }
 
@@ -214,22 +299,22 @@ impl Region {
     #[inline]
     pub unsafe fn run_small(&self, arrays: &[*mut u8]) {
         // SAFETY: the caller's promise.
-        unsafe { self.execute(arrays, self.count) };
+        unsafe { self.part(arrays, 0, self.count, &mut []) };
     }
 
-    /// Computes the elements from `start` to `end`.
+    /// Computes the elements from `start` to `end`, and combines `totals` with what they are reduced to.
     ///
     /// # Safety
     /// As for [`Self::run`].
-    unsafe fn part(&self, arrays: &[*mut u8], start: usize, end: usize) {
-        let mut here: SmallVec<[*mut u8; 16]> = SmallVec::from_slice(arrays);
+    unsafe fn part(&self, arrays: &[*mut u8], start: usize, end: usize, totals: &mut [u64]) {
+        let mut here: Addresses = SmallVec::from_slice(arrays);
         if self.axes.len() <= 1 && self.rows {
             for ((here, array), operand) in here.iter_mut().zip(arrays).zip(&self.operands) {
                 let stride = operand.strides.last().copied().unwrap_or(0);
                 *here = array.wrapping_add(start * stride * operand.size);
             }
             // SAFETY: the caller's promise; the elements lie as the executor is made for.
-            return unsafe { self.execute(&here, end - start) };
+            return unsafe { self.compiled.run(&mut here, end - start, totals) };
         }
         if self.rows {
             let length = self.axes.last().copied().unwrap_or(1);
@@ -241,7 +326,7 @@ impl Region {
                     *here = array.wrapping_add(self.offset(operand, row, column) * operand.size);
                 }
                 // SAFETY: as above, for one row.
-                unsafe { self.execute(&here, count) };
+                unsafe { self.compiled.run(&mut here, count, totals) };
                 at += count;
             }
             return;
@@ -252,7 +337,7 @@ impl Region {
             while at < end {
                 let count = BLOCK.min(end - at);
                 let mut blocks = scratch.chunks_exact_mut(BLOCK);
-                for (((here, array), operand), dtype) in here.iter_mut().zip(arrays).zip(&self.operands).zip(self.kernel.inputs.iter().map(Some).chain(std::iter::repeat(None))) {
+                for (((here, array), operand), dtype) in here.iter_mut().zip(arrays).zip(&self.operands).zip(self.compiled.kernel.inputs.iter().map(Some).chain(std::iter::repeat(None))) {
                     match (operand.gathered, dtype) {
                         (true, Some(&dtype)) => if let Some(block) = blocks.next() {
                             stored_type!(dtype, T => {
@@ -269,7 +354,7 @@ impl Region {
                     }
                 }
                 // SAFETY: as above, for one block.
-                unsafe { self.execute(&here, count) };
+                unsafe { self.compiled.run(&mut here, count, totals) };
                 at += count;
             }
         });
@@ -284,18 +369,6 @@ impl Region {
             row /= self.axes[axis];
         }
         offset
-    }
-
-    unsafe fn execute(&self, arrays: &[*mut u8], count: usize) {
-        match &self.executor {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: the caller's promise; code is only made for processors that have its instructions.
-            Executor::Native(code) => unsafe { code.run(arrays, count) },
-            #[cfg(not(target_arch = "x86_64"))]
-            Executor::Native(code) => match **code {},
-            // SAFETY: the caller's promise.
-            Executor::Portable(program) => unsafe { program.run(arrays, count) },
-        }
     }
 }
 

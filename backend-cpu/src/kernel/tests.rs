@@ -3,11 +3,11 @@
 use arignote_core::tensor::DType;
 
 use super::form::Form;
-use super::ir::{Binary, Builder, Comparison, Function, Fused, Kernel, Kind, Unary, Value};
+use super::ir::{Binary, Builder, Comparison, Function, Fused, Kernel, Kind, Reduction, Unary, Value};
 use super::portable::Program;
 
 /// A generator of random numbers (xorshift64*).
-struct Random(u64);
+pub struct Random(pub u64);
 impl Random {
     fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
@@ -15,10 +15,10 @@ impl Random {
         self.0 ^= self.0 >> 27;
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
-    fn below(&mut self, bound: usize) -> usize {
+    pub fn below(&mut self, bound: usize) -> usize {
         (self.next() >> 33) as usize % bound
     }
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]
     }
 }
@@ -83,6 +83,7 @@ fn agree(kernel: &Kernel, uniform: &[bool], count: usize, random: &mut Random) -
         };
         let mut buffers: Vec<Vec<u64>> = inputs.iter().map(|bytes| words(bytes)).collect();
         for &(_, dtype) in &kernel.outputs { buffers.push(words(&vec![0xa5; (count * dtype.size() + AFTER).next_multiple_of(8) + 8 * offset])); }
+        for _ in &kernel.reductions { buffers.push(vec![0; 4 + offset]); }
         let arrays: Vec<*mut u8> = buffers.iter_mut().map(|buffer| buffer.as_mut_ptr().cast::<u8>().wrapping_add(8 * offset)).collect();
         // SAFETY: every buffer has room for `count` elements, and they are apart.
         unsafe { if native { code.run(&arrays, count) } else { program.run(&arrays, count) } }
@@ -100,6 +101,19 @@ fn agree(kernel: &Kernel, uniform: &[bool], count: usize, random: &mut Random) -
                 }).collect();
                 return Err(format!("output {output}, element {element} of {count}: native {found:02x?}, portable {expected:02x?} of {given:?}, lanes {} unroll {}\n{}",
                     form.lanes, form.unroll, kernel.describe()));
+            }
+        }
+    }
+    for (number, &(value, reduction)) in kernel.reductions.iter().enumerate() {
+        let dtype = match kernel.instructions[value as usize].1 {
+            Kind::F32 => DType::F32,
+            Kind::F64 => DType::F64,
+            kind => if kind.is_wide() { DType::I64 } else { DType::I32 },
+        };
+        let at = kernel.outputs.len() + number;
+        for (lane, (found, expected)) in found[at].chunks(dtype.size()).zip(expected[at].chunks(dtype.size())).enumerate() {
+            if !same(dtype, found, expected) {
+                return Err(format!("{reduction:?} of v{value} of {count}, lane {lane}: native {found:02x?}, portable {expected:02x?}\n{}", kernel.describe()));
             }
         }
     }
@@ -205,7 +219,12 @@ fn random_kernel(random: &mut Random) -> (Kernel, Vec<bool>) {
         let value = values[from + random.below(values.len() - from)];
         output(&mut builder, random, value)
     }).collect();
-    (builder.finish(&outputs), uniform)
+    let reductions: Vec<(Value, Reduction)> = (0..random.below(3)).map(|_| {
+        let from = values.len().saturating_sub(4);
+        let value = values[from + random.below(values.len() - from)];
+        (value, if value.kind.is_mask() { random.pick(&[Reduction::Max, Reduction::Min]) } else { random.pick(&[Reduction::Sum, Reduction::Product, Reduction::Max, Reduction::Min]) })
+    }).collect();
+    (builder.finish(&outputs, &reductions), uniform)
 }
 
 #[test]
@@ -223,7 +242,7 @@ fn each_instruction_agrees() {
             }
             let value = build(&mut builder, &inputs);
             let result = output(&mut builder, &mut random, value);
-            let kernel = builder.finish(&[result]);
+            let kernel = builder.finish(&[result], &[]);
             agree(&kernel, &[false; 3], 203, &mut random).unwrap();
         }
     };
@@ -259,4 +278,20 @@ fn random_kernels_agree() {
             if let Err(message) = agree(&kernel, &uniform, count, &mut random) { panic!("seed {seed}: {message}"); }
         }
     }
+}
+
+/// Code can be executed and not written, and what can be written cannot be executed.
+#[test]
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+fn code_is_not_writable() {
+    if !super::avx2::is_available() { return; }
+    let (kernel, uniform) = random_kernel(&mut Random(7));
+    let code = super::avx2::Code::compile(&kernel, &Form::of(&kernel, &uniform)).unwrap();
+    let address = code.address();
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let line = maps.lines().find(|line| {
+        let (start, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
+        (usize::from_str_radix(start, 16).unwrap()..usize::from_str_radix(end, 16).unwrap()).contains(&address)
+    });
+    assert_eq!(line.unwrap().split(' ').nth(1), Some("r-xp"));
 }

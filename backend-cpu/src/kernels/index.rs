@@ -218,6 +218,39 @@ impl Selection {
     }
 }
 
+/// Bytes that one thread moves at a time.
+const CHUNK: usize = 1 << 16;
+
+impl Selection {
+    /// The axes behind which elements lie together in the source, and how many those are.
+    fn together(&self) -> (usize, usize) {
+        let (mut axes, mut run) = (self.axes.len(), 1);
+        while let Some((length, stride)) = axes.checked_sub(1).map(|axis| self.axes[axis])
+            && self.table.as_ref().is_none_or(|(table, _)| *table != axes - 1)
+            && (stride == run as isize || length == 1)
+        {
+            run *= length;
+            axes -= 1;
+        }
+        (axes, run)
+    }
+
+    /// Where a run of elements begins, by its number among those of the first axes.
+    fn start(&self, axes: usize, number: usize) -> usize {
+        let (mut rest, mut offset) = (number, self.base);
+        for axis in (0..axes).rev() {
+            let (length, stride) = self.axes[axis];
+            let index = rest % length;
+            rest /= length;
+            offset += match &self.table {
+                Some((table, offsets)) if *table == axis => offsets[index],
+                _ => index as isize * stride,
+            };
+        }
+        offset as usize
+    }
+}
+
 fn extra<'a>(call: &Call<'a, '_>, first: usize) -> Result<Vec<View<'a>>> {
     (first..call.operands.len()).map(|i| call.operand(i)).collect()
 }
@@ -237,7 +270,38 @@ pub fn index(call: &mut Call<'_, '_>) -> Result<()> {
             let strides: Vec<isize> = selection.axes.iter().map(|axis| axis.1).collect();
             super::shape::strided_copy(call.context, source, selection.base, &strides, result.shape, target);
         } else {
-            selection.each(|at, offset| target[at] = source[offset]);
+            let (axes, run) = selection.together();
+            if run == 0 { return Ok(()); }
+            let runs = (CHUNK / (run * size_of::<T>())).max(1);
+            let listed: &[isize] = match &selection.table {
+                Some((table, offsets)) if table + 1 == axes => offsets,
+                _ => &[],
+            };
+            call.context.chunks(target, runs * run, &|chunk, part| {
+                let (first, mut at) = (chunk * runs, 0);
+                if listed.is_empty() {
+                    for (at, out) in part.chunks_mut(run).enumerate() {
+                        let from = selection.start(axes, first + at);
+                        out.copy_from_slice(&source[from..from + run]);
+                    }
+                    return;
+                }
+                // The listed offsets are those of the last axis: one after the other from one place.
+                while at * run < part.len() {
+                    let place = (first + at) % listed.len();
+                    let base = selection.start(axes, first + at - place) as isize - listed[0];
+                    let count = (listed.len() - place).min(part.len() / run - at);
+                    let (offsets, out) = (&listed[place..place + count], &mut part[at * run..(at + count) * run]);
+                    if run == 1 {
+                        for (out, offset) in out.iter_mut().zip(offsets) { *out = source[(base + offset) as usize]; }
+                    } else {
+                        for (out, offset) in out.chunks_mut(run).zip(offsets) {
+                            out.copy_from_slice(&source[(base + offset) as usize..][..run]);
+                        }
+                    }
+                    at += count;
+                }
+            });
         }
     });
     Ok(())
@@ -286,6 +350,14 @@ fn update(call: &mut Call<'_, '_>, add: bool) -> Result<()> {
     } else {
         number_type!(dtype, T => {
             let (source, target) = (v.cast::<T>(dtype), typed_mut::<T>(result.bytes));
+            let (axes, run) = selection.together();
+            if strides.is_none() && dtype != DType::Bool && run > 1 {
+                for (number, values) in source.chunks(run).enumerate() {
+                    let from = selection.start(axes, number);
+                    for (sum, &value) in target[from..from + run].iter_mut().zip(values) { *sum = sum.add(value); }
+                }
+                return Ok(());
+            }
             selection.each(|at, offset| {
                 let sum = target[offset].add(source[from(at)]);
                 target[offset] = if dtype == DType::Bool && sum != T::default() { T::ONE } else { sum };
@@ -324,16 +396,16 @@ pub fn take(call: &mut Call<'_, '_>) -> Result<()> {
     };
     let places = indices.ints().iter().map(|&i| wrap(moded(i), axis.unwrap_or(0), length)).collect::<Result<Vec<_>>>()?;
     let size = x.dtype.size() * inner;
-    let mut at = 0;
-    let target = &mut call.results[0].bytes;
-    if size == 0 { return Ok(()); }
-    for block in 0..outer {
-        for place in &places {
-            let from = (block * length + place) * size;
-            target[at..at + size].copy_from_slice(&x.bytes[from..from + size]);
-            at += size;
+    if size == 0 || places.is_empty() { return Ok(()); }
+    debug_assert!(call.results[0].bytes.len() == outer * places.len() * size);
+    let each = (CHUNK / size).max(1);
+    call.context.chunks(call.results[0].bytes, each * size, &|chunk, part| {
+        for (at, out) in part.chunks_mut(size).enumerate() {
+            let number = chunk * each + at;
+            let from = (number / places.len() * length + places[number % places.len()]) * size;
+            out.copy_from_slice(&x.bytes[from..from + size]);
         }
-    }
+    });
     Ok(())
 }
 

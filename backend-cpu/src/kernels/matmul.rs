@@ -1,42 +1,84 @@
-//! Matrix products: `faer` for `f32` and `f64`, plain loops for the rest. A product is cut into fixed
-//! blocks, each computed by one thread, so that the number of threads does not change any bit.
+//! Matrix products: `faer` for `f32` and `f64` (and for what is narrower, in `f32`), plain loops for integers.
+//! A product is cut into blocks by its size alone, each computed by one thread, so that the number of threads
+//! does not change any bit. Operands may be read through any order of their axes, so that a product of a
+//! transposed matrix copies nothing.
 
-use arignote_core::{Error, ErrorKind, Result};
 use arignote_core::tensor::DType;
+use arignote_core::{Error, ErrorKind, Result};
 use faer::linalg::matmul::matmul as multiply;
 use faer::{Accum, MatMut, MatRef, Par};
 
 use super::number::Number;
+use super::vector::Real;
 use super::{Call, Context};
 
-/// Multiplications below which one block is enough.
-const SMALL: usize = 128 * 128 * 128;
+/// Multiplications below which one block is enough: less is done sooner than a second thread wakes.
+const SMALL: usize = 1 << 21;
+/// Multiplications of one block at most.
+const LARGE: usize = 1 << 28;
+/// Blocks into which a product is cut, between those limits.
+const BLOCKS: usize = 16;
+/// Bytes of a matrix below which its product with a vector is not cut.
+const SMALL_MATRIX: usize = 1 << 18;
 
+/// A matrix in memory: elements from one row, and from one column, to the next.
 #[derive(Clone, Copy)]
-struct Sizes {
-    m: usize,
-    k: usize,
-    n: usize,
+pub struct Layout {
+    /// From one row to the next.
+    pub row: isize,
+    /// From one column to the next.
+    pub column: isize,
 }
 
-trait Matrix: Number {
-    /// `out = x @ y` for the rows and columns of one block of a product; `out` has `n` columns in all.
+/// The lengths of a product of an m by k and a k by n matrix.
+#[derive(Clone, Copy)]
+pub struct Sizes {
+    /// Rows of the left matrix and of the result.
+    pub m: usize,
+    /// What is summed over.
+    pub k: usize,
+    /// Columns of the right matrix and of the result.
+    pub n: usize,
+}
+
+/// An element type of matrix products.
+pub trait Matrix: Number {
+    /// `out = x @ y`, or `out += x @ y`.
     ///
     /// # Safety
-    /// `out` points to `m` rows, `n` elements apart, of which `columns` may be written.
-    unsafe fn block(x: &[Self], y: &[Self], out: *mut Self, sizes: Sizes, first: usize, columns: usize);
+    /// Each pointer points to the first element of a matrix of these lengths and layout, all elements of which
+    /// may be read (of `out`: written, by nobody else meanwhile).
+    unsafe fn product(x: (*const Self, Layout), y: (*const Self, Layout), out: (*mut Self, Layout), sizes: Sizes, add: bool);
+
+    /// The product of a matrix with a vector, in the first case of rows that lie together, else of columns.
+    const REAL: Option<Vectors<Self>> = None;
+}
+
+/// Products with vectors, as [`vector`] has them.
+#[derive(Clone, Copy)]
+pub struct Vectors<T> {
+    rows: unsafe fn(*const T, usize, &[T], &mut [T]),
+    columns: unsafe fn(*const T, usize, &[T], &mut [T]),
 }
 
 macro_rules! fast {
     ($($T:ty)*) => {$(
         impl Matrix for $T {
-            unsafe fn block(x: &[Self], y: &[Self], out: *mut Self, Sizes { m, k, n }: Sizes, first: usize, columns: usize) {
-                let left = MatRef::from_row_major_slice(x, m, k);
-                let right = MatRef::from_row_major_slice(y, k, n).subcols(first, columns);
+            unsafe fn product(
+                x: (*const Self, Layout), y: (*const Self, Layout), out: (*mut Self, Layout), Sizes { m, k, n }: Sizes, add: bool,
+            ) {
                 // SAFETY: by the caller's promise.
-                let target = unsafe { MatMut::from_raw_parts_mut(out.add(first), m, columns, n as isize, 1) };
-                multiply(target, Accum::Replace, left, right, 1.0, Par::Seq);
+                let (left, right, target) = unsafe {
+                    (
+                        MatRef::from_raw_parts(x.0, m, k, x.1.row, x.1.column),
+                        MatRef::from_raw_parts(y.0, k, n, y.1.row, y.1.column),
+                        MatMut::from_raw_parts_mut(out.0, m, n, out.1.row, out.1.column),
+                    )
+                };
+                multiply(target, if add { Accum::Add } else { Accum::Replace }, left, right, 1.0, Par::Seq);
             }
+
+            const REAL: Option<Vectors<Self>> = Some(Vectors { rows: <$T as Real>::rows_times, columns: <$T as Real>::columns_times });
         }
     )*};
 }
@@ -45,16 +87,23 @@ fast!(f32 f64);
 macro_rules! plain {
     ($($T:ty)*) => {$(
         impl Matrix for $T {
-            unsafe fn block(x: &[Self], y: &[Self], out: *mut Self, Sizes { m, k, n }: Sizes, first: usize, columns: usize) {
-                for row in 0..m {
-                    // SAFETY: by the caller's promise.
-                    let target = unsafe { std::slice::from_raw_parts_mut(out.add(row * n + first), columns) };
-                    target.fill(0);
-                    for i in 0..k {
-                        let factor = x[row * k + i];
-                        for (out, &value) in target.iter_mut().zip(&y[i * n + first..][..columns]) {
-                            *out = out.add(factor.mul(value));
+            unsafe fn product(
+                x: (*const Self, Layout), y: (*const Self, Layout), out: (*mut Self, Layout), Sizes { m, k, n }: Sizes, add: bool,
+            ) {
+                for row in 0..m as isize {
+                    for column in 0..n as isize {
+                        let target = out.0.wrapping_offset(row * out.1.row + column * out.1.column);
+                        // SAFETY: by the caller's promise.
+                        let mut sum = if add { unsafe { *target } } else { 0 };
+                        for i in 0..k as isize {
+                            // SAFETY: by the caller's promise.
+                            let factors = unsafe {
+                                (*x.0.offset(row * x.1.row + i * x.1.column), *y.0.offset(i * y.1.row + column * y.1.column))
+                            };
+                            sum = sum.add(factors.0.mul(factors.1));
                         }
+                        // SAFETY: by the caller's promise.
+                        unsafe { *target = sum };
                     }
                 }
             }
@@ -63,72 +112,214 @@ macro_rules! plain {
 }
 plain!(i8 i16 i32 i64 u8 u16 u32 u64);
 
-struct Start<T>(*mut T);
+pub(super) struct Start<T>(pub(super) *mut T);
 // SAFETY: threads write disjoint blocks.
 unsafe impl<T: Send> Sync for Start<T> {}
 
-fn products<T: Matrix>(context: &Context<'_>, x: &[T], y: &[T], pairs: &[(usize, usize)], sizes: Sizes, out: &mut [T]) {
+struct Source<T>(*const T);
+// SAFETY: threads only read.
+unsafe impl<T: Sync> Sync for Source<T> {}
+
+/// Matrices to multiply: where the two of each product begin, and how all of them lie.
+struct Products<'a> {
+    pairs: &'a [(usize, usize)],
+    left: Layout,
+    right: Layout,
+    sizes: Sizes,
+}
+
+/// The height and width of the blocks that a product is cut into.
+fn blocks(Sizes { m, k, n }: Sizes) -> (usize, usize) {
+    let work = m.saturating_mul(k).saturating_mul(n);
+    if work <= SMALL {
+        return (m, n);
+    }
+    let each = (work / BLOCKS).clamp(SMALL / 2, LARGE);
+    // As square as the product allows, in whole groups of the rows and columns that a kernel takes at once.
+    let area = (each / k.max(1)).max(1);
+    let side = (area as f64).sqrt() as usize;
+    let (height, width) = if m <= n {
+        let height = side.max(64).min(m);
+        (height, (area / height).max(64))
+    } else {
+        let width = side.max(64).min(n);
+        ((area / width).max(64), width)
+    };
+    let even = |length: usize, most: usize| length.div_ceil(length.div_ceil(most.max(1))).next_multiple_of(32).min(length.max(1));
+    (even(m, height), even(n, width))
+}
+
+fn products<T: Matrix>(context: &Context<'_>, x: &[T], y: &[T], products: &Products<'_>, out: &mut [T]) {
+    let Products { pairs, left, right, sizes } = *products;
     let Sizes { m, k, n } = sizes;
-    if out.is_empty() { return; }
+    if out.is_empty() {
+        return;
+    }
     if k == 0 {
         out.fill(T::default());
         return;
     }
-    let (rows, columns) = match m.saturating_mul(k).saturating_mul(n) {
-        work if work <= SMALL => (m, n),
-        _ if m >= n => ((SMALL / (k * n).max(1)).max(128).min(m), n),
-        _ => (m, (SMALL / (k * m).max(1)).max(128).min(n)),
-    };
-    let (down, across) = (m.div_ceil(rows), n.div_ceil(columns));
-    let start = Start(out.as_mut_ptr());
+    if let (Some(vectors), true) = (T::REAL, m == 1 || n == 1) {
+        // Of a row on the left, the product with the transposed matrix.
+        let turned = Products { pairs: &pairs.iter().map(|pair| (pair.1, pair.0)).collect::<Vec<_>>(), left: right.turned(), right: left.turned(), sizes: Sizes { m: n, k, n: 1 } };
+        return match n {
+            1 => with_vectors(context, vectors, x, y, products, out),
+            _ => with_vectors(context, vectors, y, x, &turned, out),
+        };
+    }
+    let (height, width) = blocks(sizes);
+    let (down, across) = (m.div_ceil(height), n.div_ceil(width));
+    let (x, y, start) = (Source(x.as_ptr()), Source(y.as_ptr()), Start(out.as_mut_ptr()));
     let task = |at: usize| {
-        let start = &start;
+        let (x, y, start) = (&x, &y, &start);
         let (product, block) = (at / (down * across), at % (down * across));
-        let (row, column) = (block / across * rows, block % across * columns);
-        let (height, width) = (rows.min(m - row), columns.min(n - column));
-        let (left, right) = pairs[product];
-        let left = &x[(left * m + row) * k..][..height * k];
-        let right = &y[right * k * n..][..k * n];
-        // SAFETY: the block lies inside its product, which lies inside `out`; no other task has it.
-        unsafe { T::block(left, right, start.0.add((product * m + row) * n), Sizes { m: height, k, n }, column, width) };
+        let (row, column) = (block / across * height, block % across * width);
+        let sizes = Sizes { m: height.min(m - row), k, n: width.min(n - column) };
+        // SAFETY: the block lies inside its product, which lies inside `out`; no other task has it. `matmul`
+        // made the places and layouts from the operands' shapes.
+        unsafe {
+            let left_at = x.0.add(pairs[product].0).offset(row as isize * left.row);
+            let right_at = y.0.add(pairs[product].1).offset(column as isize * right.column);
+            let target = start.0.add((product * m + row) * n + column);
+            T::product((left_at, left), (right_at, right), (target, Layout { row: n as isize, column: 1 }), sizes, false);
+        }
     };
     let count = pairs.len() * down * across;
-    if m * k * n * pairs.len() <= SMALL / 8 { (0..count).for_each(task) } else { context.parallel(count, &task) }
+    if m * k * n * pairs.len() <= SMALL / 4 { (0..count).for_each(task) } else { context.parallel(count, &task) }
+}
+
+impl Layout {
+    /// That of the transposed matrix.
+    pub fn turned(self) -> Layout {
+        Layout { row: self.column, column: self.row }
+    }
+}
+
+/// Products of matrices with vectors.
+fn with_vectors<T: Matrix>(context: &Context<'_>, vectors: Vectors<T>, x: &[T], y: &[T], products: &Products<'_>, out: &mut [T]) {
+    let Products { pairs, left, right, sizes: Sizes { m, k, .. } } = *products;
+    let bytes = m * k * size_of::<T>();
+    // Of columns, parts long enough that each is read in whole pages.
+    let least = if left.column == 1 { 16 } else { 1024 };
+    let height = if bytes <= SMALL_MATRIX { m } else { (m / (bytes / SMALL_MATRIX)).max(least).min(m) };
+    let down = m.div_ceil(height);
+    let (from, start) = (Source(x.as_ptr()), Start(out.as_mut_ptr()));
+    let task = |at: usize| {
+        let (from, start) = (&from, &start);
+        let (product, row) = (at / down, at % down * height);
+        let rows = height.min(m - row);
+        let first = pairs[product].1;
+        let gathered: Vec<T>;
+        let factor = if right.row == 1 || k == 1 {
+            &y[first..first + k]
+        } else {
+            gathered = (0..k as isize).map(|i| y[(first as isize + i * right.row) as usize]).collect();
+            &gathered
+        };
+        // SAFETY: the rows are inside their product, which no other task writes; the layouts are those of the operands.
+        unsafe {
+            let matrix = from.0.add(pairs[product].0).offset(row as isize * left.row);
+            let target = std::slice::from_raw_parts_mut(start.0.add(product * m + row), rows);
+            if left.column == 1 || k == 1 {
+                (vectors.rows)(matrix, left.row as usize, factor, target);
+            } else if left.row == 1 || m == 1 {
+                (vectors.columns)(matrix, left.column as usize, factor, target);
+            } else {
+                let column = Layout { row: 1, column: 1 };
+                T::product((matrix, left), (factor.as_ptr(), column), (target.as_mut_ptr(), column), Sizes { m: rows, k, n: 1 }, false);
+            }
+        }
+    };
+    let count = pairs.len() * down;
+    if bytes * pairs.len() <= SMALL_MATRIX { (0..count).for_each(task) } else { context.parallel(count, &task) }
+}
+
+/// An operand as a stack of matrices.
+struct Stacked {
+    batch: Vec<usize>,
+    strides: Vec<usize>,
+    rows: usize,
+    columns: usize,
+    layout: Layout,
+}
+
+/// An operand of this shape, read with its axes in another order if one is given.
+fn stacked(shape: &[usize], axes: Option<&[usize]>, vector_is_row: bool) -> Option<Stacked> {
+    let own = arignote_core::tensor::contiguous_strides(shape);
+    let order: Vec<usize> = axes.map_or_else(|| (0..shape.len()).collect(), <[usize]>::to_vec);
+    let shape: Vec<usize> = order.iter().map(|&axis| shape[axis]).collect();
+    let strides: Vec<usize> = order.iter().map(|&axis| own[axis] as usize).collect();
+    Some(match shape.as_slice() {
+        [] => return None,
+        &[k] => {
+            let (rows, columns) = if vector_is_row { (1, k) } else { (k, 1) };
+            Stacked { batch: Vec::new(), strides: Vec::new(), rows, columns, layout: Layout { row: 1, column: 1 } }
+        }
+        [batch @ .., rows, columns] => Stacked {
+            batch: batch.to_vec(),
+            strides: strides[..batch.len()].to_vec(),
+            rows: *rows,
+            columns: *columns,
+            layout: Layout { row: strides[batch.len()] as isize, column: strides[batch.len() + 1] as isize },
+        },
+    })
+}
+
+/// Elements from one entry of each axis of the batch to the next.
+fn spread(own: &Stacked, batch: &[usize]) -> Vec<usize> {
+    let before = batch.len() - own.batch.len();
+    let stride = |axis: usize| match axis.checked_sub(before) {
+        Some(at) if own.batch[at] != 1 => own.strides[at],
+        _ => 0,
+    };
+    (0..batch.len()).map(stride).collect()
 }
 
 /// `matmul`
 pub fn matmul(call: &mut Call<'_, '_>) -> Result<()> {
     let (x, y) = (call.operand(0)?, call.operand(1)?);
+    let axes = |number: usize| call.axes.get(number).and_then(|axes| axes.as_deref());
     let refuse = || Error::new(ErrorKind::Runtime, format!("cannot multiply matrices of shapes {:?} and {:?}", x.shape, y.shape));
-    let (m, k, batch_x): (usize, usize, &[usize]) = match x.shape {
-        [] => return Err(refuse()),
-        [k] => (1, *k, &[]),
-        [batch @ .., m, k] => (*m, *k, batch),
+    let mut left = stacked(x.shape, axes(0), true).ok_or_else(refuse)?;
+    let right = stacked(y.shape, axes(1), false).ok_or_else(refuse)?;
+    if left.columns != right.rows {
+        return Err(refuse());
+    }
+    let one_right = right.batch.iter().all(|&length| length == 1);
+    // One matrix on the right for a stack whose rows all lie equally far apart: one tall product.
+    if one_right && left.batch.len() >= right.batch.len() {
+        let rows = left.layout.row as usize * left.rows;
+        let expected = left.batch.iter().rev().scan(rows, |stride, &length| {
+            let own = *stride;
+            *stride *= length;
+            Some(own)
+        });
+        if left.strides.iter().rev().zip(expected).all(|(&own, expected)| own == expected) {
+            left.rows *= left.batch.iter().product::<usize>();
+            (left.batch, left.strides) = (Vec::new(), Vec::new());
+        }
+    }
+    let batch: Vec<usize> = if left.batch.is_empty() && one_right { Vec::new() } else {
+        arignote_core::tensor::broadcast_shapes(&left.batch, &right.batch)?.to_vec()
     };
-    let (rows, n, batch_y): (usize, usize, &[usize]) = match y.shape {
-        [] => return Err(refuse()),
-        [k] => (*k, 1, &[]),
-        [batch @ .., k, n] => (*k, *n, batch),
-    };
-    if rows != k { return Err(refuse()); }
-    // One matrix for a whole stack: the stack is one matrix with all its rows.
-    let (m, batch_x): (usize, &[usize]) = if batch_y.is_empty() { (m * batch_x.iter().product::<usize>(), &[]) } else { (m, batch_x) };
-    let batch = arignote_core::tensor::broadcast_shapes(batch_x, batch_y)?;
-    let strides = |own: &[usize]| super::elementwise::broadcast_strides(own, &batch)
-        .unwrap_or_else(|| arignote_core::tensor::contiguous_strides(&batch).iter().map(|&s| s as usize).collect());
-    let (left, right) = (strides(batch_x), strides(batch_y));
+    let (steps_left, steps_right) = (spread(&left, &batch), if batch.is_empty() { Vec::new() } else { spread(&right, &batch) });
     let count: usize = batch.iter().product();
     let mut pairs = Vec::with_capacity(count);
     for at in 0..count {
         let (mut rest, mut a, mut b) = (at, 0, 0);
         for axis in (0..batch.len()).rev() {
-            a += rest % batch[axis] * left[axis];
-            b += rest % batch[axis] * right[axis];
+            a += rest % batch[axis] * steps_left[axis];
+            b += rest % batch[axis] * steps_right[axis];
             rest /= batch[axis];
         }
         pairs.push((a, b));
     }
+    let sizes = Sizes { m: left.rows, k: left.columns, n: right.columns };
+    let all = Products { pairs: &pairs, left: left.layout, right: right.layout, sizes };
     let result = &mut call.results[0];
+    if count * sizes.m * sizes.n != result.count() {
+        return Err(refuse());
+    }
     let dtype = match result.dtype {
         DType::F16 | DType::BF16 => DType::F32,
         // Counted without wrapping: a sum of 256 products is true.
@@ -137,12 +328,11 @@ pub fn matmul(call: &mut Call<'_, '_>) -> Result<()> {
     };
     number_type!(dtype, T => {
         let (x, y) = (x.cast::<T>(dtype), y.cast::<T>(dtype));
-        let sizes = Sizes { m, k, n };
         if dtype == result.dtype {
-            products::<T>(call.context, &x, &y, &pairs, sizes, crate::buffer::typed_mut(result.bytes));
+            products::<T>(call.context, &x, &y, &all, crate::buffer::typed_mut(result.bytes));
         } else {
-            let mut out = vec![T::default(); count * m * n];
-            products::<T>(call.context, &x, &y, &pairs, sizes, &mut out);
+            let mut out = vec![T::default(); result.count()];
+            products::<T>(call.context, &x, &y, &all, &mut out);
             result.store(dtype, &out);
         }
     });

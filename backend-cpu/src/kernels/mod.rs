@@ -28,16 +28,22 @@ macro_rules! number_type {
     }};
 }
 
+pub mod conv;
 pub mod create;
 pub mod effects;
 pub mod elementwise;
 pub mod index;
+pub mod linalg;
 pub mod matmul;
 pub mod nn;
 pub mod number;
+pub mod order;
+pub mod pool;
 pub mod random;
 pub mod reduce;
 pub mod shape;
+pub mod sliding;
+pub mod vector;
 
 /// What kernels work with: the host's threads and the kernels that are compiled.
 #[derive(Clone, Copy)]
@@ -95,6 +101,17 @@ pub struct Call<'a, 'b> {
     pub operands: &'b [Option<View<'a>>],
     /// The results.
     pub results: &'b mut [ViewMut<'a>],
+    /// For an operand that is to be read as if transposed, the order of its axes; see [`reads_transposed`].
+    pub axes: &'b [Option<Axes>],
+}
+
+/// An order of axes.
+pub type Axes = Box<[usize]>;
+
+/// Whether the kernel of an op reads operands through any order of their axes, so that what transposes them
+/// need not run.
+pub fn reads_transposed(name: &str) -> bool {
+    name == "matmul"
 }
 
 impl<'a> Call<'a, '_> {
@@ -155,6 +172,39 @@ pub fn lookup(name: &str) -> Option<(Kernel, &'static [(usize, usize)])> {
         "uniform" => (random::uniform, &[]),
         "normal" => (random::normal, &[]),
         "fold_in" => (random::fold_in, &[]),
+        "conv1d" | "conv2d" | "conv3d" => (conv::forward, &[]),
+        "conv1d_input_gradient" | "conv2d_input_gradient" | "conv3d_input_gradient" => (conv::input_gradient, &[]),
+        "conv1d_weight_gradient" | "conv2d_weight_gradient" | "conv3d_weight_gradient" => (conv::weight_gradient, &[]),
+        "max_pool1d" => (pool::max::<1>, &[]),
+        "max_pool2d" => (pool::max::<2>, &[]),
+        "max_pool3d" => (pool::max::<3>, &[]),
+        "max_pool1d_gradient" => (pool::max_gradient::<1>, &[]),
+        "max_pool2d_gradient" => (pool::max_gradient::<2>, &[]),
+        "max_pool3d_gradient" => (pool::max_gradient::<3>, &[]),
+        "max_pool1d_tangent" => (pool::max_tangent::<1>, &[]),
+        "max_pool2d_tangent" => (pool::max_tangent::<2>, &[]),
+        "max_pool3d_tangent" => (pool::max_tangent::<3>, &[]),
+        "sum_pool1d" => (pool::sum::<1>, &[]),
+        "sum_pool2d" => (pool::sum::<2>, &[]),
+        "sum_pool3d" => (pool::sum::<3>, &[]),
+        "sum_pool1d_gradient" => (pool::sum_gradient::<1>, &[]),
+        "sum_pool2d_gradient" => (pool::sum_gradient::<2>, &[]),
+        "sum_pool3d_gradient" => (pool::sum_gradient::<3>, &[]),
+        "avg_pool1d" => (pool::mean::<1>, &[]),
+        "avg_pool2d" => (pool::mean::<2>, &[]),
+        "avg_pool3d" => (pool::mean::<3>, &[]),
+        "avg_pool1d_gradient" => (pool::mean_gradient::<1>, &[]),
+        "avg_pool2d_gradient" => (pool::mean_gradient::<2>, &[]),
+        "avg_pool3d_gradient" => (pool::mean_gradient::<3>, &[]),
+        "cumsum" => (order::cumsum, &[]),
+        "cumprod" => (order::cumprod, &[]),
+        "argsort" => (order::argsort, &[]),
+        "cholesky" => (linalg::cholesky, &[]),
+        "solve_triangular" => (linalg::solve_triangular, &[]),
+        "solve" => (linalg::solve, &[]),
+        "inv" => (linalg::inv, &[]),
+        "det" => (linalg::det, &[]),
+        "slogdet" => (linalg::slogdet, &[]),
         "after" => (effects::after, FIRST),
         "assert" => (effects::assert, FIRST),
         "print" => (effects::print, FIRST),
@@ -162,7 +212,16 @@ pub fn lookup(name: &str) -> Option<(Kernel, &'static [(usize, usize)])> {
     })
 }
 
+/// Why the kernel of an op does not take operands of these types, if it does not: the op then runs by its
+/// decomposition.
+pub fn refuses(name: &str, operands: &[arignote_core::tensor::Type]) -> Option<String> {
+    let slides = name.starts_with("conv") || name.contains("_pool");
+    let first = operands.first()?.dtype;
+    (slides && (!first.is_float() || operands.iter().any(|ty| ty.dtype != first)))
+        .then(|| format!("the cpu backend's kernel for `{name}` takes floats of one dtype"))
+}
+
 /// Whether a kernel of this backend can fail on values.
 pub fn can_fail(name: &str) -> bool {
-    matches!(name, "index" | "set_at" | "add_at" | "take" | "one_hot" | "cross_entropy" | "print" | "max" | "min" | "argmax" | "argmin" | "arange")
+    matches!(name, "index" | "set_at" | "add_at" | "take" | "one_hot" | "cross_entropy" | "print" | "max" | "min" | "argmax" | "argmin" | "arange" | "cholesky" | "solve_triangular" | "solve" | "inv")
 }

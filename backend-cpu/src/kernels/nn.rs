@@ -8,6 +8,9 @@ use super::number::Number;
 use crate::buffer::typed_mut;
 use crate::stored_type;
 
+/// Rows of at least so many elements are vectors' work.
+const LONG: usize = 32;
+
 /// `exp(x - largest)`. A rounding of the difference would be as many in its exponential as it is large, so
 /// what is lost in it (Knuth's TwoSum) is made up for: `exp(d + e) = exp(d) * (1 + e)` for a tiny `e`.
 fn exp_of_difference(x: f64, largest: f64) -> f64 {
@@ -47,6 +50,13 @@ fn along(call: &mut Call<'_, '_>, logarithm: bool) -> Result<()> {
     number_type!(dtype, T => {
         let x = x.cast::<T>(dtype);
         let apply = |at: usize, out: &mut [T]| {
+            if inner == 1 && length >= LONG && dtype.is_float() {
+                let rows = call.context.cache.rows(dtype);
+                let (from, out) = (x[at * row..(at + 1) * row].as_ptr().cast::<u8>(), out.as_mut_ptr().cast::<u8>());
+                // SAFETY: both are rows of the dtype, the second one borrowed alone.
+                unsafe { if logarithm { rows.log_softmax(from, length, out) } else { rows.softmax(from, length, out) } }
+                return;
+            }
             for i in 0..inner {
                 let line = || (0..length).map(|k| x[at * row + k * inner + i]);
                 let (peak, sum, log) = shifted(line());
@@ -105,8 +115,15 @@ pub fn cross_entropy(call: &mut Call<'_, '_>) -> Result<()> {
                 for (i, out) in out.iter_mut().enumerate() {
                     let at = chunk * 256 + i;
                     let line = &x[at * classes..(at + 1) * classes];
-                    let (peak, _, log) = shifted(line.iter().copied());
-                    *out = R::from_f64(log - (line[labels[at] as usize].to_f64() - peak.to_f64()));
+                    let (peak, log) = if classes >= LONG {
+                        // SAFETY: the line is a row of the dtype.
+                        let scale = unsafe { call.context.cache.rows(dtype).scale(line.as_ptr().cast(), classes, None) };
+                        (scale.largest, scale.log)
+                    } else {
+                        let (peak, _, log) = shifted(line.iter().copied());
+                        (peak.to_f64(), log)
+                    };
+                    *out = R::from_f64(log - (line[labels[at] as usize].to_f64() - peak));
                 }
             });
         });

@@ -3,6 +3,7 @@
 use arignote_core::Result;
 use arignote_core::ops::normalize_axis;
 
+use super::matmul::Start;
 use super::{Call, Context};
 use crate::buffer::{Stored, View, typed, typed_mut};
 use crate::stored_type;
@@ -19,14 +20,35 @@ macro_rules! by_size {
     };
 }
 
+/// Elements that one thread moves at a time.
+const CHUNK: usize = 16384;
+
 /// Copies elements that lie `strides` apart, from `base` on, to a contiguous target.
 pub fn strided_copy<T: Stored>(context: &Context<'_>, source: &[T], base: isize, strides: &[isize], shape: &[usize], target: &mut [T]) {
+    // Axes of one entry, and those that lie as one with the axis before, are none of their own.
+    let (mut lengths, mut steps): (Vec<usize>, Vec<isize>) = (Vec::new(), Vec::new());
+    for (&length, &step) in shape.iter().zip(strides) {
+        match (lengths.last_mut(), steps.last_mut()) {
+            _ if length == 1 => {}
+            (Some(before), Some(last)) if *last == step.wrapping_mul(length as isize) => (*before, *last) = (*before * length, step),
+            _ => {
+                lengths.push(length);
+                steps.push(step);
+            }
+        }
+    }
+    let (shape, strides) = (&lengths, &steps);
     let (Some(&inner), Some(&step)) = (shape.last(), strides.last()) else {
         if let (Some(out), Some(&value)) = (target.first_mut(), source.get(base as usize)) { *out = value; }
         return;
     };
     if target.is_empty() { return; }
-    let rows = (16384 / inner.max(1)).max(1);
+    if let (true, Some(near)) = (step != 1 && step != 0, strides.iter().position(|&step| step == 1))
+        && inner >= 8 && shape[near] >= 8
+    {
+        return transposed_copy(context, source, base, strides, shape, near, target);
+    }
+    let rows = (CHUNK / inner.max(1)).max(1);
     let axes = shape.len() - 1;
     context.chunks(target, rows * inner, &|chunk, part| {
         let mut index = vec![0usize; axes];
@@ -37,12 +59,12 @@ pub fn strided_copy<T: Stored>(context: &Context<'_>, source: &[T], base: isize,
         }
         for row in part.chunks_mut(inner) {
             let offset = base + index.iter().zip(strides).map(|(&i, &s)| i as isize * s).sum::<isize>();
-            if step == 1 {
-                row.copy_from_slice(&source[offset as usize..offset as usize + inner]);
-            } else if step == 0 {
-                row.fill(source[offset as usize]);
-            } else {
-                for (i, out) in row.iter_mut().enumerate() { *out = source[(offset + i as isize * step) as usize]; }
+            match step {
+                1 => row.copy_from_slice(&source[offset as usize..offset as usize + inner]),
+                0 => row.fill(source[offset as usize]),
+                // Of what lies forward, the iterator knows the bounds.
+                2.. => for (out, &value) in row.iter_mut().zip(source[offset as usize..].iter().step_by(step as usize)) { *out = value; },
+                _ => for (i, out) in row.iter_mut().enumerate() { *out = source[(offset + i as isize * step) as usize]; },
             }
             for axis in (0..axes).rev() {
                 index[axis] += 1;
@@ -51,6 +73,53 @@ pub fn strided_copy<T: Stored>(context: &Context<'_>, source: &[T], base: isize,
             }
         }
     });
+}
+
+/// The same where elements of the axis `near`, not the last, lie together in the source: by squares of a line of
+/// memory, each of which is read and written whole.
+fn transposed_copy<T: Stored>(
+    context: &Context<'_>, source: &[T], base: isize, strides: &[isize], shape: &[usize], near: usize, target: &mut [T],
+) {
+    const SIDE: usize = 16;
+    /// Rows of the target that are written side by side, so that pages of the source are used while they are known.
+    const ROWS: usize = 8 * SIDE;
+    let (last, own) = (shape.len() - 1, arignote_core::tensor::contiguous_strides(shape));
+    let (length, inner, step, apart) = (shape[near], shape[last], strides[last], own[near] as usize);
+    let parts = length.div_ceil(ROWS);
+    let others: Vec<usize> = (0..last).filter(|&axis| axis != near).collect();
+    let count: usize = others.iter().map(|&axis| shape[axis]).product();
+    let start = Start(target.as_mut_ptr());
+    let body = |task: usize| {
+        let start = &start;
+        let (mut rest, part) = (task / parts, task % parts);
+        let (mut from, mut to) = (base, 0);
+        for &axis in others.iter().rev() {
+            let index = rest % shape[axis];
+            rest /= shape[axis];
+            from += index as isize * strides[axis];
+            to += index * own[axis] as usize;
+        }
+        let rows = part * ROWS..((part + 1) * ROWS).min(length);
+        let mut square = [T::default(); SIDE * SIDE];
+        for first in (0..inner).step_by(SIDE) {
+            let width = SIDE.min(inner - first);
+            for row in rows.clone().step_by(SIDE) {
+                let height = SIDE.min(rows.end - row);
+                for column in 0..width {
+                    let at = (from + row as isize + (first + column) as isize * step) as usize;
+                    let line = &source[at..at + height];
+                    for (i, &value) in line.iter().enumerate() { square[i * SIDE + column] = value; }
+                }
+                for i in 0..height {
+                    // SAFETY: this row of the target is inside of it, and no other task's: the others have other
+                    // rows, or other places on the other axes.
+                    let out = unsafe { std::slice::from_raw_parts_mut(start.0.add(to + (row + i) * apart + first), width) };
+                    out.copy_from_slice(&square[i * SIDE..i * SIDE + width]);
+                }
+            }
+        }
+    };
+    if shape.iter().product::<usize>() <= CHUNK { (0..count * parts).for_each(body) } else { context.parallel(count * parts, &body) }
 }
 
 fn strides_of(shape: &[usize]) -> Vec<isize> {
@@ -65,7 +134,9 @@ fn strided(call: &mut Call<'_, '_>, x: View<'_>, base: isize, strides: &[isize])
 /// `reshape`, `expand_dims`, `squeeze`: the same elements.
 pub fn reshape(call: &mut Call<'_, '_>) -> Result<()> {
     if let Some(x) = call.optional(0) {
-        call.results[0].bytes.copy_from_slice(x.bytes);
+        call.context.chunks(call.results[0].bytes, 8 * CHUNK, &|chunk, part| {
+            part.copy_from_slice(&x.bytes[chunk * 8 * CHUNK..][..part.len()]);
+        });
     }
     Ok(())
 }
@@ -124,16 +195,30 @@ fn join(call: &mut Call<'_, '_>, axis: usize) -> Result<()> {
     stored_type!(dtype, T => {
         let target = typed_mut::<T>(result.bytes);
         let row = target.len() / outer;
-        let mut at = 0;
-        for x in operands {
-            let x = x.cast::<T>(dtype);
-            let width = x.len() / outer;
-            if width == 0 { continue; }
-            for (row, part) in target.chunks_mut(row).zip(x.chunks(width)) {
-                row[at..at + width].copy_from_slice(part);
+        let parts: Vec<_> = operands.iter().map(|x| x.cast::<T>(dtype)).collect();
+        // Rows for one thread at a time; a single long one is cut.
+        let rows = (CHUNK / row).max(1);
+        let piece = if outer == 1 { CHUNK } else { rows * row };
+        call.context.chunks(target, piece, &|chunk, target| {
+            let mut at = chunk * piece;
+            let end = at + target.len();
+            let mut target = target;
+            while at < end {
+                let (number, mut within) = (at / row, at % row);
+                for part in &parts {
+                    let width = part.len() / outer;
+                    if within >= width {
+                        within -= width;
+                        continue;
+                    }
+                    let count = (width - within).min(end - at);
+                    let (head, tail) = std::mem::take(&mut target).split_at_mut(count);
+                    head.copy_from_slice(&part[number * width + within..][..count]);
+                    (target, at, within) = (tail, at + count, 0);
+                    if at == end { break; }
+                }
             }
-            at += width;
-        }
+        });
     });
     Ok(())
 }

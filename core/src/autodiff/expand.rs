@@ -6,8 +6,8 @@ use super::path::{broken, name};
 use super::reverse::cotangents_from;
 use super::{cotangents, jacobian::jacobians, tangents, vectorize::vectorized};
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Graph, NodeId, NodeKind, Var, clone_with, expand_nodes, topological_order};
-use crate::ops::{Attribute, Attributes, Op, pullback_outputs, registry, vectorized_operands};
+use crate::graph::{Graph, NodeId, NodeKind, Var, clone_with, expand_nodes, inputs_of, topological_order};
+use crate::ops::{Attribute, Attributes, Op, default_float, pullback_outputs, registry, vectorized_operands};
 
 /// Replaces the symbolic nodes that depend on no other symbolic node. Call it again, after stabilizing,
 /// until none is left.
@@ -74,6 +74,24 @@ pub fn expand_symbolic(graph: &Graph) -> Result<Graph> {
     })
 }
 
+/// Whether any of the values depends differentiably on each of the targets.
+///
+/// # Errors
+/// If a value is ill-typed, or an op on the way to a target has no gradient.
+pub(crate) fn depends(values: &[Var], targets: &[Var]) -> Result<Vec<bool>> {
+    let roots = [values, targets].concat();
+    let mut graph = Graph::from_vars(&inputs_of(&roots), &roots)?;
+    let symbolic = |graph: &Graph| {
+        graph.topological_order().into_iter().any(|id| graph.node(id).apply().is_some_and(|(op, _)| op.is_symbolic()))
+    };
+    while symbolic(&graph) {
+        graph = expand_symbolic(&graph)?;
+    }
+    let (_, roots) = graph.to_vars()?;
+    let known: Vec<(Var, Var)> = roots[..values.len()].iter().map(|value| (value.clone(), value.ones_like())).collect();
+    Ok(cotangents_from(&known, &roots[values.len()..])?.iter().map(Option::is_some).collect())
+}
+
 /// A derivative that the user gave, of which a call makes sure that it has the shape of its value.
 fn shaped(given: &Var, value: &Var) -> Result<Var> {
     let (ty, wanted) = (given.ty()?, value.ty()?);
@@ -109,7 +127,11 @@ pub(super) fn disconnected(cost: &Var, target: &Var) -> Error {
 /// A derivative with the dtype and shape of the value that it belongs to; `None` is zero.
 pub(super) fn fitted(found: Option<Var>, like: &Var) -> Result<Var> {
     let wanted = like.ty()?;
-    let Some(found) = found else { return Ok(like.zeros_like()) };
+    let Some(found) = found else {
+        // In integers a gradient, which is none, is of floats.
+        let zeros = like.zeros_like();
+        return Ok(if wanted.dtype.is_float() { zeros } else { zeros.cast(default_float()) });
+    };
     let ty = found.ty()?.clone();
     let found = if ty.dtype == wanted.dtype { found } else { found.cast(wanted.dtype) };
     // A cotangent may be a scalar where the value was broadcast only in name.

@@ -40,7 +40,7 @@ fn tangents_above(outputs: &[Var], directions: &[(Var, Var)], floor: &[Var]) -> 
             if attributes.bodies().next().is_some() {
                 return control::forward(op.name(), node.operands(), attributes, &incoming);
             }
-            if !op.has_decomposition() {
+            if !op.has_decomposition() || op.has_own_derivative() {
                 return op.jvp(&Jvp { operands: node.operands(), results: &results, tangents: &incoming, attributes });
             }
             let Some(values) = op.decompose(node.operands(), attributes) else { return Ok(vec![None; results.len()]) };

@@ -15,6 +15,7 @@ mod reverse;
 mod vectorize;
 
 pub use check::{CheckOptions, check_gradients};
+pub(crate) use expand::depends;
 pub use expand::{expand_symbolic, protect_targets, remove_barriers, remove_derivative_marks};
 pub use forward::tangents;
 pub use reverse::cotangents;

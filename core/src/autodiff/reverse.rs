@@ -64,7 +64,7 @@ fn cotangents_above(
                 incoming.iter().map(|cotangent| cotangent.map(Cotangent::settled)).collect();
             let outgoing = if attributes.bodies().next().is_some() {
                 control::backward(op.name(), node.operands(), &results, attributes, &incoming)
-            } else if op.has_decomposition() {
+            } else if op.has_decomposition() && !op.has_own_derivative() {
                 through_decomposition(&**op, node.operands(), attributes, &incoming)
             } else {
                 op.vjp(&Vjp { operands: node.operands(), results: &results, cotangents: &incoming, attributes })

@@ -114,18 +114,6 @@ declare_options! {
     /// (`debug`), an error at the first NaN or infinity (`nan-guard`), or timings (`profile`). No
     /// mode changes what a result means.
     "mode": Mode as Mode = Mode::FastRun, mode, with_mode;
-    /// Whether a NaN is an error in the mode `nan-guard`.
-    "nan-guard.nan": bool as bool = true, nan_guard_nan, with_nan_guard_nan;
-    /// Whether an infinity is an error in the mode `nan-guard`.
-    "nan-guard.infinity": bool as bool = true, nan_guard_infinity, with_nan_guard_infinity;
-    /// Numbers of a larger magnitude are an error in the mode `nan-guard`. Unset: none is.
-    "nan-guard.limit": Option<f64> as Option<f64> = None, nan_guard_limit, with_nan_guard_limit;
-    /// What the mode `nan-guard` does: stop the call with an error, or write every finding to the log.
-    "nan-guard.action": GuardAction as GuardAction = GuardAction::Error, nan_guard_action, with_nan_guard_action;
-    /// What the mode `debug` checks of a call: each node against the reference backend, the rewrites by the
-    /// graph without them, each place where a result may overwrite an operand, operands with odd strides, and
-    /// that the same operands give the same results again.
-    "debug.checks": Vec<DebugCheck> as &[DebugCheck] = DebugCheck::ALL.to_vec(), debug_checks, with_debug_checks;
     /// The seed of the keys for random numbers that a session gives (`Session::key`): same seed, same
     /// numbers, on every device.
     "seed": u32 as u32 = 0, seed, with_seed;
@@ -142,6 +130,21 @@ declare_options! {
     "rewrite.algebra": Algebra as Algebra = Algebra::Ieee, rewrite_algebra, with_rewrite_algebra;
     /// Files of rules to run besides the built-in ones.
     "rewrite.rules": Vec<PathBuf> as &[PathBuf] = Vec::new(), rewrite_rules, with_rewrite_rules;
+    /// Whether a NaN is an error in the mode `nan-guard`.
+    "nan-guard.nan": bool as bool = true, nan_guard_nan, with_nan_guard_nan;
+    /// Whether an infinity is an error in the mode `nan-guard`.
+    "nan-guard.infinity": bool as bool = true, nan_guard_infinity, with_nan_guard_infinity;
+    /// Numbers of a larger magnitude are an error in the mode `nan-guard`. Unset: none is.
+    "nan-guard.limit": Option<f64> as Option<f64> = None, nan_guard_limit, with_nan_guard_limit;
+    /// What the mode `nan-guard` does: stop the call with an error, or write every finding to the log.
+    "nan-guard.action": GuardAction as GuardAction = GuardAction::Error, nan_guard_action, with_nan_guard_action;
+    /// What the mode `debug` checks of a call: each node against the reference backend, the rewrites by the
+    /// graph without them, each place where a result may overwrite an operand, operands with odd strides, and
+    /// that the same operands give the same results again.
+    "debug.checks": Vec<DebugCheck> as &[DebugCheck] = DebugCheck::ALL.to_vec(), debug_checks, with_debug_checks;
+    /// Whether the mode `profile` has each node computed alone, also inside loops, rather than programs as other
+    /// modes run them. Devices that keep no times are always measured so.
+    "profile.nodes": bool as bool = false, profile_nodes, with_profile_nodes;
 }
 
 /// The options whose names end in a name that the user gives, in capitals here.

@@ -427,18 +427,23 @@ impl Graph {
     /// Keeps only what the outputs need (and the inputs), renumbered in topological order.
     pub fn compact(&mut self) {
         let mut new = Graph::new();
-        let mut map: FxHashMap<NodeId, NodeId> = FxHashMap::default();
-        for id in self.inputs.iter().copied().chain(self.topological_order()) {
-            if map.contains_key(&id) {
+        let order = self.topological_order();
+        new.nodes.reserve(self.inputs.len() + order.len());
+        // Where nothing stands yet no node has its place either.
+        const NOWHERE: NodeId = NodeId(u32::MAX);
+        let mut map = vec![NOWHERE; self.nodes.len()];
+        let moved = |map: &[NodeId], value: &ValueId| map[value.node.0 as usize].output(value.output as usize);
+        for id in self.inputs.iter().copied().chain(order) {
+            if map[id.0 as usize] != NOWHERE {
                 continue;
             }
             if let Some(slot) = self.nodes[id.0 as usize].take() {
-                let operands = slot.operands.iter().map(|o| map[&o.node].output(o.output as usize)).collect();
-                map.insert(id, new.push(slot.kind, operands, slot.results, slot.location));
+                let operands = slot.operands.iter().map(|operand| moved(&map, operand)).collect();
+                map[id.0 as usize] = new.push(slot.kind, operands, slot.results, slot.location);
             }
         }
-        new.inputs = self.inputs.iter().map(|id| map[id]).collect();
-        new.set_outputs(self.outputs.iter().map(|o| map[&o.node].output(o.output as usize)).collect());
+        new.inputs = self.inputs.iter().map(|id| map[id.0 as usize]).collect();
+        new.set_outputs(self.outputs.iter().map(|output| moved(&map, output)).collect());
         *self = new;
     }
 

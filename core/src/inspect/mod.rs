@@ -1,7 +1,15 @@
-//! What people look at: what compilation did, and drawings of graphs.
+//! What people look at: what compilation did, what calls took, and drawings of graphs.
 
 mod draw;
 mod explain;
+mod layout;
+mod memory;
+mod picture;
+mod profile;
+mod tree;
 
-pub use draw::{to_dot, to_svg};
+pub use draw::{Drawing, to_dot, to_svg};
 pub use explain::{explain, firing_counts};
+pub use memory::memory;
+pub use profile::{table, trace};
+pub use tree::tree;

@@ -101,10 +101,10 @@ fn text_becomes_graphs() {
         "v1 = checkpoint {; v0 = x * y; v0; }; v2 = i > 0; v5 = if v2 {; v3 = (-1.0) * x; v3; } else {; v4 = -x; v4; }; return v1, v5"
     });
     check("return scan (e in x, keep = [2], truncate = 4) {\nstate s: f64[3] = y[0]\ns <- s + e\nyield s * e\n}", {
-        "v0 = y[0]; v5, v6 = scan (v1 in x, final = true, keep = [2], truncate = 4) {; state v2: f64[3] = v0; v3 = v2 + v1; v4 = v2 * v1; v2 <- v3; yield v4; }; return v6"
+        "v0 = y[0]; v3, v4 = scan (e in x, final = true, keep = [2], truncate = 4) {; state s: f64[3] = v0; v1 = s + e; v2 = s * e; s <- v1; yield v2; }; return v4"
     });
     check("return custom_vjp (a = x) {\nexp(a) + i\n} vjp(r, dr) {\ndr * r\n}", {
-        "v6 = custom_vjp (v0 = x) {; v1 = exp(v0); v2 = v1 + i; v2; } vjp(v3, v4) {; v5 = v4 * v3; v5; }; return v6"
+        "v3 = custom_vjp (a = x) {; v0 = exp(a); v1 = v0 + i; v1; } vjp(r, dr) {; v2 = dr * r; v2; }; return v3"
     });
     check("state s: f64[2, 3] = [[1, 2, 3], [4, 5, 6]]\ns <- s + x\nreturn s", {
         "state s: f64[2, 3] = f64([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]); v0 = s + x; s <- v0; return s"

@@ -237,6 +237,19 @@ impl Printer {
         name
     }
 
+    /// The name of an input of a body: its own where it has one that can be a name.
+    fn input(&mut self, var: &Var) -> String {
+        let numbered = |name: &str| name.strip_prefix('v').is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()));
+        match var.node().kind() {
+            NodeKind::Input(name) if is_name(name) && !numbered(name) => {
+                let name = self.fresh(name, name);
+                self.call(var, name.clone());
+                name
+            }
+            _ => self.named(var),
+        }
+    }
+
     fn call(&mut self, var: &Var, name: String) {
         self.names.insert(var.key(), name);
         if self.depth > 0 {

@@ -75,6 +75,10 @@ fn fitting(op: &str, operand: &str) -> Option<usize> {
     Some(match (op, operand) {
         ("separable_conv2d", _) => 4,
         ("separable_conv3d", _) => 5,
+        ("conv1d_input_gradient" | "conv1d_weight_gradient", _) => 3,
+        ("conv2d_input_gradient" | "conv2d_weight_gradient", _) => 4,
+        ("conv3d_input_gradient" | "conv3d_weight_gradient", _) => 5,
+        (op, _) if op.contains("_pool") && (op.ends_with("_gradient") || op.ends_with("_tangent")) => 3,
         ("unshared_conv2d", "w") => 6,
         ("unshared_conv2d", _) => 4,
         ("h_softmax", "b1") => 1,

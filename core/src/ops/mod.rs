@@ -34,6 +34,7 @@ pub mod einsum;
 pub mod elementwise;
 pub mod fft;
 pub mod gradient;
+pub mod host;
 pub mod index;
 mod infer;
 mod jacobian;
@@ -57,6 +58,7 @@ pub use create::{arange, eye, full, ones, zeros};
 pub(crate) use batch::{behind_first, spread};
 pub(crate) use composed::length;
 pub use elementwise::where_;
+pub use host::{host_call, inspect};
 pub(crate) use symbolic::pullback_outputs;
 pub use symbolic::{Gradient, grad, hessian_vector_product, jvp, vjp};
 pub use infer::{Inferred, Operand, ShapeOperand, broadcast_operands, complete_attributes, infer, promote_operands, settle, settle_float};
@@ -91,6 +93,7 @@ pub const FAMILIES: &[fn(&mut Registry)] = &[
     create::register,
     random::register,
     effects::register,
+    host::register,
     gradient::register,
     assume::register,
     control::register,
@@ -250,6 +253,11 @@ pub trait Op: Send + Sync + 'static {
 
     /// Whether [`Op::decompose`] gives something.
     fn has_decomposition(&self) -> bool {
+        false
+    }
+
+    /// Whether [`Op::vjp`] and [`Op::jvp`] are to be asked although [`Op::decompose`] gives something.
+    fn has_own_derivative(&self) -> bool {
         false
     }
 

@@ -1,8 +1,9 @@
 //! Derivatives as ops: nodes that compilation replaces.
 
 use super::{
-    Attribute, AttributeKind, Attributes, Inferred, Op, Operand, Param, ParamKind, Registry, ShapeOperand,
+    Attribute, AttributeKind, Attributes, Inferred, Op, Operand, Param, ParamKind, Registry, ShapeOperand, default_float,
 };
+use crate::autodiff::depends;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Location, Var, clone_with};
 use crate::tensor::{Shape, Type};
@@ -65,17 +66,15 @@ impl Op for Derivative {
         if self.name == "pullback" {
             return pullback_types(operands, attributes);
         }
-        if let Some(operand) = operands.iter().take(2).find(|operand| !operand.ty.dtype.is_float()) {
+        let floats = if self.name == "grad" { 1 } else { 2 };
+        if let Some(operand) = operands.iter().take(floats).find(|operand| !operand.ty.dtype.is_float()) {
             return fail(format!("derivatives are of and in floats, not {}", operand.ty));
         }
         if self.name == "grad" {
             if operands[0].ty.rank() != 0 {
                 return fail(format!("the cost must be a scalar, not {}; `sum` or `mean` makes one", operands[0].ty));
             }
-            if let Some(operand) = operands[1..].iter().find(|operand| !operand.ty.dtype.is_float()) {
-                return fail(format!("gradients are in floats, not {}", operand.ty));
-            }
-            return Ok(operands[1..].iter().map(|operand| operand.ty.clone().into()).collect());
+            return operands[1..].iter().map(|operand| gradient_type(operand.ty, attributes)).collect();
         }
         let (like, given) = if self.name == "vjp" { (0, 1) } else { (1, 0) };
         if !fits(operands[2].ty, operands[like].ty) {
@@ -92,6 +91,18 @@ impl Op for Derivative {
     fn is_symbolic(&self) -> bool {
         true
     }
+}
+
+/// The type of the gradient in a value. Nothing depends differentiably on integers: their gradient is an error, or zeros.
+fn gradient_type(target: &Type, attributes: &Attributes) -> Result<Inferred> {
+    if target.dtype.is_float() {
+        return Ok(target.clone().into());
+    }
+    if attributes.str("disconnected")? == "zero" {
+        return Ok(target.with_dtype(default_float()).into());
+    }
+    let error = Error::new(ErrorKind::Type, format!("gradients are in floats, not {target}"));
+    Err(error.note("`disconnected=\"zero\"` takes the gradient in integers and bools as zero"))
 }
 
 /// Whether a derivative may be one of a value: as many axes, and no length that is known to be another one.
@@ -115,7 +126,7 @@ pub(crate) fn pullback_outputs(operands: usize, attributes: &Attributes) -> Resu
 fn pullback_types(operands: &[Operand<'_>], attributes: &Attributes) -> Result<Vec<Inferred>> {
     let outputs = pullback_outputs(operands.len(), attributes)?;
     let fail = |message: String| Err(Error::new(ErrorKind::Type, message));
-    if let Some(operand) = operands.iter().find(|operand| !operand.ty.dtype.is_float()) {
+    if let Some(operand) = operands[..2 * outputs].iter().find(|operand| !operand.ty.dtype.is_float()) {
         return fail(format!("derivatives are of and in floats, not {}", operand.ty));
     }
     for (value, cotangent) in operands.iter().zip(&operands[outputs..]).take(outputs) {
@@ -123,7 +134,7 @@ fn pullback_types(operands: &[Operand<'_>], attributes: &Attributes) -> Result<V
             return fail(format!("a cotangent is {}, it must be like {}", cotangent.ty, value.ty));
         }
     }
-    Ok(operands[2 * outputs..].iter().map(|operand| operand.ty.clone().into()).collect())
+    operands[2 * outputs..].iter().map(|operand| gradient_type(operand.ty, attributes)).collect()
 }
 
 /// Gradients with more said about them than [`grad`] takes.
@@ -179,26 +190,54 @@ impl Gradient {
         self
     }
 
-    /// Gives zeros for values on which nothing depends; without this they are an error when compiling.
+    /// Gives zeros for values on which nothing depends, such as integers, whose gradients are in the config's float; without
+    /// this they are an error when compiling.
     pub fn zero_if_disconnected(mut self) -> Gradient {
         self.zero = true;
         self
+    }
+
+    /// The values with cotangents, and then the targets, where what is held is a constant.
+    fn roots(&self, targets: &[&Var]) -> Result<Vec<Var>> {
+        let held: Vec<(Var, Var)> = self.held.iter().map(|value| (value.clone(), value.stop_gradient())).collect();
+        let values = self.known.iter().map(|(value, _)| value);
+        let roots: Vec<Var> = values.chain(targets.iter().copied()).cloned().collect();
+        clone_with(&roots, &held)
+    }
+
+    /// The gradients in these values, in order, and nothing for those on which no value depends differentiably.
+    ///
+    /// ```
+    /// use arignote_core::graph::Var;
+    /// use arignote_core::ops::Gradient;
+    /// use arignote_core::tensor::{DType, Type};
+    /// let (x, y) = (Var::input("x", Type::scalar(DType::F64)), Var::input("y", Type::scalar(DType::I64)));
+    /// let found = Gradient::of(&x.exp()).wrt_connected(&[&x, &y]).unwrap();
+    /// assert!(found[0].is_some() && found[1].is_none());
+    /// ```
+    ///
+    /// # Errors
+    /// If a value is ill-typed, or an op on the way to a target has no gradient.
+    #[track_caller]
+    pub fn wrt_connected(&self, targets: &[&Var]) -> Result<Vec<Option<Var>>> {
+        let (values, given) = (self.known.len(), self.roots(targets)?);
+        let connected = depends(&given[..values], &given[values..])?;
+        let wanted: Vec<&Var> = targets.iter().zip(&connected).filter(|(_, connected)| **connected).map(|(target, _)| *target).collect();
+        let mut gradients = if wanted.is_empty() { Vec::new() } else { self.wrt(&wanted) }.into_iter();
+        Ok(connected.into_iter().map(|connected| if connected { gradients.next() } else { None }).collect())
     }
 
     /// The gradients in these values, in order, each of its value's type.
     #[track_caller]
     pub fn wrt(&self, targets: &[&Var]) -> Vec<Var> {
         let location = Location::caller();
-        let (values, cotangents): (Vec<Var>, Vec<Var>) = self.known.iter().cloned().unzip();
-        let outputs = values.len();
-        let held: Vec<(Var, Var)> = self.held.iter().map(|value| (value.clone(), value.stop_gradient())).collect();
-        let roots: Vec<Var> = values.into_iter().chain(targets.iter().map(|&target| target.clone())).collect();
-        let roots = match clone_with(&roots, &held) {
+        let (outputs, cotangents) = (self.known.len(), self.known.iter().map(|(_, cotangent)| cotangent));
+        let roots = match self.roots(targets) {
             Ok(roots) => roots,
             Err(error) => return vec![Var::error(error, location); targets.len()],
         };
         let operands: Vec<Var> =
-            roots[..outputs].iter().chain(&cotangents).chain(&roots[outputs..]).cloned().collect();
+            roots[..outputs].iter().chain(cotangents).chain(&roots[outputs..]).cloned().collect();
         let disconnected = if self.zero { "zero" } else { "error" };
         let attributes = Attributes::new().with("outputs", outputs as i64).with("disconnected", disconnected);
         let gradients = Var::apply_at("pullback", &operands, attributes, location);

@@ -343,16 +343,26 @@ pub(super) fn profile_out(entry: &ProfileEntry) -> abi::ProfileEntry {
         calls: entry.calls,
         seconds: entry.seconds,
         bytes: entry.bytes,
-        extra: RVec::new(),
+        extra: if entry.fused.is_empty() { RVec::new() } else { RVec::from(vec![abi::Pair { key: string(FUSED), value: string(&numbers(&entry.fused)) }]) },
     }
 }
 
+/// The key of the statements that one kernel computes together, as numbers between spaces.
+const FUSED: &str = "fused";
+
+fn numbers(statements: &[usize]) -> String {
+    statements.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
 pub(super) fn profile_in(entry: &abi::ProfileEntry) -> ProfileEntry {
+    let fused = entry.extra.iter().find(|pair| pair.key == FUSED);
+    let fused = fused.map_or(Vec::new(), |pair| pair.value.split(' ').filter_map(|number| number.parse().ok()).collect());
     ProfileEntry {
         statement: entry.statement as usize,
         calls: entry.calls,
         seconds: entry.seconds,
         bytes: entry.bytes,
+        fused,
     }
 }
 

@@ -292,7 +292,8 @@ pub struct Argument {
     pub donated: bool,
 }
 
-/// Time and memory of one statement, summed over all runs.
+/// Time and memory of one statement, summed over all runs. A device that keeps times lists its statements before
+/// the first run, too.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[allow(missing_docs)]
 pub struct ProfileEntry {
@@ -300,6 +301,8 @@ pub struct ProfileEntry {
     pub calls: u64,
     pub seconds: f64,
     pub bytes: u64,
+    /// The statements that one kernel computes together, this one among them; empty if it is computed alone.
+    pub fused: Vec<usize>,
 }
 
 /// A compiled program. `run` may be called from several threads at once.

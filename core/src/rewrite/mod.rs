@@ -3,8 +3,8 @@
 //! A rule is one line of the language: `rule log_exp [stabilize]: log(exp(x)) => x`. Every rule keeps
 //! the law: **a rewrite may only bring a result closer to the exact real value, and never hides a NaN
 //! or an infinity that the exact value has.** Rules that hold over the reals only carry the tag `real`
-//! and run with [`Algebra::Real`]. Three rules are held to it up to a rounding of what cancels: the harness' test
-//! names them (`log_of_prod_abs`, `log_of_prod_square`, `log_of_abs_prod`).
+//! and run with [`Algebra::Real`]. What a pattern cannot say of one node is a [`Local`] rewrite, in [`locals`]; what
+//! looks at more than that is a [`Pass`].
 //!
 //! "Value" means numeric value: 0 and -0 are the same number, so that `x + 0 => x` is lawful though
 //! `-0 + 0` is `+0`. Whatever tells the two apart afterwards (`1 / x`, `arctan2`) sees the sign that
@@ -18,7 +18,7 @@ pub mod engine;
 pub mod facts;
 pub mod harness;
 pub mod local;
-mod locals;
+pub mod locals;
 pub mod matcher;
 pub mod passes;
 pub mod pattern;

@@ -349,12 +349,22 @@ impl Rewrites {
             .copied()
             .filter(|&phase| options.level == Level::Full || phase <= Phase::Stabilize)
             .collect();
+        // Changes so far; at how many of them each phase, and what tidies up beside it, last had nothing to do.
+        let mut changes = 0;
+        let (mut settled, mut tidy) = (vec![None; phases.len()], None);
         for round in 0.. {
-            let mut changed = false;
-            for &phase in &phases {
-                changed |= self.run_phase(graph, phase, options, context, &mut report)?;
+            let before = changes;
+            for (phase, settled) in phases.iter().zip(&mut settled) {
+                if *settled == Some(changes) {
+                    continue;
+                }
+                if self.run_phase(graph, *phase, options, context, tidy != Some(changes), &mut report)? {
+                    changes += 1;
+                } else {
+                    (*settled, tidy) = (Some(changes), Some(changes));
+                }
             }
-            if !changed || !report.stopped.is_empty() {
+            if changes == before || !report.stopped.is_empty() {
                 break;
             }
             if round + 1 == MOST_ROUNDS {
@@ -368,8 +378,9 @@ impl Rewrites {
         Ok(report)
     }
 
+    /// Runs a phase once, and where the graph is `untidy` what tidies it up; gives whether anything changed.
     fn run_phase(
-        &self, graph: &mut Graph, phase: Phase, options: &RewriteOptions, context: &PassContext<'_>,
+        &self, graph: &mut Graph, phase: Phase, options: &RewriteOptions, context: &PassContext<'_>, untidy: bool,
         report: &mut Report,
     ) -> Result<bool> {
         let mut changed = false;
@@ -377,7 +388,7 @@ impl Rewrites {
         for (pass, _) in &self.passes {
             // These change no value, and make no firings.
             let always = matches!(pass.name(), "merge" | "dead_code");
-            let runs = (always || pass.phase() == phase) && (always || left(report) > 0);
+            let runs = if always { untidy } else { pass.phase() == phase && left(report) > 0 };
             if runs && enabled(pass.name(), &pass_tags(&**pass), pass.phase(), options) {
                 let (start, before) = (Instant::now(), report.firings.len());
                 changed |= pass.run(graph, context, &mut report.firings)?;

@@ -98,7 +98,7 @@ pub fn bisect(session: &Session, graph: &FunctionGraph, arguments: &[Tensor]) ->
 }
 
 /// Values for inputs of these types, drawn with a seed: floats between -2 and 2, whole numbers 0 and 1, and lengths
-/// of 2 and more, equal where their names are.
+/// of 3 and more, equal where their names are.
 ///
 /// # Errors
 /// If a tensor cannot be made.
@@ -117,7 +117,7 @@ pub fn draw_inputs(types: &[Type], seed: u64) -> Result<Vec<Tensor>> {
                         names.push(name.to_string());
                         names.len() - 1
                     });
-                    2 + at % 4
+                    4 + at % 3
                 }
             });
         }

@@ -1,63 +1,74 @@
 //! A call: a transaction over states.
 
-use std::sync::MutexGuard;
+use std::sync::{Arc, MutexGuard};
+
+use smallvec::SmallVec;
 
 use super::compile::{Step, check_arguments};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{State, StateValue};
 use crate::plugin::{Argument, Device, Program};
 use crate::runtime::{Compiled, Session};
-use crate::tensor::{DeviceTensor, Tensor};
+use crate::tensor::{DeviceTensor, MemoryKind, Tensor};
 
 /// A value during a call: on the host, on devices, or both.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Resident {
     host: Option<Tensor>,
-    devices: Vec<(usize, DeviceTensor)>,
+    devices: SmallVec<[(usize, DeviceTensor); 1]>,
 }
 
+/// What is locked of the states, in their order.
+pub(super) type Guards<'a> = SmallVec<[Option<MutexGuard<'a, StateValue>>; 8]>;
+
 impl Resident {
-    fn on_host(&mut self, devices: &[(String, std::sync::Arc<dyn Device>)]) -> Result<Tensor> {
+    fn on_host(&mut self, devices: &[(String, Arc<dyn Device>)]) -> Result<Tensor> {
         if let Some(tensor) = &self.host {
             return Ok(tensor.clone());
         }
         let Some((device, tensor)) = self.devices.first() else {
             return Err(Error::new(ErrorKind::Internal, "a value was used before it was computed"));
         };
-        let tensor = devices[*device].1.download(tensor)?;
+        let tensor = on_host(&*devices[*device].1, tensor)?;
         self.host = Some(tensor.clone());
         Ok(tensor)
     }
 
     fn on_device(
-        &mut self, device: usize, devices: &[(String, std::sync::Arc<dyn Device>)],
+        &mut self, device: usize, in_host_memory: bool, devices: &[(String, Arc<dyn Device>)],
     ) -> Result<DeviceTensor> {
         if let Some((_, tensor)) = self.devices.iter().find(|(at, _)| *at == device) {
             return Ok(tensor.clone());
         }
         let host = self.on_host(devices)?;
-        let tensor = devices[device].1.upload(&host)?;
+        // What computes in host memory reads the tensor where it is; as others may hold it, it is never donated.
+        let tensor = if in_host_memory { DeviceTensor::from_host(host) } else { devices[device].1.upload(&host)? };
         self.devices.push((device, tensor.clone()));
         Ok(tensor)
     }
 }
 
+/// A device's tensor in host memory. What lies there already is shared: the owner, which counts its holders, stays
+/// the same, so that [`is_sole`] sees them.
+pub(super) fn on_host(device: &dyn Device, tensor: &DeviceTensor) -> Result<Tensor> {
+    if tensor.memory == MemoryKind::HOST { tensor.to_host() } else { device.download(tensor) }
+}
+
 /// Whether nobody but the state itself, the call's table of values and the argument in hand holds the
 /// memory of a state's value: only then may a step overwrite it.
 fn is_sole(tensor: &DeviceTensor) -> bool {
-    let shared_inside = tensor.owner.downcast_ref::<Tensor>().is_some_and(|tensor| !tensor.is_unique());
-    std::sync::Arc::strong_count(&tensor.owner) <= 3 && !shared_inside
+    Arc::strong_count(&tensor.owner) <= 3
 }
 
 /// The values of states, locked.
 ///
 /// # Errors
 /// If one state stands at two places.
-pub(super) fn lock_states(states: &[State]) -> Result<Vec<Option<MutexGuard<'_, StateValue>>>> {
+pub(super) fn lock_states(states: &[State]) -> Result<Guards<'_>> {
     // Locks are taken in one order by every call, so that two calls cannot wait for each other.
-    let mut order: Vec<usize> = (0..states.len()).collect();
-    order.sort_by_key(|&state| states[state].address());
-    let mut guards: Vec<Option<MutexGuard<'_, StateValue>>> = states.iter().map(|_| None).collect();
+    let mut order: SmallVec<[usize; 8]> = (0..states.len()).collect();
+    order.sort_unstable_by_key(|&state| states[state].address());
+    let mut guards: Guards<'_> = states.iter().map(|_| None).collect();
     for (i, &state) in order.iter().enumerate() {
         let twin = i > 0 && states[order[i - 1]].is(&states[state]);
         if twin {
@@ -71,14 +82,17 @@ pub(super) fn lock_states(states: &[State]) -> Result<Vec<Option<MutexGuard<'_, 
 
 impl Compiled {
     pub(super) fn call(&self, session: &Session, states: &[State], arguments: &[Tensor]) -> Result<Vec<Tensor>> {
-        if let Some(walk) = &self.walk {
-            return self.call_walking(walk, session, states, arguments);
+        match &self.observed {
+            None => self.call_plainly(session, states, arguments),
+            Some(observed) => self.call_observed(observed, session, states, arguments),
         }
+    }
+
+    pub(super) fn call_plainly(&self, session: &Session, states: &[State], arguments: &[Tensor]) -> Result<Vec<Tensor>> {
         check_arguments(&self.inputs, arguments)?;
-        let mut values: Vec<Resident> = vec![Resident::default(); self.slots];
-        for (value, argument) in values.iter_mut().zip(arguments) {
-            value.host = Some(argument.clone());
-        }
+        let given = arguments.iter().map(|argument| Resident { host: Some(argument.clone()), ..Resident::default() });
+        let mut values: SmallVec<[Resident; 4]> = given.collect();
+        values.resize_with(self.slots, Resident::default);
         for (slot, constant) in &self.constants {
             values[*slot].host = Some(constant.clone());
         }
@@ -131,11 +145,11 @@ impl Compiled {
 
     pub(super) fn check_update(&self, state: &State, value: &StateValue) -> Result<()> {
         let (dtype, shape) = match value {
-            StateValue::Host(tensor) => (tensor.dtype(), tensor.shape().to_vec()),
-            StateValue::Device(tensor) => (tensor.dtype, tensor.shape.to_vec()),
+            StateValue::Host(tensor) => (tensor.dtype(), tensor.shape()),
+            StateValue::Device(tensor) => (tensor.dtype, tensor.shape.as_slice()),
             StateValue::Unset(_) => return Ok(()),
         };
-        if state.ty().admits(dtype, &shape) {
+        if state.ty().admits(dtype, shape) {
             return Ok(());
         }
         let message = format!("the state `{}` is {}, its new value is {dtype}{shape:?}", state.name(), state.ty());
@@ -145,7 +159,7 @@ impl Compiled {
     fn run(&self, step: &Step, values: &mut [Resident]) -> Result<()> {
         let mut arguments = Vec::with_capacity(step.arguments.len());
         for (&slot, &donate) in step.arguments.iter().zip(&step.donate) {
-            let tensor = values[slot].on_device(step.device, &self.devices)?;
+            let tensor = values[slot].on_device(step.device, step.in_host_memory, &self.devices)?;
             let donated = donate && is_sole(&tensor);
             arguments.push(Argument { tensor, donated });
         }

@@ -16,11 +16,14 @@ pub struct Function {
     compiled: Arc<Compiled>,
     /// The states, in the order in which the compiled code expects them.
     states: Vec<State>,
+    /// Those of the graph in the same order, which [`Function::with_states`] puts others in place of.
+    own_states: Vec<State>,
     request: CompileRequest,
 }
 
 impl Function {
-    /// Compiles a function. [`FunctionBuilder`](crate::runtime::FunctionBuilder) is the usual way here.
+    /// Compiles a function. [`FunctionBuilder`](crate::runtime::FunctionBuilder) is the usual way here. Two functions of
+    /// a session share what is compiled if their graphs differ at most in which states of the same names they have.
     ///
     /// # Errors
     /// If the graph is ill-typed or a device does not support it.
@@ -33,12 +36,11 @@ impl Function {
     /// # Errors
     /// As those of [`Function::compile`].
     pub fn compile_as(session: &Session, graph: FunctionGraph, request: CompileRequest) -> Result<Function> {
-        let compiled = Compiled::new(session, &graph, &request)?;
-        let states = compiled.states().to_vec();
+        let (compiled, states) = session.compiled(&graph, &request)?;
         for state in &states {
             session.initialize(state)?;
         }
-        Ok(Function { session: session.clone(), graph: Arc::new(graph), compiled: Arc::new(compiled), states, request })
+        Ok(Function { session: session.clone(), graph: Arc::new(graph), compiled, own_states: states.clone(), states, request })
     }
 
     /// Calls the function with arguments by position; trailing ones may be left out if they have defaults.
@@ -51,6 +53,9 @@ impl Function {
         if arguments.len() > count {
             let message = format!("{} takes {count} inputs, {} were given", self.title(), arguments.len());
             return Err(Error::new(ErrorKind::Runtime, message).note(self.inputs_note()));
+        }
+        if arguments.len() == count {
+            return self.compiled.call(&self.session, &self.states, arguments);
         }
         let mut filled = arguments.to_vec();
         for position in arguments.len()..count {
@@ -196,9 +201,8 @@ impl Function {
     pub fn without_updates(&self) -> Result<Function> {
         let graph = FunctionGraph { updates: Vec::new(), ..(*self.graph).clone() };
         let mut twin = Function::compile_as(&self.session, graph, self.request.clone())?;
-        let originals = self.compiled.states();
         for state in &mut twin.states {
-            if let Some(position) = originals.iter().position(|original| original.is(state)) {
+            if let Some(position) = self.own_states.iter().position(|original| original.is(state)) {
                 *state = self.states[position].clone();
             }
         }

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 
-use rayon::prelude::*;
-
+use super::threads;
 use crate::plugin::{Host, HostKernel, LogLevel};
 
 /// The host's services. Log lines go to standard error, from [`LogLevel::Warn`] up unless
@@ -41,15 +40,11 @@ impl Host for HostServices {
     }
 
     fn parallel_for(&self, count: usize, body: &(dyn Fn(usize) + Sync)) {
-        if count <= 1 {
-            (0..count).for_each(body);
-        } else {
-            (0..count).into_par_iter().for_each(body);
-        }
+        threads::parallel_for(count, body);
     }
 
     fn threads(&self) -> usize {
-        rayon::current_num_threads()
+        threads::count()
     }
 
     fn kernel(&self, op: &str) -> Option<Arc<dyn HostKernel>> {

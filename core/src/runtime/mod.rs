@@ -3,7 +3,9 @@
 
 mod bisect;
 mod builder;
+mod cache;
 mod call;
+mod clock;
 pub mod compare;
 mod compile;
 mod effects;
@@ -11,13 +13,18 @@ mod extract;
 mod function;
 mod host;
 mod io;
+mod phases;
 mod placement;
+mod profile;
 mod session;
+mod threads;
 mod walk;
 
 pub use bisect::{Bisection, Culprit, bisect, draw_inputs};
 pub use builder::FunctionBuilder;
-pub use compile::{CompileRequest, Compiled, NodeReport, ProfileRow};
+pub use clock::Slice;
+pub use compile::{CompileRequest, Compiled, NodeReport};
+pub use profile::{Profile, ProfileRow};
 pub use function::Function;
 pub use host::HostServices;
 pub use io::{load_state, read_npy, save_state, write_npy, write_whole};

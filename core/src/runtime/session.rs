@@ -5,6 +5,9 @@ use std::sync::{Arc, Mutex};
 use rustc_hash::FxHashMap;
 
 use super::HostServices;
+use super::cache::Cache;
+use super::call::on_host;
+use super::phases::phase;
 use crate::config::{Config, Mode, OptionSpec};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{FunctionGraph, Graph, NodeId, State, StateValue, Var};
@@ -14,8 +17,8 @@ use crate::plugin::{
 };
 use crate::rewrite::{self, Algebra, PassContext, Phase, RewriteOptions, Rewrites};
 use crate::rewrite::passes::inplace::{Statements, usual_views};
-use crate::runtime::{Function, Watch, compile::Rewriting};
-use crate::tensor::{DeviceTensor, Tensor};
+use crate::runtime::{Compiled, CompileRequest, Function, Watch, compile::Rewriting};
+use crate::tensor::{DeviceTensor, MemoryKind, Tensor};
 
 /// The plugins, devices and rewrites that a config chooses. Clones are the same session.
 #[derive(Clone)]
@@ -30,9 +33,12 @@ struct Inner {
     plugins: Vec<PluginRow>,
     backends: Vec<(Arc<dyn Backend>, Origin)>,
     devices: Vec<(String, Arc<dyn Device>)>,
+    /// Where each of them computes.
+    memories: Vec<MemoryKind>,
     selection: String,
     rules: Rewrites,
     rewrites: RewriteOptions,
+    cache: Cache,
     /// Folding and initial values run here; opening is put off until something needs it.
     host: Arc<HostServices>,
     folding: Mutex<()>,
@@ -166,8 +172,9 @@ impl SessionBuilder {
         plugins.sort_by(|a, b| a.name.cmp(&b.name));
         let (devices, selection) =
             if self.open { open_devices(&config, &backends, &host)? } else { Default::default() };
+        let memories = devices.iter().map(|(_, device)| device.info().memory).collect();
         let inner =
-            Inner { config, plugins, backends, devices, selection, rules, rewrites, host, folding: Mutex::new(()), watches: self.watches };
+            Inner { config, plugins, backends, devices, memories, selection, rules, rewrites, cache: Cache::default(), host, folding: Mutex::new(()), watches: self.watches };
         Ok(Session { inner: Arc::new(inner), rewrites: None })
     }
 }
@@ -474,10 +481,28 @@ impl Session {
         }
     }
 
+    /// A compiled function and its states; one that is compiled already, unless something looks at its calls or at
+    /// how it is compiled.
+    pub(super) fn compiled(&self, graph: &FunctionGraph, request: &CompileRequest) -> Result<(Arc<Compiled>, Vec<State>)> {
+        let plain = matches!(self.inner.config.mode(), Mode::FastRun | Mode::FastCompile)
+            && self.rewrites.is_none()
+            && self.inner.watches.is_empty()
+            && request.watches.is_empty()
+            && request.most_firings.is_none();
+        let compile = || Compiled::new(self, graph, request);
+        if plain {
+            return self.inner.cache.get(graph, compile);
+        }
+        let compiled = compile()?;
+        let states = compiled.states().to_vec();
+        Ok((Arc::new(compiled), states))
+    }
+
     pub(super) fn device_of(&self, tensor: &DeviceTensor) -> Result<usize> {
-        self.devices()
+        self.inner
+            .memories
             .iter()
-            .position(|(_, device)| device.info().memory == tensor.memory)
+            .position(|&memory| memory == tensor.memory)
             .ok_or_else(|| Error::new(ErrorKind::Device, "no device of this session holds the state's value"))
     }
 
@@ -487,7 +512,8 @@ impl Session {
         let context = PassContext { evaluate: Some(&evaluate) };
         let mut options = self.rewrite_options().clone();
         options.most_firings = rewriting.most_firings.map(|most| most.saturating_sub(rewriting.report.firings.len()));
-        let report = self.inner.rules.run(graph, phases, &options, &context)?;
+        let name = if phases.contains(&Phase::Specialize) { "rewrite" } else { "stabilize" };
+        let report = phase(name, || self.inner.rules.run(graph, phases, &options, &context))?;
         for stopped in &report.stopped {
             let message = format!("the rule `{}` was stopped after {} firings: {}", stopped.rule, stopped.firings, stopped.reason);
             self.inner.host.log(LogLevel::Warn, &message);
@@ -541,7 +567,7 @@ impl Session {
         self.initialize(state)?;
         match &*state.lock() {
             StateValue::Host(tensor) => Ok(tensor.clone()),
-            StateValue::Device(tensor) => self.devices()[self.device_of(tensor)?].1.download(tensor),
+            StateValue::Device(tensor) => on_host(&*self.devices()[self.device_of(tensor)?].1, tensor),
             StateValue::Unset(_) => Err(Error::new(ErrorKind::Internal, "the state has no value")),
         }
     }

@@ -57,12 +57,12 @@ impl DeviceTensor {
             shape: tensor.shape().into(),
             strides: contiguous_strides(tensor.shape()),
             byte_offset: 0,
-            owner: Arc::new(tensor),
+            owner: tensor.owner(),
         }
     }
 
-    /// The tensor in host memory: without a copy where it came from [`DeviceTensor::from_host`] of
-    /// this library, else copied.
+    /// The tensor in host memory: without a copy where it is contiguous, so that the memory stays in use
+    /// until the last clone of the result is dropped or written to.
     ///
     /// # Errors
     /// If it is not in host memory.
@@ -71,14 +71,8 @@ impl DeviceTensor {
             let message = "the tensor is in device memory; its device must download it";
             return Err(Error::new(ErrorKind::Device, message));
         }
-        if let Some(tensor) = self.owner.downcast_ref::<Tensor>()
-            && tensor.as_ptr() == self.data.cast_const()
-            && self.is_contiguous()
-            && self.byte_offset == 0
-            && tensor.dtype() == self.dtype
-            && tensor.shape() == self.shape.as_slice()
-        {
-            return Ok(tensor.clone());
+        if let Some(tensor) = Tensor::lent(self) {
+            return Ok(tensor);
         }
         let count: usize = self.shape.iter().product();
         dispatch_dtype!(self.dtype, T => {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use half::{bf16, f16};
 
-use super::{DType, Element, Shape, Type};
+use super::elements::Elements;
+use super::{DType, DeviceTensor, Element, Shape, Type};
 use crate::dispatch_dtype;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -19,19 +20,19 @@ pub struct Tensor {
 
 #[derive(Clone)]
 enum Data {
-    Bool(Arc<Vec<bool>>),
-    I8(Arc<Vec<i8>>),
-    I16(Arc<Vec<i16>>),
-    I32(Arc<Vec<i32>>),
-    I64(Arc<Vec<i64>>),
-    U8(Arc<Vec<u8>>),
-    U16(Arc<Vec<u16>>),
-    U32(Arc<Vec<u32>>),
-    U64(Arc<Vec<u64>>),
-    F16(Arc<Vec<f16>>),
-    BF16(Arc<Vec<bf16>>),
-    F32(Arc<Vec<f32>>),
-    F64(Arc<Vec<f64>>),
+    Bool(Elements<bool>),
+    I8(Elements<i8>),
+    I16(Elements<i16>),
+    I32(Elements<i32>),
+    I64(Elements<i64>),
+    U8(Elements<u8>),
+    U16(Elements<u16>),
+    U32(Elements<u32>),
+    U64(Elements<u64>),
+    F16(Elements<f16>),
+    BF16(Elements<bf16>),
+    F32(Elements<f32>),
+    F64(Elements<f64>),
 }
 
 macro_rules! for_data {
@@ -57,11 +58,11 @@ macro_rules! for_data {
 macro_rules! with_vector {
     ($($T:ty, $variant:ident);*) => {$(
         impl Stored for $T {
-            fn wrap(vector: Arc<Vec<$T>>) -> Data { Data::$variant(vector) }
-            fn unwrap(data: &Data) -> Option<&Arc<Vec<$T>>> {
+            fn wrap(elements: Elements<$T>) -> Data { Data::$variant(elements) }
+            fn unwrap(data: &Data) -> Option<&Elements<$T>> {
                 if let Data::$variant(vector) = data { Some(vector) } else { None }
             }
-            fn unwrap_mut(data: &mut Data) -> Option<&mut Arc<Vec<$T>>> {
+            fn unwrap_mut(data: &mut Data) -> Option<&mut Elements<$T>> {
                 if let Data::$variant(vector) = data { Some(vector) } else { None }
             }
         }
@@ -69,9 +70,9 @@ macro_rules! with_vector {
 }
 
 trait Stored: Sized {
-    fn wrap(vector: Arc<Vec<Self>>) -> Data;
-    fn unwrap(data: &Data) -> Option<&Arc<Vec<Self>>>;
-    fn unwrap_mut(data: &mut Data) -> Option<&mut Arc<Vec<Self>>>;
+    fn wrap(elements: Elements<Self>) -> Data;
+    fn unwrap(data: &Data) -> Option<&Elements<Self>>;
+    fn unwrap_mut(data: &mut Data) -> Option<&mut Elements<Self>>;
 }
 with_vector!(bool, Bool; i8, I8; i16, I16; i32, I32; i64, I64; u8, U8; u16, U16; u32, U32; u64, U64;
     f16, F16; bf16, BF16; f32, F32; f64, F64);
@@ -81,7 +82,39 @@ with_vector!(bool, Bool; i8, I8; i16, I16; i32, I32; i64, I64; u8, U8; u16, U16;
 pub trait TensorElement: Element + Stored {}
 impl<T: Element + Stored> TensorElement for T {}
 
+fn own<T>(elements: Vec<T>) -> Elements<T> {
+    Elements::Own(Arc::new(elements))
+}
+
 impl Tensor {
+    /// The tensor of a device in host memory without a copy; `None` where its elements are not contiguous
+    /// and aligned.
+    pub(super) fn lent(tensor: &DeviceTensor) -> Option<Tensor> {
+        if !tensor.is_contiguous() || tensor.data.is_null() {
+            return None;
+        }
+        if tensor.dtype == DType::Bool {
+            // Another library may have left any byte there.
+            // SAFETY: as below; every byte is a value of `u8`.
+            let bytes = unsafe { std::slice::from_raw_parts(tensor.data.wrapping_add(tensor.byte_offset), tensor.len()) };
+            if bytes.iter().any(|&byte| byte > 1) {
+                return None;
+            }
+        }
+        let data = dispatch_dtype!(tensor.dtype, T => {
+            let start = tensor.data.wrapping_add(tensor.byte_offset).cast::<T>();
+            // SAFETY: the tensor's maker promises elements of its dtype that live as long as the owner and are
+            // not written to while it is shared.
+            <T as Stored>::wrap(unsafe { Elements::lent(start, tensor.len(), tensor.owner.clone()) }?)
+        });
+        Some(Tensor { data, shape: tensor.shape.clone() })
+    }
+
+    /// What keeps the elements alive, for descriptors.
+    pub(super) fn owner(&self) -> Arc<dyn std::any::Any + Send + Sync> {
+        for_data!(&self.data, vector => vector.owner())
+    }
+
     /// A tensor from its elements in row-major order.
     ///
     /// ```
@@ -97,32 +130,61 @@ impl Tensor {
             let message = format!("{} elements do not fill the shape {shape:?}", elements.len());
             return Err(Error::new(ErrorKind::Runtime, message));
         }
-        Ok(Tensor { data: T::wrap(Arc::new(elements)), shape: shape.into() })
+        Ok(Tensor { data: T::wrap(own(elements)), shape: shape.into() })
     }
 
     /// A tensor without axes.
     pub fn scalar<T: TensorElement>(value: T) -> Tensor {
-        Tensor { data: T::wrap(Arc::new(vec![value])), shape: Shape::new() }
+        Tensor { data: T::wrap(own(vec![value])), shape: Shape::new() }
     }
 
     /// A tensor of one axis.
     pub fn vector<T: TensorElement>(elements: Vec<T>) -> Tensor {
         let shape = Shape::from_slice(&[elements.len()]);
-        Tensor { data: T::wrap(Arc::new(elements)), shape }
+        Tensor { data: T::wrap(own(elements)), shape }
     }
 
     /// A tensor filled with the dtype's zero.
     pub fn zeros(dtype: DType, shape: &[usize]) -> Tensor {
         dispatch_dtype!(dtype, T => {
             let elements: Vec<T> = vec![T::default(); shape.iter().product()];
-            Tensor { data: <T as Stored>::wrap(Arc::new(elements)), shape: shape.into() }
+            Tensor { data: <T as Stored>::wrap(own(elements)), shape: shape.into() }
         })
     }
 
     /// A copy of an ndarray.
     pub fn from_ndarray<T: TensorElement, D: ndarray::Dimension>(array: &ndarray::ArrayRef<T, D>) -> Tensor {
         let elements: Vec<T> = array.iter().copied().collect();
-        Tensor { data: T::wrap(Arc::new(elements)), shape: array.shape().into() }
+        Tensor { data: T::wrap(own(elements)), shape: array.shape().into() }
+    }
+
+    /// The elements of an ndarray, without a copy where they lie in row-major order and are all of its memory.
+    ///
+    /// ```
+    /// use arignote_core::tensor::Tensor;
+    /// let x = Tensor::from_array(ndarray::array![[1.0f32, 2.0], [3.0, 4.0]]);
+    /// let y = x.view::<f32>().unwrap();
+    /// assert_eq!((y[[1, 0]], y.as_ptr().cast()), (3.0, x.as_ptr()));
+    /// ```
+    pub fn from_array<T: TensorElement, D: ndarray::Dimension>(array: ndarray::Array<T, D>) -> Tensor {
+        if !array.is_standard_layout() {
+            return Tensor::from_ndarray(&array);
+        }
+        let (shape, count): (Shape, usize) = (array.shape().into(), array.len());
+        let (mut elements, start) = array.into_raw_vec_and_offset();
+        // A slice of a larger array keeps its part alone.
+        elements.truncate(start.unwrap_or(0) + count);
+        elements.drain(..start.unwrap_or(0));
+        Tensor { data: T::wrap(own(elements)), shape }
+    }
+
+    /// The elements as an ndarray, without a copy.
+    ///
+    /// # Errors
+    /// If the tensor has another dtype.
+    pub fn view<T: TensorElement>(&self) -> Result<ndarray::ArrayViewD<'_, T>> {
+        ndarray::ArrayViewD::from_shape(ndarray::IxDyn(&self.shape), self.as_slice::<T>()?)
+            .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))
     }
 
     /// A copy as an ndarray.
@@ -137,7 +199,7 @@ impl Tensor {
 
     /// The element type.
     pub fn dtype(&self) -> DType {
-        fn of<T: Element>(_: &Arc<Vec<T>>) -> DType {
+        fn of<T: Element>(_: &Elements<T>) -> DType {
             T::DTYPE
         }
         for_data!(&self.data, vector => of(vector))
@@ -174,7 +236,7 @@ impl Tensor {
     /// If the tensor has another dtype.
     pub fn as_slice<T: TensorElement>(&self) -> Result<&[T]> {
         match T::unwrap(&self.data) {
-            Some(vector) => Ok(vector.as_slice()),
+            Some(elements) => Ok(elements),
             None => Err(self.wrong_dtype(T::DTYPE)),
         }
     }
@@ -185,12 +247,12 @@ impl Tensor {
     /// If the tensor has another dtype.
     pub fn as_mut_slice<T: TensorElement>(&mut self) -> Result<&mut [T]> {
         let error = self.wrong_dtype(T::DTYPE);
-        T::unwrap_mut(&mut self.data).map(|vector| Arc::make_mut(vector).as_mut_slice()).ok_or(error)
+        T::unwrap_mut(&mut self.data).map(Elements::make_mut).ok_or(error)
     }
 
     /// Whether no other tensor shares the elements, so that writing copies nothing.
     pub fn is_unique(&self) -> bool {
-        for_data!(&self.data, vector => Arc::strong_count(vector) == 1)
+        for_data!(&self.data, vector => vector.is_unique())
     }
 
     /// The address of the first element, for descriptors that cross the plugin boundary.
@@ -226,8 +288,8 @@ impl Tensor {
             return Tensor::from_vec(bytes.iter().map(|&byte| byte != 0).collect(), shape);
         }
         let mut tensor = Tensor::zeros(dtype, shape);
-        fn fill<T: Element>(vector: &mut Arc<Vec<T>>, bytes: &[u8]) {
-            let target = Arc::make_mut(vector);
+        fn fill<T: Element>(elements: &mut Elements<T>, bytes: &[u8]) {
+            let target = elements.make_mut();
             // SAFETY: `target` owns exactly `bytes.len()` bytes (checked above, as `zeros` has the
             // same dtype and shape), and every bit pattern is a value of a numeric element type.
             unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), target.as_mut_ptr().cast(), bytes.len()) }
@@ -264,7 +326,7 @@ impl Tensor {
         }
         fn collect<S: Element, T: TensorElement>(source: &[S], shape: &Shape) -> Tensor {
             let elements: Vec<T> = source.iter().map(|&value| convert(value)).collect();
-            Tensor { data: T::wrap(Arc::new(elements)), shape: shape.clone() }
+            Tensor { data: T::wrap(own(elements)), shape: shape.clone() }
         }
         for_data!(&self.data, vector => dispatch_dtype!(dtype, T => collect::<_, T>(vector, &self.shape)))
     }

@@ -2,6 +2,7 @@
 
 mod device;
 mod dtype;
+mod elements;
 mod host;
 mod types;
 

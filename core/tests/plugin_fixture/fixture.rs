@@ -228,7 +228,7 @@ impl Executable for Adder {
 
     fn profile(&self) -> Vec<ProfileEntry> {
         perhaps("profile");
-        vec![ProfileEntry { statement: 1, calls: 2, seconds: 0.5, bytes: 4 }]
+        vec![ProfileEntry { statement: 1, calls: 2, seconds: 0.5, bytes: 4, fused: vec![0, 1] }]
     }
 }
 

@@ -1,8 +1,11 @@
 //! One instruction as machine code: which instructions of the processor give it, its operands being in place.
 
+// An instruction has that many parts.
+#![allow(clippy::too_many_arguments)]
+
 use dynasmrt::{DynasmApi, DynasmLabelApi, DynamicLabel, dynasm};
 
-use crate::kernel::ir::{Binary, Comparison, Fused, Kind, Unary};
+use crate::kernel::ir::{Binary, Comparison, Fused, Kind, Reduction, Unary};
 
 /// What collects the code.
 pub type Assembler = dynasmrt::VecAssembler<dynasmrt::x64::X64Relocation>;
@@ -133,7 +136,10 @@ pub fn unary(ops: &mut Assembler, constants: &mut dyn Constants, lanes: usize, o
             (Kind::I32, Kind::F64) => dynasm!(ops ; .arch x64 ; vcvtdq2pd Ry(d), Rx(a)),
             (Kind::I32 | Kind::M32, Kind::I64 | Kind::M64) => dynasm!(ops ; .arch x64 ; vpmovsxdq Ry(d), Rx(a)),
             (Kind::I64 | Kind::M64, Kind::I32 | Kind::M32) => {
-                dynasm!(ops ; .arch x64 ; vextracti128 Rx(SCRATCH), Ry(a), 1 ; vshufps Rx(d), Rx(a), Rx(SCRATCH), -120);
+                dynasm!(ops ; .arch x64 ; vextracti128 Rx(SCRATCH), Ry(a), 1);
+                // `vshufps`: the even ones of both.
+                instruction(ops, Vex { map: 1, prefix: 0, wide: false, long: false }, 0xc6, d, a, Place::Register(SCRATCH));
+                ops.push(0x88);
             }
             // AVX2 has no such instruction for vectors: one lane after another, through memory.
             _ => {
@@ -260,10 +266,23 @@ pub enum Over {
 pub fn fused(ops: &mut Assembler, lanes: usize, op: Fused, kind: Kind, over: Over, d: u8, y: u8, z: Place) {
     let wide = kind.is_wide();
     let long = wide || lanes == 8;
-    // The assembler encodes those of doubles as those of singles, so that they are put together here:
-    // a VEX prefix of three bytes, the operation, and the operand in a register or 32 bits away from one.
     let form = if over == Over::Factor { 0xa0 } else { 0xb0 };
     let operation = form | match op { Fused::MulAdd => 0x8, Fused::MulSub => 0xa, Fused::NegMulAdd => 0xc };
+    instruction(ops, Vex { map: 2, prefix: 1, wide, long }, operation, d, y, z);
+}
+
+/// What a VEX prefix says beside the registers.
+struct Vex {
+    map: u8,
+    prefix: u8,
+    wide: bool,
+    long: bool,
+}
+
+/// `operation d, y, z`, for the few instructions that the assembler's tables have wrong (fused products of doubles,
+/// comparisons, shuffles): a VEX prefix of three bytes, the operation, and the last operand in a register or 32 bits away
+/// from one.
+fn instruction(ops: &mut Assembler, vex: Vex, operation: u8, d: u8, y: u8, z: Place) {
     let (mode, base, away) = match z {
         Place::Register(z) => (0xc0, z, None),
         Place::Frame(at) => (0x80, 5, Some(at)),
@@ -271,14 +290,20 @@ pub fn fused(ops: &mut Assembler, lanes: usize, op: Fused, kind: Kind, over: Ove
     };
     let high = |register: u8| u8::from(register < 8);
     ops.push(0xc4);
-    ops.push(high(d) << 7 | 1 << 6 | high(base) << 5 | 2);
-    ops.push(u8::from(wide) << 7 | (!y & 15) << 3 | u8::from(long) << 2 | 1);
+    ops.push(high(d) << 7 | 1 << 6 | high(base) << 5 | vex.map);
+    ops.push(u8::from(vex.wide) << 7 | (!y & 15) << 3 | u8::from(vex.long) << 2 | vex.prefix);
     ops.push(operation);
     ops.push(mode | (d & 7) << 3 | base & 7);
     if let Some(at) = away { ops.push_i32(at); }
 }
 
-/// A comparison; integers only by `Eq` and `Gt`, the others are the caller's to turn.
+/// A comparison of floats by its code.
+fn compare_floats(ops: &mut Assembler, wide: bool, long: bool, code: u8, d: u8, a: u8, b: Place) {
+    instruction(ops, Vex { map: 1, prefix: u8::from(wide), wide: false, long }, 0xc2, d, a, b);
+    ops.push(code);
+}
+
+/// `d = a op b`. The processor compares integers only by `Eq` and `Gt`; the others are turned around.
 pub fn compare(ops: &mut Assembler, constants: &mut dyn Constants, lanes: usize, op: Comparison, kind: Kind, d: u8, a: u8, b: Place) {
     let wide = kind.is_wide();
     let long = wide || lanes == 8;
@@ -292,16 +317,7 @@ pub fn compare(ops: &mut Assembler, constants: &mut dyn Constants, lanes: usize,
             Comparison::Gt => 0x1e,
             Comparison::Ge => 0x1d,
         };
-        let b = match b {
-            Place::Register(b) => b,
-            _ => { move_to(ops, long, SCRATCH, b); SCRATCH }
-        };
-        match (wide, long) {
-            (true, _) => dynasm!(ops ; .arch x64 ; vcmppd Ry(d), Ry(a), Ry(b), code),
-            (_, true) => dynasm!(ops ; .arch x64 ; vcmpps Ry(d), Ry(a), Ry(b), code),
-            (_, false) => dynasm!(ops ; .arch x64 ; vcmpps Rx(d), Rx(a), Rx(b), code),
-        }
-        return;
+        return compare_floats(ops, wide, long, code, d, a, b);
     }
     match op {
         Comparison::Eq | Comparison::Ne => if wide { three!(ops, long, vpcmpeqq d, a, b) } else { three!(ops, long, vpcmpeqd d, a, b) },
@@ -329,6 +345,27 @@ pub fn select(ops: &mut Assembler, lanes: usize, kind: Kind, d: u8, mask: u8, a:
         (false, Place::Frame(at)) => dynasm!(ops ; .arch x64 ; vblendvps Rx(d), Rx(b), [rbp + at], Rx(mask)),
         (false, Place::Pool(at)) => dynasm!(ops ; .arch x64 ; vblendvps Rx(d), Rx(b), [r14 + at], Rx(mask)),
     }
+}
+
+/// `d = reduction(d, a)`
+pub fn reduce(ops: &mut Assembler, constants: &mut dyn Constants, lanes: usize, reduction: Reduction, kind: Kind, d: u8, a: u8) {
+    let long = kind.is_wide() || lanes == 8;
+    let b = Place::Register(a);
+    let op = match (reduction, kind.is_mask()) {
+        (Reduction::Sum, _) => Binary::Add,
+        (Reduction::Product, _) => Binary::Mul,
+        (Reduction::Max, false) => Binary::Max,
+        (Reduction::Min, false) => Binary::Min,
+        (Reduction::Max, true) => Binary::Or,
+        (Reduction::Min, true) => Binary::And,
+    };
+    if !kind.is_float() || matches!(op, Binary::Add | Binary::Mul) {
+        return binary(ops, constants, lanes, op, kind, d, d, b);
+    }
+    // All bits, which is a NaN, where either is one.
+    compare_floats(ops, kind.is_wide(), long, 3, SCRATCH, d, b);
+    binary(ops, constants, lanes, op, kind, d, d, b);
+    binary(ops, constants, lanes, Binary::Or, kind, d, d, Place::Register(SCRATCH));
 }
 
 /// Jumps if no lane of a mask is true.

@@ -14,9 +14,9 @@ use std::collections::HashMap;
 use dynasmrt::mmap::{ExecutableBuffer, MutableBuffer};
 use dynasmrt::{AssemblyOffset, DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
 
-use super::form::Form;
+use super::form::{Form, REGISTERS};
 use super::ir::{Function, Instruction, Kernel, Kind};
-use encode::{Assembler, Constants, Place};
+use encode::{Assembler, Constants, Place, move_to};
 use section::Section;
 
 /// Whether the processor has what the code needs.
@@ -106,6 +106,7 @@ impl Code {
         dynasm!(ops ; .arch x64 ; xor ecx, ecx);
         let mut compiler = Compiler { kernel, form, ops, pool: Pool::default(), homes: vec![None; kernel.instructions.len()], slots: Vec::new(), frame: frame::SLOTS, jobs: &jobs, thunk };
         compiler.fixed();
+        compiler.start_accumulators();
         let (end, tail) = (compiler.ops.new_dynamic_label(), compiler.ops.new_dynamic_label());
         compiler.turns(form.unroll);
         if form.unroll > 1 { compiler.turns(1); }
@@ -113,9 +114,10 @@ impl Code {
         dynasm!(ops ; .arch x64 ; =>tail ; cmp rcx, rsi ; jae =>end);
         compiler.masks();
         Section::new(&mut compiler, 1, true).run();
+        dynasm!(compiler.ops ; .arch x64 ; =>end);
+        compiler.store_accumulators();
         let Compiler { mut ops, pool: Pool { vectors, .. }, frame, .. } = compiler;
         dynasm!(ops ; .arch x64
-            ; =>end
             ; vzeroupper
             ; mov rsp, [rbp + frame::STACK]
             ; pop r15 ; pop r14 ; pop r13 ; pop r12 ; pop rbx ; pop rbp
@@ -145,6 +147,11 @@ impl Code {
         // not changed afterwards.
         let entry: extern "sysv64" fn(*const *mut u8, usize) = unsafe { std::mem::transmute(self.buffer.ptr(AssemblyOffset(0))) };
         entry(arrays.as_ptr(), count);
+    }
+
+    /// Where the code is.
+    pub fn address(&self) -> usize {
+        self.buffer.ptr(AssemblyOffset(0)).addr()
     }
 
     /// The machine code in hexadecimal digits, for people with a disassembler.
@@ -207,6 +214,47 @@ impl Compiler<'_> {
         let fixed = |at: usize| self.form.fixed[at] && !matches!(self.kernel.instructions[at].0, Instruction::Constant(_));
         if (0..self.homes.len()).any(fixed) {
             Section::new(self, 1, false).run_fixed();
+        }
+    }
+
+    /// Registers that hold accumulators.
+    fn accumulators(&self) -> usize {
+        self.kernel.reductions.len() * self.form.unroll
+    }
+
+    /// The register of a reduction's accumulator for one of the vectors of a turn.
+    fn accumulator(&self, reduction: usize, copy: usize) -> u8 {
+        (REGISTERS - 1 - reduction * self.form.unroll - copy) as u8
+    }
+
+    fn start_accumulators(&mut self) {
+        for (number, &(value, reduction)) in self.kernel.reductions.iter().enumerate() {
+            let kind = self.kernel.instructions[value as usize].1;
+            let identity = self.pool.constant(kind, reduction.identity(kind));
+            for copy in 0..self.form.unroll {
+                let register = self.accumulator(number, copy);
+                move_to(&mut self.ops, self.form.long(kind), register, identity);
+            }
+        }
+    }
+
+    /// Combines the accumulators of each reduction, neighbours first, and stores a vector.
+    fn store_accumulators(&mut self) {
+        for (number, &(value, reduction)) in self.kernel.reductions.iter().enumerate() {
+            let kind = self.kernel.instructions[value as usize].1;
+            let mut step = 1;
+            while step < self.form.unroll {
+                for copy in (0..self.form.unroll).step_by(2 * step) {
+                    let (d, a) = (self.accumulator(number, copy), self.accumulator(number, copy + step));
+                    encode::reduce(&mut self.ops, &mut self.pool, self.form.lanes, reduction, kind, d, a);
+                }
+                step *= 2;
+            }
+            let at = 8 * (self.kernel.inputs.len() + self.kernel.outputs.len() + number) as i32;
+            let from = self.accumulator(number, 0);
+            let ops = &mut self.ops;
+            dynasm!(ops ; .arch x64 ; mov rax, [rbp + frame::ARRAYS] ; mov rax, [rax + at]);
+            if self.form.long(kind) { dynasm!(ops ; .arch x64 ; vmovups [rax], Ry(from)) } else { dynasm!(ops ; .arch x64 ; vmovups [rax], Rx(from)) }
         }
     }
 

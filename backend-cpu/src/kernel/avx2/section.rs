@@ -3,10 +3,10 @@
 
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 
-use super::encode::{self, Constants, Over, Place, move_to, move_to_frame};
+use super::encode::{self, Constants, Over, Place, SCRATCH, SCRATCH_2, move_to, move_to_frame};
 use super::{Compiler, frame};
 use crate::kernel::form::REGISTERS;
-use crate::kernel::ir::{Binary, Fused, Instruction, Kind};
+use crate::kernel::ir::{Binary, Fused, Instruction, Kind, Reduction};
 
 /// Where a value is, and how often it is still needed.
 #[derive(Clone, Copy, Default)]
@@ -131,6 +131,14 @@ impl<'a, 'b> Section<'a, 'b> {
             let source = self.source(number);
             self.uses[source].push(at as u32);
         }
+        for &(number, _) in &kernel.reductions {
+            for copy in 0..self.copies {
+                let key = self.key(number, copy);
+                self.states[key].needed += 1;
+            }
+            let source = self.source(number);
+            self.uses[source].push(source as u32);
+        }
         for uses in &mut self.uses { uses.sort_unstable(); }
         for at in 0..count {
             self.at = at;
@@ -146,10 +154,36 @@ impl<'a, 'b> Section<'a, 'b> {
                         self.pinned.clear();
                     }
                 }
+                for (reduction, &(number, op)) in kernel.reductions.iter().enumerate() {
+                    if self.source(number) == at {
+                        let register = self.register(number, copy);
+                        self.reduce(op, self.instruction(number as usize).1, self.compiler.accumulator(reduction, copy), register);
+                        self.release(number, copy);
+                        self.pinned.clear();
+                    }
+                }
             }
             self.job = job;
             self.count_job(at);
         }
+    }
+
+    /// Adds a vector to an accumulator; under a mask, what is beyond the elements as what changes nothing.
+    fn reduce(&mut self, op: Reduction, kind: Kind, accumulator: u8, from: u8) {
+        let lanes = self.compiler.form.lanes;
+        let long = self.long(kind);
+        let mut from = from;
+        if self.masked {
+            let identity = self.compiler.pool.constant(kind, op.identity(kind));
+            let mask = frame::MASK + if kind.is_wide() { 32 } else { 0 };
+            let ops = &mut self.compiler.ops;
+            move_to(ops, long, SCRATCH, Place::Frame(mask));
+            move_to(ops, long, SCRATCH_2, identity);
+            encode::select(ops, lanes, kind, SCRATCH_2, SCRATCH, Place::Register(from), SCRATCH_2);
+            from = SCRATCH_2;
+        }
+        let (ops, pool) = (&mut self.compiler.ops, &mut self.compiler.pool);
+        encode::reduce(ops, pool, lanes, op, kind, accumulator, from);
     }
 
     fn count_job(&mut self, at: usize) {
@@ -169,11 +203,12 @@ impl<'a, 'b> Section<'a, 'b> {
 
     /// A register that is free, or is made free.
     fn take(&mut self) -> u8 {
-        if let Some(free) = (0..REGISTERS).find(|&register| self.holders[register].is_none() && !self.pinned.contains(&(register as u8))) {
+        let most = REGISTERS - self.compiler.accumulators();
+        if let Some(free) = (0..most).find(|&register| self.holders[register].is_none() && !self.pinned.contains(&(register as u8))) {
             return free as u8;
         }
         let mut best: Option<(bool, u32, usize)> = None;
-        for register in 0..REGISTERS {
+        for register in 0..most {
             let Some(key) = self.holders[register] else { continue };
             if self.pinned.contains(&(register as u8)) { continue; }
             let candidate = (self.can_be_reloaded(key), self.next_use(key), register);
@@ -226,7 +261,8 @@ impl<'a, 'b> Section<'a, 'b> {
     /// A value wherever it is; in a register, if it is needed again and there is room.
     fn operand(&mut self, number: u32, copy: usize) -> Place {
         let key = self.key(number, copy);
-        let free = self.holders.iter().filter(|holder| holder.is_none()).count();
+        let most = REGISTERS - self.compiler.accumulators();
+        let free = self.holders[..most].iter().filter(|holder| holder.is_none()).count();
         if self.states[key].register.is_some() || (self.states[key].needed > 1 && free > 2) {
             return Place::Register(self.register(number, copy));
         }

@@ -34,7 +34,7 @@ impl Printer {
         let text = self.body(|printer| {
             for (row, sequence) in rows.iter().zip(sequences) {
                 let sequence = printer.operand(sequence);
-                head.push(format!("{} in {sequence}", printer.named(row)));
+                head.push(format!("{} in {sequence}", printer.input(row)));
             }
             for steps in counted {
                 head.push(format!("steps = {}", printer.operand(steps)));
@@ -55,7 +55,7 @@ impl Printer {
             let mut names = Vec::new();
             for (state, init) in states.iter().zip(inits) {
                 let init = printer.operand(init);
-                let name = printer.named(state);
+                let name = printer.input(state);
                 let _ = writeln!(printer.text, "{indent}state {name}: {} = {init}", type_text(state.ty()?));
                 names.push(name);
             }
@@ -84,7 +84,7 @@ impl Printer {
         let (params, read) = layout.body.inputs().split_at(layout.inputs);
         let mut names = Vec::new();
         let forward = self.body(|printer| {
-            names.extend(params.iter().map(|param| printer.named(param)));
+            names.extend(params.iter().map(|param| printer.input(param)));
             printer.captured(read, captured);
             printer.results(&layout.body)
         })?;
@@ -96,7 +96,7 @@ impl Printer {
             for (param, name) in params.iter().zip(names) {
                 printer.call(param, name);
             }
-            more.extend(given.iter().map(|given| printer.named(given)));
+            more.extend(given.iter().map(|given| printer.input(given)));
             printer.captured(read, layout.captured_by_vjp(operands));
             printer.results(&layout.vjp)
         })?;

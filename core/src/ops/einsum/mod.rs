@@ -1,4 +1,4 @@
-//! Sums of products over named axes: `einsum` and `tensordot`, in terms of transposes, sums and matrix
+//! Sums of products over named axes: `einsum`, `tensordot` and `batched_tensordot`, in terms of transposes, sums and matrix
 //! products, so that they run and differentiate wherever those do.
 
 mod contract;
@@ -47,14 +47,26 @@ pub fn register(registry: &mut Registry) {
         doc: "The sum of products over some axes of each; the other axes of `a` come first, then those of `b`.\n\n    \
               tensordot(a, b, axes=[[1, 0], [0, 1]])",
     });
+    registry.add(Contraction {
+        name: "batched_tensordot",
+        params: vec![
+            Param::operand("x", "the left operand, of one axis or more"),
+            Param::operand("y", "the right operand; its first axis is as long as that of `x`"),
+            Param::attribute("axes", AttributeKind::Ints, Some(Attribute::Int(2)),
+                "as of `tensordot`; lists count all axes, but do not name the first"),
+        ],
+        doc: "`tensordot` for each place of the first axis of both, as Theano's: that axis, then the other ones of `x`, then those of \
+              `y`.\n\n    batched_tensordot(x, y, axes=[[2], [1]])",
+    });
 }
 
 fn type_error<T>(message: impl Into<String>) -> Result<T> {
     Err(Error::new(ErrorKind::Type, message))
 }
 
-/// The pairs of axes of `tensordot`.
-fn pairs(attributes: &Attributes, ranks: [usize; 2]) -> Result<Vec<(usize, usize)>> {
+/// The pairs of axes of `tensordot`; the first axes of both are a pair of their own where they are `batched`.
+fn pairs(attributes: &Attributes, ranks: [usize; 2], batched: bool) -> Result<Vec<(usize, usize)>> {
+    let first = usize::from(batched);
     let wrong = || Error::new(ErrorKind::Type, "`axes` is a number of axes, or two lists of as many axes: `axes=[[1], [0]]`");
     let list = |attribute: &Attribute| -> Result<Vec<i64>> {
         let whole = |item: &Attribute| match item {
@@ -68,11 +80,11 @@ fn pairs(attributes: &Attributes, ranks: [usize; 2]) -> Result<Vec<(usize, usize
     };
     let pairs: Vec<(usize, usize)> = match attributes.get("axes") {
         Some(Attribute::Int(count)) => {
-            let count = usize::try_from(*count).ok().filter(|&count| count <= ranks[0] && count <= ranks[1]);
+            let count = usize::try_from(*count).ok().filter(|&count| ranks.iter().all(|rank| count + first <= *rank));
             let Some(count) = count else {
                 return type_error(format!("`axes` is more than the operands have, {} and {} axes, or negative", ranks[0], ranks[1]));
             };
-            (0..count).map(|at| (ranks[0] - count + at, at)).collect()
+            (0..count).map(|at| (ranks[0] - count + at, first + at)).collect()
         }
         Some(Attribute::List(lists)) => {
             let [left, right] = lists.as_slice() else { return Err(wrong()) };
@@ -85,6 +97,7 @@ fn pairs(attributes: &Attributes, ranks: [usize; 2]) -> Result<Vec<(usize, usize
         }
         _ => return Err(wrong()),
     };
+    let pairs: Vec<(usize, usize)> = batched.then_some((0, 0)).into_iter().chain(pairs).collect();
     for (at, (a, b)) in pairs.iter().enumerate() {
         if pairs[..at].iter().any(|(first, second)| first == a || second == b) {
             return type_error("`axes` names an axis twice");
@@ -93,9 +106,12 @@ fn pairs(attributes: &Attributes, ranks: [usize; 2]) -> Result<Vec<(usize, usize
     Ok(pairs)
 }
 
-fn tensordot(a: &Var, b: &Var, attributes: &Attributes) -> Result<Var> {
+fn tensordot(a: &Var, b: &Var, attributes: &Attributes, batched: bool) -> Result<Var> {
     let ranks = [a.ty()?.rank(), b.ty()?.rank()];
-    let pairs = pairs(attributes, ranks)?;
+    if batched && ranks.contains(&0) {
+        return type_error("both operands have a first axis, but one is a scalar");
+    }
+    let pairs = pairs(attributes, ranks, batched)?;
     for (first, second) in &pairs {
         let (m, n) = (&a.ty()?.dims[*first], &b.ty()?.dims[*second]);
         if !m.compatible(n) {
@@ -109,7 +125,7 @@ fn tensordot(a: &Var, b: &Var, attributes: &Attributes) -> Result<Var> {
     let free = |labels: &[Label], other: &[Label]| -> Vec<Label> {
         labels.iter().copied().filter(|label| !other.contains(label)).collect()
     };
-    let result = [free(&left, &right), free(&right, &left)].concat();
+    let result = [vec![0; usize::from(batched)], free(&left, &right), free(&right, &left)].concat();
     let terms = [Term { value: a.clone(), labels: left }, Term { value: b.clone(), labels: right }];
     contract::pair(&terms[0], &terms[1], &result, true)?.arranged(&result)
 }
@@ -134,8 +150,8 @@ fn einsum(operands: &[Var], text: &str) -> Result<Var> {
 impl Contraction {
     fn expanded(&self, operands: &[Var], attributes: &Attributes) -> Result<Var> {
         match (self.name, operands) {
-            ("tensordot", [a, b]) => tensordot(a, b, attributes),
-            ("tensordot", _) => type_error("two operands are needed"),
+            ("tensordot" | "batched_tensordot", [a, b]) => tensordot(a, b, attributes, self.name != "tensordot"),
+            ("tensordot" | "batched_tensordot", _) => type_error("two operands are needed"),
             (_, []) => type_error("at least one operand is needed"),
             _ => einsum(operands, attributes.str("subscripts")?),
         }

@@ -1,6 +1,7 @@
 //! Convolutions and transposed convolutions of any stride, padding, dilation and number of groups, given
 //! by windows and sums of products: what differentiates those differentiates these, any number of times.
 
+use super::sliding::{Role, Sliding};
 use super::windows::{Axis, Padding, padded, per_axis, size, span};
 use crate::error::Result;
 use crate::graph::Var;
@@ -24,17 +25,37 @@ pub(super) fn register(registry: &mut Registry) {
     type Build = fn(&Arguments<'_>) -> Result<Vec<Var>>;
     let forward: [(_, Build); 3] =
         [("conv1d", |a| conv(a, 1)), ("conv2d", |a| conv(a, 2)), ("conv3d", |a| conv(a, 3))];
+    let kernel = || Param::operand("w", "results' channels, channels of a group, then the axes of a window");
     for (name, build) in forward {
-        let kernel = Param::operand("w", "results' channels, channels of a group, then the axes of a window");
-        registry.add(Composed {
-            name, settle: Settle::Promote(2), params: vec![x(), kernel, stride(), padding(), dilation(), groups(), flip()], build,
+        registry.add(Sliding { family: name, role: Role::Convolution, composed: Composed {
+            name, settle: Settle::Promote(2), params: vec![x(), kernel(), stride(), padding(), dilation(), groups(), flip()], build,
             doc: "The cross-correlation of `x` with `w`: for each window of `x`, the sum of its products with the kernel \
                   of each of the results' channels (a convolution is that of the flipped kernel, `flip=true`). An axis of length `n` \
                   gives `(n + before + after - dilation * (k - 1) - 1) // stride + 1` windows of `k` elements. Padding \
                   \"valid\" is none, \"same\" gives `ceil(n / stride)` windows (an odd element of padding comes after), \
                   \"half\" is half of a window on both sides, \"full\" all but one element of it (Dumoulin and Visin, arXiv \
                   1603.07285).\n\n    conv2d(x, w, stride=[2, 2], padding=\"same\")\n    conv1d(x, w, padding=[[2, 0]], groups=2)",
-        });
+        } });
+    }
+    let gradients: [(_, _, Role, Build); 6] = [
+        ("conv1d_input_gradient", "conv1d", Role::InputGradient, |a| input_gradient(a, 1)),
+        ("conv2d_input_gradient", "conv2d", Role::InputGradient, |a| input_gradient(a, 2)),
+        ("conv3d_input_gradient", "conv3d", Role::InputGradient, |a| input_gradient(a, 3)),
+        ("conv1d_weight_gradient", "conv1d", Role::WeightGradient, |a| weight_gradient(a, 1)),
+        ("conv2d_weight_gradient", "conv2d", Role::WeightGradient, |a| weight_gradient(a, 2)),
+        ("conv3d_weight_gradient", "conv3d", Role::WeightGradient, |a| weight_gradient(a, 3)),
+    ];
+    for (name, family, role, build) in gradients {
+        let g = Param::operand("g", "the cotangent of the convolution");
+        registry.add(Sliding { family, role, composed: Composed {
+            name, settle: Settle::Promote(3), params: vec![x(), kernel(), g, stride(), padding(), dilation(), groups(), flip()], build,
+            doc: match role {
+                Role::InputGradient => "What the convolution of `x` with `w` gives as the gradient in `x`, of which only the shape matters, for the \
+                    cotangent `g` of the result.\n\n    conv2d_input_gradient(x, w, g, padding=1)",
+                _ => "What the convolution of `x` with `w` gives as the gradient in `w`, of which only the shape matters, for the \
+                    cotangent `g` of the result.\n\n    conv2d_weight_gradient(x, w, g, padding=1)",
+            },
+        } });
     }
     let kernels = "results' channels, rows and columns of the result, channels of a group, rows and columns of a window";
     registry.add(Composed {
@@ -100,17 +121,15 @@ fn grouped(x: &Var, axis: usize, groups: &Var) -> Result<Var> {
 /// The sums of products of windows (batch, channels, then windows and their elements for each axis) with a
 /// kernel (groups, results' channels of each, channels of each, elements of a window).
 fn summed(windows: &Var, kernel: &Var, rank: usize, groups: &Var) -> Result<Var> {
-    let (places, elements) = (&["o", "p", "q"][..rank], &["a", "b", "d"][..rank]);
-    let pairs: String = places.iter().zip(elements).flat_map(|(place, element)| [*place, *element]).collect();
-    let subscripts = format!("ngc{pairs},ghc{}->ngh{}", elements.concat(), places.concat());
-    joined(&einsum_of(&subscripts, &[&grouped(windows, 1, groups)?, kernel]))
+    let (pairs, elements, places) = letters(rank);
+    joined(&einsum_of(&format!("ngc{pairs},ghc{elements}->ngh{places}"), &[&grouped(windows, 1, groups)?, kernel]), 1)
 }
 
-/// Groups and the channels of each as one axis.
-fn joined(sums: &Var) -> Result<Var> {
+/// Groups, at an axis, and the channels of each as one axis.
+fn joined(sums: &Var, axis: usize) -> Result<Var> {
     let mut shape = lengths(sums)?;
-    let channels = size("mul", &shape[1], &shape[2])?;
-    shape.splice(1..=2, [channels]);
+    let channels = size("mul", &shape[axis], &shape[axis + 1])?;
+    shape.splice(axis..=axis + 1, [channels]);
     Ok(sums.reshape_to(&vector(&shape)))
 }
 
@@ -147,21 +166,63 @@ pub(super) fn convolved(a: &Arguments<'_>, x: &Var, w: &Var, groups: &Var, rank:
     summed(&windows(a, x, w, rank)?, &grouped(w, 0, groups)?, rank, groups)
 }
 
+/// That a cotangent has the axes of a convolution of x with w.
+fn of_result<'a>(a: &'a Arguments<'_>, rank: usize) -> Result<(&'a Var, Var)> {
+    check_ranks(a, rank)?;
+    let (x, w, g) = (a.operand(0)?.ty()?, a.operand(1)?.ty()?, a.operand(2)?);
+    if g.ty()?.rank() != rank + 2 {
+        return type_error(format!("`g` has {} axes, batch, channels and {rank} of places, not {}", rank + 2, g.ty()?));
+    }
+    Ok((g, fitting(a, &x.dims[1], &w.dims[0], &w.dims[1])?))
+}
+
+fn input_gradient(a: &Arguments<'_>, rank: usize) -> Result<Vec<Var>> {
+    let (g, groups) = of_result(a, rank)?;
+    let (x, w) = (a.operand(0)?, a.operand(1)?);
+    let (pairs, elements, places) = letters(rank);
+    let subscripts = format!("ngh{places},ghc{elements}->ngc{pairs}");
+    let mut sums = joined(&einsum_of(&subscripts, &[&grouped(g, 1, &groups)?, &grouped(&flipped(a, w, rank)?, 0, &groups)?]), 1)?;
+    for axis in axes(a, x, w, rank)? {
+        sums = axis.added_back(&sums, &length(x, axis.axis))?;
+    }
+    Ok(vec![sums.reshape_to(&x.shape())])
+}
+
+fn weight_gradient(a: &Arguments<'_>, rank: usize) -> Result<Vec<Var>> {
+    let (g, groups) = of_result(a, rank)?;
+    let (x, w) = (a.operand(0)?, a.operand(1)?);
+    let (pairs, elements, places) = letters(rank);
+    let windows = grouped(&windows(a, x, w, rank)?, 1, &groups)?;
+    let sums = einsum_of(&format!("ngc{pairs},ngh{places}->ghc{elements}"), &[&windows, &grouped(g, 1, &groups)?]);
+    Ok(vec![flipped(a, &joined(&sums, 0)?, rank)?.reshape_to(&w.shape())])
+}
+
+/// The subscripts of windows and their elements in pairs, of the elements, and of the windows.
+fn letters(rank: usize) -> (String, String, String) {
+    let (places, elements) = (&["o", "p", "q"][..rank], &["a", "b", "d"][..rank]);
+    let pairs = places.iter().zip(elements).flat_map(|(place, element)| [*place, *element]).collect();
+    (pairs, elements.concat(), places.concat())
+}
+
 /// Each axis of a place as two, the windows and the elements of each; the kernel's last axes are those of a window.
 fn windows(a: &Arguments<'_>, x: &Var, w: &Var, rank: usize) -> Result<Var> {
+    let fill = zero_of(x)?;
+    // From the last axis to the first: each that is replaced by two moves those behind it.
+    axes(a, x, w, rank)?.iter().rev().try_fold(x.clone(), |windows, axis| axis.windows(&windows, &fill))
+}
+
+/// The axes of a place, along which windows slide.
+fn axes(a: &Arguments<'_>, x: &Var, w: &Var, rank: usize) -> Result<Vec<Axis>> {
     let (strides, dilations) = (per_axis(a, "stride", rank, 1)?, per_axis(a, "dilation", rank, 1)?);
     let padding = Padding::of(a, rank)?;
-    let fill = zero_of(x)?;
     let of_window = w.ty()?.rank() - rank;
-    let mut windows = x.clone();
-    // From the last axis to the first: each that is replaced by two moves those behind it.
-    for number in (0..rank).rev() {
+    let along = |number: usize| {
         let (axis, stride, dilation) = (number + 2, strides[number], dilations[number]);
         let window = length(w, of_window + number);
         let padding = padding.widths(number, &length(x, axis), &window, stride, dilation)?;
-        windows = Axis { axis, window, stride, dilation, padding }.windows(&windows, &fill)?;
-    }
-    Ok(windows)
+        Ok(Axis { axis, window, stride, dilation, padding })
+    };
+    (0..rank).map(along).collect()
 }
 
 fn unshared(a: &Arguments<'_>) -> Result<Vec<Var>> {
@@ -184,7 +245,7 @@ fn unshared(a: &Arguments<'_>) -> Result<Vec<Var>> {
     }
     let kernel = grouped(&flipped(a, w, 2)?, 0, &groups)?;
     let sums = einsum_of("ngcoapb,ghopcab->nghop", &[&grouped(&windows, 1, &groups)?, &kernel]);
-    Ok(vec![joined(&sums)?])
+    Ok(vec![joined(&sums, 1)?])
 }
 
 fn transposed(a: &Arguments<'_>, rank: usize) -> Result<Vec<Var>> {

@@ -5,7 +5,7 @@ use super::windows::{padded, size, span};
 use crate::error::Result;
 use crate::graph::Var;
 use crate::ops::composed::{Arguments, Composed, Settle, add, length, lengths, positions, type_error, vector, zero_of};
-use crate::ops::{Attribute, AttributeKind, Attributes, Param, ParamKind, Registry};
+use crate::ops::{Attribute, AttributeKind, Attributes, Param, ParamKind, Registry, where_};
 use crate::tensor::DType;
 
 pub(super) fn register(registry: &mut Registry) {
@@ -58,6 +58,9 @@ pub(super) fn register(registry: &mut Registry) {
     add(registry, "images2neibs",
         vec![x(), pair("neib_shape", None, "rows and columns of a window"), pair("neib_step", Some(Attribute::None), "from one window to the next; the window's shape if none"), mode()],
         "The windows of all images, one row of the result for each.\n\n    images2neibs(x, [2, 2])", images2neibs);
+    add(registry, "max_pool_2d_same_size", vec![x(), pair("patch_size", None, "rows and columns of a window")],
+        "Images of which only the largest element of each window is left, all of several equal ones; the others are 0, and so is \
+         what is left over at the ends, as Theano's.\n\n    max_pool_2d_same_size(x, [2, 2])", same_size);
     add(registry, "neibs2images",
         vec![operand("neibs", "windows, as `images2neibs` gives without overlap"), pair("neib_shape", None, "rows and columns of a window"), shape("original_shape", "batch, channels, rows, columns")],
         "The images of windows: the inverse of `images2neibs`.\n\n    neibs2images(neibs, [2, 2], shape(x))", neibs2images);
@@ -145,6 +148,29 @@ fn images2neibs(a: &Arguments<'_>) -> Result<Vec<Var>> {
     let sizes = lengths(&windows)?;
     let rows = sizes[..4].iter().cloned().reduce(|product, length| product * length).unwrap_or_else(|| Var::scalar(1i64));
     Ok(vec![windows.reshape_to(&vector(&[rows, Var::scalar(shape[0] * shape[1])]))])
+}
+
+fn same_size(a: &Arguments<'_>) -> Result<Vec<Var>> {
+    let x = a.operand(0)?;
+    if x.ty()?.rank() != 4 {
+        return type_error(format!("images have four axes, batch, channels, rows, columns, not {}", x.ty()?));
+    }
+    let Some(window) = two(a, "patch_size")? else { return type_error("`patch_size` is two numbers") };
+    let mut largest = Var::apply("max_pool2d", std::slice::from_ref(x), Attributes::new().with("window", window.to_vec()));
+    let (mut image, mut rests) = (x.clone(), Vec::new());
+    for (window, axis) in window.into_iter().zip([2usize, 3]) {
+        let (n, window) = (length(x, axis), Var::scalar(window));
+        let filled = size("mul", &size("floor_div", &n, &window)?, &window)?;
+        largest = largest.repeat(&window, Some(axis as i64));
+        image = image.take(&positions(&filled), axis as i64);
+        rests.push((axis, size("sub", &n, &filled)?));
+    }
+    let zero = zero_of(x)?;
+    let mut result = where_(&image.eq(&largest), &image, &zero);
+    for (axis, rest) in rests {
+        result = padded(&result, axis, &[Var::scalar(0i64), rest], &zero)?;
+    }
+    Ok(vec![result])
 }
 
 fn neibs2images(a: &Arguments<'_>) -> Result<Vec<Var>> {

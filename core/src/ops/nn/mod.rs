@@ -6,6 +6,7 @@ mod images;
 mod losses;
 mod normalize;
 mod pool;
+mod sliding;
 mod windows;
 
 pub(super) use windows::size;

@@ -1,9 +1,11 @@
 //! Pooling: the largest, the sum or the mean of the elements of each window.
 
+use super::sliding::{Role, Sliding};
 use super::windows::{Axis, Padding, per_axis, size};
 use crate::error::Result;
 use crate::graph::Var;
-use crate::ops::composed::{Arguments, Composed, Settle, constant_int, length, type_error, vector, zero_of};
+use crate::ops::composed::{Arguments, Composed, Settle, constant_int, length, lengths, type_error, vector, zero_of};
+use crate::ops::elementwise::where_;
 use crate::ops::{Attribute, AttributeKind, Param, Registry};
 use crate::tensor::{DType, Kind, Tensor};
 
@@ -50,7 +52,43 @@ pub(super) fn register(registry: &mut Registry) {
             _ => (Settle::ToFloat(1), "The mean of each window over the last axes; padding is 0. What a window has beyond \
                 the end with `ceil_mode` is never counted.\n\n    avg_pool2d(x, window=3, stride=2, padding=1, count_include_pad=false)"),
         };
-        registry.add(Composed { name, settle, params: params(name.starts_with("avg")), doc, build });
+        let composed = Composed { name, settle, params: params(name.starts_with("avg")), doc, build };
+        registry.add(Sliding { family: name, role: Role::Pooling, composed });
+    }
+    let gradients: [(_, _, Build); 9] = [
+        ("max_pool1d_gradient", "max_pool1d", |a| pool_gradient(a, 1, What::Max)),
+        ("max_pool2d_gradient", "max_pool2d", |a| pool_gradient(a, 2, What::Max)),
+        ("max_pool3d_gradient", "max_pool3d", |a| pool_gradient(a, 3, What::Max)),
+        ("sum_pool1d_gradient", "sum_pool1d", |a| pool_gradient(a, 1, What::Sum)),
+        ("sum_pool2d_gradient", "sum_pool2d", |a| pool_gradient(a, 2, What::Sum)),
+        ("sum_pool3d_gradient", "sum_pool3d", |a| pool_gradient(a, 3, What::Sum)),
+        ("avg_pool1d_gradient", "avg_pool1d", |a| pool_gradient(a, 1, What::Mean)),
+        ("avg_pool2d_gradient", "avg_pool2d", |a| pool_gradient(a, 2, What::Mean)),
+        ("avg_pool3d_gradient", "avg_pool3d", |a| pool_gradient(a, 3, What::Mean)),
+    ];
+    let with = |second: Param, mean| {
+        let mut params = params(mean);
+        params.insert(1, second);
+        params
+    };
+    for (name, family, build) in gradients {
+        let g = Param::operand("g", "the cotangent of the pooling");
+        let doc = "What the pooling of `x` gives as the gradient in `x` for the cotangent `g` of the result. Of `x`, a sum or mean \
+                   has only the shape to do with it.\n\n    max_pool2d_gradient(x, g, window=2)";
+        let composed = Composed { name, settle: Settle::ToFloat(2), params: with(g, family.starts_with("avg")), doc, build };
+        registry.add(Sliding { family, role: Role::PoolingGradient, composed });
+    }
+    let tangents: [(_, _, Build); 3] = [
+        ("max_pool1d_tangent", "max_pool1d", |a| max_pool_tangent(a, 1)),
+        ("max_pool2d_tangent", "max_pool2d", |a| max_pool_tangent(a, 2)),
+        ("max_pool3d_tangent", "max_pool3d", |a| max_pool_tangent(a, 3)),
+    ];
+    for (name, family, build) in tangents {
+        let t = Param::operand("t", "a tangent of x, of its shape");
+        let doc = "The derivative of the pooling of `x` in the direction `t`: for each window the mean of `t` at its largest \
+                   elements.\n\n    max_pool2d_tangent(x, t, window=2)";
+        let composed = Composed { name, settle: Settle::ToFloat(2), params: with(t, false), doc, build };
+        registry.add(Sliding { family, role: Role::PoolingTangent, composed });
     }
 }
 
@@ -72,70 +110,155 @@ fn lowest(dtype: DType) -> Result<Var> {
     })
 }
 
+/// Where windows slide along the last axes of x, and what their elements count for.
+struct Places {
+    /// With the padding that windows beyond the end need.
+    axes: Vec<Axis>,
+    /// Of a mean, the elements that count in each window of each axis; `None` where all do.
+    counts: Option<Vec<Var>>,
+}
+
+impl Places {
+    fn of(a: &Arguments<'_>, count: usize, what: What) -> Result<Places> {
+        let x = a.operand(0)?;
+        let ty = x.ty()?;
+        let Some(first) = ty.rank().checked_sub(count) else {
+            return type_error(format!("expected {count} axes or more, found {ty}"));
+        };
+        if ty.dtype == DType::Bool {
+            return type_error("expected numbers, found bools");
+        }
+        let windows = per_axis(a, "window", count, 1)?;
+        let dilations = per_axis(a, "dilation", count, 1)?;
+        let strides = match a.attributes.get("stride") {
+            Some(Attribute::None) | None => windows.clone(),
+            _ => per_axis(a, "stride", count, 1)?,
+        };
+        let (padding, ceil) = (Padding::of(a, count)?, a.attributes.bool("ceil_mode")?);
+        let counted = what == What::Mean && a.attributes.bool("count_include_pad")?;
+        let (mut axes, mut counts, mut plain) = (Vec::new(), Vec::new(), true);
+        for number in 0..count {
+            let (axis, window) = (first + number, Var::scalar(windows[number]));
+            let (stride, dilation, length) = (strides[number], dilations[number], length(x, axis));
+            let given = padding.widths(number, &length, &window, stride, dilation)?;
+            let mut along = Axis { axis, window, stride, dilation, padding: given.clone() };
+            let span = along.span()?;
+            for width in given.iter().filter_map(constant_int) {
+                if constant_int(&span).is_some_and(|span| width >= span) {
+                    return type_error(format!("a padding of {width} makes windows that hold nothing else"));
+                }
+            }
+            let beyond = if ceil { beyond(&along, &length)? } else { Var::scalar(0i64) };
+            along.padding[1] = size("add", &given[1], &beyond)?;
+            if what == What::Mean {
+                plain &= along.padding.iter().all(|width| constant_int(width) == Some(0));
+                // The elements that count, of which each window has so many.
+                let element = Var::scalar(1.0);
+                let ones = element.broadcast_to_var(&vector(&[length]));
+                let border = if counted { element } else { Var::scalar(0.0) };
+                let ones = super::windows::padded(&ones, 0, &given, &border)?;
+                let windows = Axis { axis: 0, padding: [Var::scalar(0i64), beyond], window: along.window.clone(), ..along };
+                counts.push(windows.windows(&ones, &Var::scalar(0.0))?.reduce_axes("sum", Some(&[-1]), false));
+            }
+            axes.push(along);
+        }
+        Ok(Places { axes, counts: (what == What::Mean && !plain).then_some(counts) })
+    }
+
+    /// Each axis as two, the windows and the elements of each.
+    fn windows(&self, x: &Var, fill: &Var) -> Result<Var> {
+        // From the last axis to the first: each that is replaced by two moves those behind it.
+        self.axes.iter().rev().try_fold(x.clone(), |parts, axis| axis.windows(&parts, fill))
+    }
+
+    /// The axes of the elements of [`Places::windows`].
+    fn elements(&self) -> Vec<i64> {
+        self.axes.iter().enumerate().map(|(number, axis)| (axis.axis + number + 1) as i64).collect()
+    }
+
+    /// Values of windows with an axis of length 1 for the elements of each.
+    fn apart(&self, values: &Var) -> Var {
+        self.elements().iter().fold(values.clone(), |values, &axis| values.expand_dims(axis))
+    }
+
+    /// The adjoint of [`Places::windows`], of the shape of x.
+    fn added_back(&self, windows: &Var, x: &Var) -> Result<Var> {
+        let sums = self.axes.iter().try_fold(windows.clone(), |sums, axis| axis.added_back(&sums, &length(x, axis.axis)))?;
+        Ok(sums.reshape_to(&x.shape()))
+    }
+
+    /// Sums of windows divided by how many elements count.
+    fn divided(&self, sums: Var) -> Result<Var> {
+        let dtype = sums.ty()?.dtype;
+        Ok(self.counts.iter().flatten().rev().enumerate().fold(sums, |sums, (behind, count)| {
+            let count = (0..behind).fold(count.clone(), |count, _| count.expand_dims(-1));
+            sums / count.cast(dtype)
+        }))
+    }
+}
+
 fn pool(a: &Arguments<'_>, count: usize, what: What) -> Result<Vec<Var>> {
     let x = a.operand(0)?;
-    let ty = x.ty()?;
-    let Some(first) = ty.rank().checked_sub(count) else {
-        return type_error(format!("expected {count} axes or more, found {ty}"));
-    };
-    if ty.dtype == DType::Bool {
-        return type_error("expected numbers, found bools");
-    }
-    let windows = per_axis(a, "window", count, 1)?;
-    let dilations = per_axis(a, "dilation", count, 1)?;
-    let strides = match a.attributes.get("stride") {
-        Some(Attribute::None) | None => windows.clone(),
-        _ => per_axis(a, "stride", count, 1)?,
-    };
-    let (padding, ceil) = (Padding::of(a, count)?, a.attributes.bool("ceil_mode")?);
-    let counted = what == What::Mean && a.attributes.bool("count_include_pad")?;
-    let fill = if what == What::Max { lowest(ty.dtype)? } else { zero_of(x)? };
-    let (mut parts, mut counts) = (x.clone(), Vec::new());
-    let mut plain = true;
-    for number in (0..count).rev() {
-        let (axis, window) = (first + number, Var::scalar(windows[number]));
-        let (stride, dilation, length) = (strides[number], dilations[number], length(x, axis));
-        let given = padding.widths(number, &length, &window, stride, dilation)?;
-        let mut along = Axis { axis, window, stride, dilation, padding: given.clone() };
-        let span = along.span()?;
-        for width in given.iter().filter_map(constant_int) {
-            if constant_int(&span).is_some_and(|span| width >= span) {
-                return type_error(format!("a padding of {width} makes windows that hold nothing else"));
-            }
-        }
-        let beyond = if ceil { beyond(&along, &length)? } else { Var::scalar(0i64) };
-        along.padding[1] = size("add", &given[1], &beyond)?;
-        if what == What::Mean {
-            plain &= along.padding.iter().all(|width| constant_int(width) == Some(0));
-            // The elements that count, of which each window has so many.
-            let element = Var::scalar(1.0);
-            let ones = element.broadcast_to_var(&vector(&[length]));
-            let ones = if counted {
-                super::windows::padded(&ones, 0, &given, &element)?
-            } else {
-                super::windows::padded(&ones, 0, &given, &Var::scalar(0.0))?
-            };
-            let windows = Axis { axis: 0, padding: [Var::scalar(0i64), beyond], window: along.window.clone(), ..along };
-            counts.push(windows.windows(&ones, &Var::scalar(0.0))?.reduce_axes("sum", Some(&[-1]), false));
-        }
-        parts = along.windows(&parts, &fill)?;
-    }
-    let axes: Vec<i64> = (0..count).map(|number| (first + 2 * number + 1) as i64).collect();
+    let places = Places::of(a, count, what)?;
+    let dtype = x.ty()?.dtype;
+    let parts = places.windows(x, &if what == What::Max { lowest(dtype)? } else { zero_of(x)? })?;
+    let reduced = |op: &str| parts.reduce_axes(op, Some(&places.elements()), false);
     Ok(vec![match what {
-        What::Max => parts.reduce_axes("max", Some(&axes), false),
-        What::Sum => parts.reduce_axes("sum", Some(&axes), false).cast(ty.dtype),
-        What::Mean if plain => parts.reduce_axes("mean", Some(&axes), false),
-        What::Mean => {
-            let sums = parts.reduce_axes("sum", Some(&axes), false);
-            let dtype = sums.ty()?.dtype;
-            // The first that was counted is the last axis.
-            counts.iter().enumerate().fold(sums, |sums, (behind, count)| {
-                let axes: Vec<i64> = (1..=behind as i64).map(|_| -1).collect();
-                let count = axes.iter().fold(count.clone(), |count, &axis| count.expand_dims(axis));
-                sums / count.cast(dtype)
-            })
-        }
+        What::Max => reduced("max"),
+        What::Sum => reduced("sum").cast(dtype),
+        What::Mean if places.counts.is_none() => reduced("mean"),
+        What::Mean => places.divided(reduced("sum"))?,
     }])
+}
+
+/// The elements of all windows of x, which of them are the largest of their window, and how many those are.
+fn largest(places: &Places, x: &Var) -> Result<(Var, Var)> {
+    let parts = places.windows(x, &lowest(x.ty()?.dtype)?)?;
+    let mask = parts.eq(&parts.reduce_axes("max", Some(&places.elements()), true));
+    let ties = mask.cast(x.ty()?.dtype).reduce_axes("sum", Some(&places.elements()), true);
+    Ok((mask, ties))
+}
+
+fn pool_gradient(a: &Arguments<'_>, count: usize, what: What) -> Result<Vec<Var>> {
+    let (x, g) = (a.operand(0)?, a.operand(1)?);
+    let places = Places::of(a, count, what)?;
+    if g.ty()?.rank() != x.ty()?.rank() {
+        return type_error(format!("`g` has as many axes as `x`, {}, not {}", x.ty()?.rank(), g.ty()?));
+    }
+    let of_windows = match what {
+        What::Max => {
+            let (mask, ties) = largest(&places, x)?;
+            where_(&mask, &(places.apart(g) / ties), &Var::weak(0.0))
+        }
+        _ => {
+            let g = match (what, &places.counts) {
+                (What::Mean, None) => {
+                    let elements = places.axes.iter().try_fold(Var::scalar(1i64), |all, axis| size("mul", &all, &axis.window))?;
+                    g / elements.cast(g.ty()?.dtype)
+                }
+                (What::Mean, Some(_)) => places.divided(g.clone())?,
+                _ => g.clone(),
+            };
+            let apart = places.apart(&g);
+            let mut shape = lengths(&apart)?;
+            for (axis, at) in places.axes.iter().zip(places.elements()) {
+                shape[at as usize] = axis.window.clone();
+            }
+            apart.broadcast_to_var(&vector(&shape))
+        }
+    };
+    Ok(vec![places.added_back(&of_windows, x)?])
+}
+
+fn max_pool_tangent(a: &Arguments<'_>, count: usize) -> Result<Vec<Var>> {
+    let (x, t) = (a.operand(0)?, a.operand(1)?);
+    if t.ty()?.rank() != x.ty()?.rank() {
+        return type_error(format!("`t` has as many axes as `x`, {}, not {}", x.ty()?.rank(), t.ty()?));
+    }
+    let places = Places::of(a, count, What::Max)?;
+    let (mask, ties) = largest(&places, x)?;
+    let parts = where_(&mask, &places.windows(t, &zero_of(t)?)?, &Var::weak(0.0));
+    Ok(vec![parts.reduce_axes("sum", Some(&places.elements()), false) / places.elements().iter().rev().fold(ties, |ties, &axis| ties.squeeze(axis))])
 }
 
 /// How many elements the last window has beyond the end where it may.

@@ -3,9 +3,10 @@
 
 use crate::error::Result;
 use crate::graph::Var;
-use crate::ops::composed::{Arguments, constant_int, length, lengths, positions, type_error, vector};
+use crate::ops::composed::{self, Arguments, constant_int, length, lengths, positions, type_error, vector, whole_axis, zero_of};
+use crate::ops::index::index_attribute;
 use crate::ops::shape::concatenate;
-use crate::ops::{Attribute, Attributes};
+use crate::ops::{Attribute, Attributes, IndexItem};
 
 /// A sum, product or the like of two sizes, i64 scalars; of constants a constant.
 pub(in crate::ops) fn size(op: &str, a: &Var, b: &Var) -> Result<Var> {
@@ -55,14 +56,34 @@ impl Axis {
         let rest = size("sub", &length, &span)?;
         if let Some(rest) = constant_int(&rest).filter(|&rest| rest < 0) {
             let length = constant_int(&length).unwrap_or_default();
-            return type_error(format!("a window over {} elements does not fit into {length}, padding included", length - rest));
+            return type_error(format!("a window over {} elements does not fit into {length}, padding included: its end is out of range", length - rest));
         }
         let count = size("add", &size("floor_div", &rest, &Var::scalar(self.stride))?, &one)?;
         // Where a call shows that no window fits, taking the first one is the error.
         let count = size("maximum", &count, &one)?;
-        let starts = positions(&count).expand_dims(-1) * Var::scalar(self.stride);
-        let places = starts + positions(&self.window) * Var::scalar(self.dilation);
-        Ok(x.take(&places, self.axis as i64))
+        Ok(x.take(&self.places(&count), self.axis as i64))
+    }
+
+    /// Where the elements of so many windows lie.
+    fn places(&self, count: &Var) -> Var {
+        let starts = positions(count).expand_dims(-1) * Var::scalar(self.stride);
+        starts + positions(&self.window) * Var::scalar(self.dilation)
+    }
+
+    /// The adjoint of [`Axis::windows`]: an axis of this length in place of windows and their elements, to which
+    /// each element is added where it came from.
+    pub(super) fn added_back(&self, windows: &Var, length: &Var) -> Result<Var> {
+        let count = composed::length(windows, self.axis);
+        let all = size("add", &size("add", length, &self.padding[0])?, &self.padding[1])?;
+        let mut shape = lengths(windows)?;
+        shape.splice(self.axis..=self.axis + 1, [all]);
+        let zeros = zero_of(windows)?.broadcast_to_var(&vector(&shape));
+        let items = [vec![whole_axis(); self.axis], vec![IndexItem::Operand(0)]].concat();
+        let sums = Var::apply("add_at", &[zeros, windows.clone(), self.places(&count)], index_attribute(items));
+        if self.padding.iter().all(|width| constant_int(width) == Some(0)) {
+            return Ok(sums);
+        }
+        Ok(sums.slice_between(self.axis, &self.padding[0], &size("add", &self.padding[0], length)?))
     }
 }
 

@@ -104,11 +104,12 @@ pub fn shapes(variables: usize) -> Vec<Vec<Shape>> {
     lists
 }
 
-/// Dtypes to try: all `float`; then, for rules of other dtypes, mixtures of `float`, integers and bools.
+/// Dtypes to try: all `float`; then, for rules of other dtypes, mixtures of `float`, integers and bools, and unsigned
+/// integers.
 pub fn dtypes(variables: usize, float: DType) -> Vec<Vec<DType>> {
     let kinds = [float, DType::I32, DType::Bool];
     let count = 3usize.pow(variables.min(4) as u32);
-    (0..count)
+    let mixtures = (0..count)
         .map(|mut code| {
             (0..variables)
                 .map(|_| {
@@ -117,8 +118,8 @@ pub fn dtypes(variables: usize, float: DType) -> Vec<Vec<DType>> {
                     kind
                 })
                 .collect()
-        })
-        .collect()
+        });
+    mixtures.chain([vec![DType::U8; variables]]).collect()
 }
 
 /// Values to try for the attribute variables of a rule.
@@ -226,6 +227,7 @@ pub fn arguments(setup: &Setup, range: Range, random: &mut Rng) -> Result<Vec<Te
                 .map(|at| match dtype {
                     DType::Bool => random.u8(..2).into(),
                     DType::I32 => integer(random) as f64,
+                    DType::U8 => random.u8(..).into(),
                     // The first variable meets every special value, others at other places.
                     _ if number == 0 && count >= 64 => float(random, dtype, range, at),
                     _ => float(random, dtype, range, usize::MAX),

@@ -119,7 +119,8 @@ pub fn check_rule(rule: &Rule, evaluate: EvaluateWith<'_>) -> Verdict {
     for float in [DType::F32, DType::F64] {
         for dtypes in generate::dtypes(variables, float) {
             // Mixtures only where it applies to nothing else.
-            if verdict.applied > 0 && dtypes.iter().any(|&dtype| dtype != dtypes[0]) {
+            let last_resort = dtypes.iter().any(|&dtype| dtype != dtypes[0] || dtype == DType::U8);
+            if verdict.applied > 0 && last_resort {
                 continue;
             }
             let mut applied = 0;

@@ -1,6 +1,6 @@
-//! `if`: of which the condition is known, or the branches do not differ.
+//! `if` and `assert`: of which the condition is known, or the branches do not differ.
 
-use super::{Found, Local, Site, faster};
+use super::{Found, Local, Site, faster, one};
 use crate::graph::{Body, NodeKind, Var, clone_with, same_graph};
 use crate::ops::Attribute;
 use crate::ops::control::branches;
@@ -11,8 +11,18 @@ pub(super) fn locals() -> Vec<Local> {
     vec![
         faster("if_of_constant", &["if"], "if true { x } else { y } => x", if_of_constant),
         faster("if_of_equal", &["if"], "if c { x } else { x } => x", if_of_equal),
+        faster("assert_of_true", &["assert"], "assert(x, true) => x", assert_of_true),
         faster("if_knows_condition", &["if"], "in the branches of `if c`, c is true and false", if_knows_condition),
     ]
+}
+
+fn assert_of_true(site: &mut Site<'_>) -> Found {
+    let operands = site.operands();
+    let [x, condition] = operands[..] else { return Ok(None) };
+    match site.constant(condition).filter(|constant| constant.len() <= 4096 && constant.to_f64_vec().into_iter().all(|x| x != 0.0)) {
+        Some(_) => one(site, x),
+        None => Ok(None),
+    }
 }
 
 fn effectful(site: &Site<'_>) -> bool {

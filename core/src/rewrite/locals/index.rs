@@ -15,9 +15,14 @@ pub(super) fn locals() -> Vec<Local> {
         faster("write_of_read", &["set_at"], "set_at(x[i], x[i]) => x", write_of_read),
         faster("add_to_zeros", &["add_at"], "add_at(zeros[i], v) => set_at(zeros[i], v) where i names no place twice", add_to_zeros),
         faster("index_of_join", &["index"], "stack([x, y])[0] => x, concatenate([x, y])[a:b] => a part of x or y", index_of_join),
+        faster("index_by_range", &["index"], "x[[2, 3, 4]] => x[2:5], of a constant within a known length", index_by_range),
         faster("index_of_elementwise", &["index"], "f(x, y)[i] => f(x[i], y[i]), if nothing else reads f(x, y)", index_of_elementwise),
         faster("index_of_transpose", &["index"], "transpose(x)[i] => transpose(x[..., i])", index_of_transpose),
-        faster("index_of_product", &["index"], "(x @ y)[i, j] => x[i] @ y[:, j] of matrices, if nothing else reads x @ y", index_of_product),
+        faster(
+            "index_of_product", &["index"],
+            "(x @ y)[i, j] => x[i] @ y[:, j] of matrices, if nothing else reads x @ y",
+            index_of_product,
+        ),
     ]
 }
 
@@ -259,7 +264,9 @@ fn is_zeros(site: &Site<'_>, value: ValueId) -> bool {
         Some(constant) => constant.len() <= 4096 && constant.to_f64_vec().into_iter().all(|x| x == 0.0),
         None => match site.op(value) {
             "zeros" | "zeros_like" => true,
-            "broadcast_to" => site.made_by(value, "broadcast_to").is_some_and(|(operands, _)| site.constant(operands[0]).is_some() && is_zeros(site, operands[0])),
+            "broadcast_to" => site.made_by(value, "broadcast_to").is_some_and(|(operands, _)| {
+                site.constant(operands[0]).is_some() && is_zeros(site, operands[0])
+            }),
             _ => false,
         },
     }
@@ -312,6 +319,32 @@ fn index_of_join(site: &mut Site<'_>) -> Found {
         start += length;
     }
     Ok(None)
+}
+
+fn index_by_range(site: &mut Site<'_>) -> Found {
+    let (operands, attributes) = (site.operands(), site.attributes());
+    let [x, positions] = operands[..] else { return Ok(None) };
+    let mut items = attributes.index("index")?.to_vec();
+    let Some(at) = items.iter().position(|item| matches!(item, IndexItem::Operand(0))) else { return Ok(None) };
+    // Of the axes before it, none is dropped or new, so that it counts them.
+    let plain = items[..at].iter().all(|item| matches!(item, IndexItem::Slice { .. }));
+    let literal = items.iter().all(|item| match item {
+        IndexItem::Slice { start, stop, .. } => [start, stop].iter().all(|bound| !matches!(bound, IndexBound::Operand(_))),
+        _ => true,
+    });
+    // A position beside an array is an array too.
+    let alone = !items.iter().any(|item| matches!(item, IndexItem::At(_)));
+    let Some(constant) = site.constant(positions).filter(|constant| constant.rank() == 1 && constant.dtype().is_integer()) else { return Ok(None) };
+    let (positions, Some(length)) = (constant.to_i64_vec(), site.ty(x).dims.get(at).and_then(crate::tensor::Dim::known)) else { return Ok(None) };
+    let (Some(&first), Some(&last)) = (positions.first(), positions.last()) else { return Ok(None) };
+    let step = if positions.len() > 1 { positions[1] - first } else { 1 };
+    let even = positions.windows(2).all(|pair| pair[1] - pair[0] == step);
+    if !plain || !literal || !alone || step < 1 || !even || first < 0 || last >= length as i64 {
+        return Ok(None);
+    }
+    items[at] = IndexItem::Slice { start: IndexBound::At(first), stop: IndexBound::At(last + 1), step };
+    let value = site.apply("index", &[x], Attributes::new().with("index", Attribute::Index(items)))?;
+    one(site, value)
 }
 
 fn index_of_elementwise(site: &mut Site<'_>) -> Found {
@@ -385,7 +418,7 @@ pub(super) fn adjacent(site: &Site<'_>, first: ValueId, second: ValueId, axis: u
     let others = a.iter().zip(&b).enumerate().all(|(at, (a, b))| at == axis || a == b);
     match (a[axis], b[axis]) {
         (Axis::Slice { start, stop: Some(end), step: 1 }, Axis::Slice { start: Some(begin), stop, step: 1 })
-            if others && end == begin && begin >= 0 && start.unwrap_or(0) >= 0 && start.unwrap_or(0) <= end && stop.is_none_or(|stop| stop >= begin) =>
+            if others && end == begin && (0..=begin).contains(&start.unwrap_or(0)) && stop.is_none_or(|stop| stop >= begin) =>
         {
             let mut both = a;
             both[axis] = Axis::Slice { start, stop, step: 1 };

@@ -7,14 +7,23 @@ use crate::rewrite::facts::{Fact, certain, swaps_last};
 
 pub(super) fn locals() -> Vec<Local> {
     vec![
-        stable("solve_of_inverse", &["matmul"], "inv(a) @ b => solve(a, b), and b @ inv(a) => transpose(solve(transpose(a), transpose(b)))", product_with_inverse),
+        stable(
+            "solve_of_inverse", &["matmul"],
+            "inv(a) @ b => solve(a, b), and b @ inv(a) => transpose(solve(transpose(a), transpose(b)))",
+            product_with_inverse,
+        ),
+        real("solve_of_diagonal", &["solve"], "solve(diag(d), b) => b / d", solve_of_diagonal),
         faster(
             "solve_by_structure", &["solve"],
             "solve(a, b) by substitution for triangular a, by a product for orthogonal a, by Cholesky for positive definite a",
             solve_by_structure,
         ),
         faster("det_of_triangular", &["det"], "det(a) => prod(diagonal(a)) of a triangular a", det_of_triangular),
-        faster("det_by_cholesky", &["det"], "det(a) => square(prod(diagonal(l))) where l, the Cholesky factor of a, is there", det_by_cholesky),
+        faster(
+            "det_by_cholesky", &["det"],
+            "det(a) => square(prod(diagonal(l))) where l, the Cholesky factor of a, is there",
+            det_by_cholesky,
+        ),
         faster(
             "slogdet_by_structure", &["slogdet"],
             "the logarithm of a determinant by the diagonal of a triangular matrix, or of the Cholesky factor of a positive definite one",
@@ -26,7 +35,6 @@ pub(super) fn locals() -> Vec<Local> {
         real("inverse_of_inverse", &["inv"], "inv(inv(a)) => a", inverse_of_inverse),
         real("solve_with_inverse", &["solve"], "solve(inv(a), b) => a @ b", solve_with_inverse),
         real("inverse_of_diagonal", &["inv"], "inv(diag(d)) => diag(1 / d)", inverse_of_diagonal),
-        real("solve_of_diagonal", &["solve"], "solve(diag(d), b) => b / d", solve_of_diagonal),
         real("det_of_inverse", &["det"], "det(inv(a)) => 1 / det(a)", det_of_inverse),
         real("product_of_orthogonal", &["matmul"], "a @ transpose(a) => eye of an orthogonal a", product_of_orthogonal),
     ]

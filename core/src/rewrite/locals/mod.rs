@@ -15,7 +15,10 @@ use crate::graph::ValueId;
 
 /// All of them, in the order in which they are tried.
 pub fn all() -> impl Iterator<Item = Local> {
-    let families = [sums::locals(), products::locals(), linalg::locals(), shape::locals(), reduce::locals(), index::locals(), join::locals(), branches::locals()];
+    let families = [
+        sums::locals(), products::locals(), linalg::locals(), shape::locals(), reduce::locals(), index::locals(), join::locals(),
+        branches::locals(),
+    ];
     families.into_iter().flatten()
 }
 

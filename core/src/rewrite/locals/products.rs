@@ -13,7 +13,11 @@ pub(super) fn locals() -> Vec<Local> {
             "a * exp(x) * b * sigmoid(-x) => a * sigmoid(x) * b: the two stand anywhere in a product",
             sigmoid_times_exp,
         ),
-        faster("transpose_of_product", &["transpose", "swapaxes"], "transpose(x @ transpose(y)) => y @ transpose(x): as few transposes as can be", transpose_of_product),
+        faster(
+            "transpose_of_product", &["transpose", "swapaxes"],
+            "transpose(x @ transpose(y)) => y @ transpose(x): as few transposes as can be",
+            transpose_of_product,
+        ),
         faster("product_of_column_and_row", &["matmul"], "x @ y => x * y where x is one column and y one row", column_and_row),
         real("product_with_diagonal", &["matmul"], "diag(d) @ x => d[:, None] * x, and x @ diag(d) => x * d", with_diagonal),
     ]

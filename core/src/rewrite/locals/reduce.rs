@@ -7,10 +7,26 @@ use crate::tensor::Dim;
 
 pub(super) fn locals() -> Vec<Local> {
     vec![
-        faster("reduction_of_reduction", &["sum", "prod", "max", "min", "any", "all"], "sum(sum(x, axis=a), axis=b) => one sum over both", reduction_of_reduction),
-        faster("reduction_of_ones", &["sum", "prod", "mean", "max", "min", "logsumexp"], "a reduction of axes of length 1 drops them, or is its operand", reduction_of_ones),
-        faster("reduction_of_constant", &["sum", "mean", "max", "min", "any", "all"], "sum(broadcast_to(c, s)) => c * n, max(broadcast_to(c, s)) => c of a scalar c", reduction_of_constant),
-        real("sum_of_scaled_axes", &["sum", "mean"], "sum(x * y, axis) => y * sum(x, axis) where y is the same along the axes", sum_of_scaled_axes),
+        faster(
+            "reduction_of_reduction", &["sum", "prod", "max", "min", "any", "all"],
+            "sum(sum(x, axis=a), axis=b) => one sum over both",
+            reduction_of_reduction,
+        ),
+        faster(
+            "reduction_of_ones", &["sum", "prod", "mean", "max", "min", "logsumexp"],
+            "a reduction of axes of length 1 drops them, or is its operand",
+            reduction_of_ones,
+        ),
+        faster(
+            "reduction_of_constant", &["sum", "mean", "max", "min", "any", "all"],
+            "sum(broadcast_to(c, s)) => c * n, max(broadcast_to(c, s)) => c of a scalar c",
+            reduction_of_constant,
+        ),
+        real(
+            "sum_of_scaled_axes", &["sum", "mean"],
+            "sum(x * y, axis) => y * sum(x, axis) where y is the same along the axes",
+            sum_of_scaled_axes,
+        ),
     ]
 }
 

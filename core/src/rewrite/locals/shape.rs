@@ -8,13 +8,41 @@ use crate::tensor::{Dim, Tensor};
 
 pub(super) fn locals() -> Vec<Local> {
     vec![
-        faster("shape_of_result", &["shape"], "shape(f(x)) from shape(x), or a constant: what is computed only for its shape is not computed", shape_of_result),
-        faster("to_own_shape", &["reshape", "flatten", "broadcast_to", "sum_to"], "reshape(x, shape(x)) => x, and the like", to_own_shape),
-        faster("reshape_of_reshape", &["reshape", "flatten"], "reshape(reshape(x, ...), s) => reshape(x, s), also of flatten, squeeze, expand_dims", reshape_of_reshape),
-        faster("broadcast_of_broadcast", &["broadcast_to"], "broadcast_to(broadcast_to(x, ...), s) => broadcast_to(x, s)", broadcast_of_broadcast),
-        faster("transpose_of_transpose", &["transpose"], "transpose(transpose(x, axes=a), axes=b) => one transpose", transpose_of_transpose),
-        faster("squeeze_of_expand", &["squeeze", "expand_dims"], "squeeze(expand_dims(x, a), a) => x, and the other way round", squeeze_of_expand),
-        faster("elementwise_of_broadcast", ELEMENTWISE, "f(broadcast_to(x, s), y) => f(x, y) where y has that shape; f(broadcast_to(x, s)) => broadcast_to(f(x), s)", elementwise_of_broadcast),
+        faster(
+            "shape_of_result", &["shape"],
+            "shape(f(x)) from shape(x), or a constant: what is computed only for its shape is not computed",
+            shape_of_result,
+        ),
+        faster(
+            "to_own_shape", &["reshape", "flatten", "broadcast_to", "sum_to", "specify_shape"],
+            "reshape(x, shape(x)) => x, and the like",
+            to_own_shape,
+        ),
+        faster(
+            "reshape_of_reshape", &["reshape", "flatten"],
+            "reshape(reshape(x, ...), s) => reshape(x, s), also of flatten, squeeze, expand_dims",
+            reshape_of_reshape,
+        ),
+        faster(
+            "broadcast_of_broadcast", &["broadcast_to"],
+            "broadcast_to(broadcast_to(x, ...), s) => broadcast_to(x, s)",
+            broadcast_of_broadcast,
+        ),
+        faster(
+            "transpose_of_transpose", &["transpose"],
+            "transpose(transpose(x, axes=a), axes=b) => one transpose",
+            transpose_of_transpose,
+        ),
+        faster(
+            "squeeze_of_expand", &["squeeze", "expand_dims"],
+            "squeeze(expand_dims(x, a), a) => x, and the other way round",
+            squeeze_of_expand,
+        ),
+        faster(
+            "elementwise_of_broadcast", ELEMENTWISE,
+            "f(broadcast_to(x, s), y) => f(x, y) where y has that shape; f(broadcast_to(x, s)) => broadcast_to(f(x), s)",
+            elementwise_of_broadcast,
+        ),
     ]
 }
 
@@ -75,6 +103,17 @@ fn shape_of_result(site: &mut Site<'_>) -> Found {
 fn to_own_shape(site: &mut Site<'_>) -> Found {
     let operands = site.operands();
     let Some(&x) = operands.first() else { return Ok(None) };
+    // It checks what its type takes for granted.
+    if site.view().op_name() == "specify_shape" {
+        let Some(&sizes) = operands.get(1) else { return Ok(None) };
+        let own = match site.constant(sizes) {
+            Some(sizes) => site.ty(x).known_shape().is_some_and(|shape| shape.iter().map(|&length| length as i64).eq(sizes.to_i64_vec())),
+            None => site.made_by(sizes, "shape").is_some_and(|(like, _)| site.same_shape(like[0], x)),
+        };
+        if !own {
+            return Ok(None);
+        }
+    }
     one(site, x)
 }
 

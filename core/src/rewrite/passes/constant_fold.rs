@@ -68,7 +68,8 @@ impl Pass for ConstantFold {
 /// Values that depend on constants alone, are small, and are used by something that does not.
 fn frontier(graph: &Graph) -> Vec<ValueId> {
     let order = graph.topological_order();
-    let mut constant: FxHashMap<NodeId, bool> = FxHashMap::default();
+    // Whether a node that is needed is constant.
+    let mut constant: Vec<Option<bool>> = vec![None; order.iter().map(|id| id.0 as usize + 1).max().unwrap_or(0)];
     for &id in &order {
         let view = graph.node(id);
         let is = match view.kind {
@@ -88,12 +89,13 @@ fn frontier(graph: &Graph) -> Vec<ValueId> {
                     && op.name() != "grad_barrier"
                     && !op.is_identity()
                     && view.results.iter().all(|result| small(&result.ty))
-                    && view.operands.iter().all(|operand| constant.get(&operand.node) == Some(&true))
+                    && view.operands.iter().all(|operand| constant[operand.node.0 as usize] == Some(true))
             }
         };
-        constant.insert(id, is);
+        constant[id.0 as usize] = Some(is);
     }
-    let is_constant = |id: &NodeId| constant.get(id) == Some(&true);
+    let known = |id: &NodeId| constant.get(id.0 as usize).copied().flatten();
+    let is_constant = |id: &NodeId| known(id) == Some(true);
     let mut wanted = Vec::new();
     for &id in &order {
         let view = graph.node(id);
@@ -103,7 +105,7 @@ fn frontier(graph: &Graph) -> Vec<ValueId> {
         for output in 0..view.results.len() {
             let value = id.output(output);
             let used = graph.users(id).iter().any(|user| {
-                constant.contains_key(user) && !is_constant(user) && graph.node(*user).operands.contains(&value)
+                known(user) == Some(false) && graph.node(*user).operands.contains(&value)
             });
             if used || graph.outputs().contains(&value) {
                 wanted.push(value);

@@ -24,18 +24,18 @@ pub(super) struct Debug {
     checks: Vec<DebugCheck>,
     devices: Vec<(String, Arc<dyn Device>)>,
     reference: Option<Arc<dyn Device>>,
-    records: Vec<Record>,
+    records: Arc<Vec<Record>>,
     rewrites: Option<Rewrites>,
 }
 
 impl Debug {
-    pub fn new(session: &Session, compiled: &Compiled, records: Vec<Record>) -> Result<Debug> {
+    pub fn new(session: &Session, compiled: &Compiled) -> Result<Debug> {
         let checks = session.config().debug_checks().to_vec();
         let needed = checks.contains(&DebugCheck::Reference) || checks.contains(&DebugCheck::Rewrites);
         let reference = if needed { Some(session.reference()?) } else { None };
         let device = reference.clone().filter(|_| checks.contains(&DebugCheck::Rewrites));
         let rewrites = device.map(|device| Rewrites::new(session, compiled, device));
-        Ok(Debug { checks, devices: session.devices().to_vec(), reference, records, rewrites })
+        Ok(Debug { checks, devices: session.devices().to_vec(), reference, records: compiled.records.clone(), rewrites })
     }
 
     fn checks(&self, check: DebugCheck) -> bool {

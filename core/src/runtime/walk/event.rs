@@ -62,6 +62,8 @@ pub struct NodeEvent<'a> {
     pub results: &'a [Tensor],
     /// The loops and branches around it, outermost first.
     pub path: &'a [Inside],
+    /// How long the device took, with the transfer of values to it and back; 0 before.
+    pub seconds: f64,
 }
 
 /// A body that an application stands in.

@@ -12,11 +12,13 @@ mod guard;
 mod rewrites;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 
-use super::call::lock_states;
-use super::compile::check_arguments;
+use super::call::{lock_states, on_host};
+use super::clock::Clock;
+use super::compile::{Observed, check_arguments};
 use crate::config::Mode;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Location, NodeId, NodeKind, State, StateValue, ValueId};
@@ -86,19 +88,37 @@ impl Observer for Hook {
     }
 }
 
+/// Who notes how long each node takes.
+struct Timer(Arc<Clock>);
+
+impl Observer for Timer {
+    fn after(&self, event: &NodeEvent<'_>, node: &Node) -> Result<()> {
+        // A loop is the sum of its nodes.
+        if matches!(node.bodies, Bodies::None) {
+            self.0.computed(event);
+        }
+        Ok(())
+    }
+}
+
 impl Walk {
     /// How the calls of a function go, if the session's mode or a hook looks at them.
     ///
     /// # Errors
     /// If the mode needs something that is not there.
     pub fn of(
-        session: &Session, compiled: &Compiled, records: Vec<Record>, watches: &[Arc<dyn Watch>],
+        session: &Session, compiled: &Compiled, clock: Option<&Arc<Clock>>, watches: &[Arc<dyn Watch>],
     ) -> Result<Option<Walk>> {
         let mut observers: Vec<Box<dyn Observer>> = Vec::new();
         match session.config().mode() {
             Mode::NanGuard => observers.push(Box::new(NanGuard::new(session, compiled))),
-            Mode::Debug => observers.push(Box::new(Debug::new(session, compiled, records)?)),
+            Mode::Debug => observers.push(Box::new(Debug::new(session, compiled)?)),
             _ => {}
+        }
+        if let Some(clock) = clock
+            && (session.config().profile_nodes() || !watches.is_empty() || !compiled.programs_keep_times())
+        {
+            observers.push(Box::new(Timer(clock.clone())));
         }
         for watch in session.watches().iter().chain(watches) {
             observers.push(Box::new(Hook(watch.clone())));
@@ -115,11 +135,30 @@ impl Walk {
 }
 
 impl Compiled {
-    /// A call that is walked.
+    /// Whether every program's device keeps times: it then lists statements before the first run.
+    fn programs_keep_times(&self) -> bool {
+        self.steps.iter().all(|step| step.ops.is_empty() || !step.executable.profile().is_empty())
+    }
+
+    /// A call that somebody looks at.
     ///
     /// # Errors
     /// As any call, and what those who look at it say; states are then as they were.
-    pub(super) fn call_walking(
+    pub(super) fn call_observed(
+        &self, observed: &Observed, session: &Session, states: &[State], arguments: &[Tensor],
+    ) -> Result<Vec<Tensor>> {
+        let begun = Instant::now();
+        let results = match &observed.walk {
+            Some(walk) => self.call_walking(walk, session, states, arguments),
+            None => self.call_plainly(session, states, arguments),
+        }?;
+        if let Some(clock) = &observed.clock {
+            clock.called(&self.function().name, begun);
+        }
+        Ok(results)
+    }
+
+    fn call_walking(
         &self, walk: &Walk, session: &Session, states: &[State], arguments: &[Tensor],
     ) -> Result<Vec<Tensor>> {
         check_arguments(&self.inputs, arguments)?;
@@ -136,7 +175,7 @@ impl Compiled {
             let guard = number.and_then(|number| guards[number].as_deref());
             let value = match guard {
                 Some(StateValue::Host(tensor)) => tensor.clone(),
-                Some(StateValue::Device(tensor)) => self.devices[session.device_of(tensor)?].1.download(tensor)?,
+                Some(StateValue::Device(tensor)) => on_host(&*self.devices[session.device_of(tensor)?].1, tensor)?,
                 _ => return Err(Error::new(ErrorKind::Internal, format!("the state `{}` has no value", state.name()))),
             };
             let what = format!("the state `{}`", state.name());
@@ -210,8 +249,10 @@ impl Caller<'_> {
         let (name, device) = &self.session.devices()[node.device];
         let event = NodeEvent {
             number, op: op.name(), attributes, location: view.location, device: name, operands, results: &[], path: &self.path,
+            seconds: 0.0,
         };
         self.walk.each(|observer| observer.before(&event))?;
+        let begun = Instant::now();
         let results = match &node.bodies {
             Bodies::Scan(body) => {
                 let around = view.location.clone();
@@ -240,7 +281,7 @@ impl Caller<'_> {
         };
         let event = NodeEvent {
             number, op: op.name(), attributes, location: view.location, device: name, operands, results: &results,
-            path: &self.path,
+            path: &self.path, seconds: begun.elapsed().as_secs_f64(),
         };
         self.walk.each(|observer| observer.after(&event, node))?;
         Ok(results)

@@ -1,0 +1,360 @@
+//! A reduction over the elements that a kernel computes, in one pass over memory: what it is of is not stored.
+//!
+//! Rows are cut into parts of [`PART`] elements. A part is reduced in several accumulators, the parts pairwise, so
+//! that sums are accurate; which elements meet when follows from the shape alone, not from the threads.
+
+use arignote_core::tensor::{DType, Element};
+use smallvec::SmallVec;
+
+use super::ir::{Kind, Reduction};
+use super::lower::{Lowering, Register};
+use super::portable::combine;
+use super::run::{Cache, Region, SMALL};
+use crate::buffer::with_scratch;
+use crate::kernels::Context;
+use crate::stored_type;
+
+/// Elements of a part of a row.
+const PART: usize = 1024;
+/// Rows that are added one after another where whole rows are.
+const ROWS: usize = 128;
+/// Elements of short rows that are added side by side.
+const WIDTH: usize = 512;
+/// Columns of whole rows that a task adds.
+const COLUMNS: usize = 4096;
+
+/// Which reduction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// How elements become one.
+    pub reduction: Reduction,
+    /// Whether the sum is divided by the number of elements.
+    pub mean: bool,
+    /// The axes that go, in order.
+    pub axes: Vec<usize>,
+}
+
+/// How the operand lies.
+enum Layout {
+    /// Reduced axes last: a row becomes one element.
+    Rows,
+    /// Whole rows are added, several side by side if they are short: how many, the axes before the columns, and the
+    /// strides of each input along them.
+    Columns { beside: usize, axes: SmallVec<[usize; 6]>, strides: Vec<SmallVec<[usize; 6]>>, sizes: Vec<usize> },
+}
+
+/// A reduction of what a kernel computes, for a shape.
+pub struct Reducing {
+    region: Region,
+    layout: Layout,
+    reduction: Reduction,
+    kind: Kind,
+    mean: bool,
+    result: DType,
+    outer: usize,
+    length: usize,
+    inner: usize,
+}
+
+/// The first element of the results; threads write disjoint ones.
+struct Target(*mut u8);
+// SAFETY: see above.
+unsafe impl Sync for Target {}
+
+/// The addresses of arrays.
+struct Arrays<'a>(&'a [*mut u8]);
+// SAFETY: they are only read.
+unsafe impl Sync for Arrays<'_> {}
+
+/// The dtype in which elements are combined to a result.
+fn accumulator(result: DType) -> DType {
+    if matches!(result, DType::F16 | DType::BF16) { DType::F32 } else { result }
+}
+
+/// Whether such a reduction to a dtype can be computed here.
+pub fn is_supported(reduction: Reduction, result: DType) -> bool {
+    match reduction {
+        // Lanes are compared with sign.
+        Reduction::Max | Reduction::Min => !matches!(result, DType::U32 | DType::U64),
+        _ => result != DType::Bool,
+    }
+}
+
+impl Reducing {
+    /// Reduces `value`, of elements of `shape`, to a dtype. `strides` are those of the inputs of the kernel that
+    /// computes it.
+    pub fn new(mut lowering: Lowering, value: Register, spec: &Spec, result: DType, cache: &Cache, shape: &[usize], strides: &[Option<Vec<usize>>]) -> Reducing {
+        let dtype = accumulator(result);
+        let value = lowering.cast(value, dtype);
+        let kind = Kind::of(dtype);
+        let size = |axes: &[usize]| axes.iter().map(|&axis| shape[axis]).product::<usize>();
+        let kept: Vec<usize> = (0..shape.len()).filter(|axis| !spec.axes.contains(axis)).collect();
+        let length = size(&spec.axes);
+        let together = spec.axes.windows(2).all(|pair| pair[1] == pair[0] + 1);
+        let first = spec.axes.first().copied().unwrap_or(shape.len());
+        let after = first + spec.axes.len();
+        let inner = if together { shape[after..].iter().product() } else { 1 };
+        let natural = arignote_core::tensor::contiguous_strides(shape);
+        let natural: Vec<usize> = natural.iter().map(|&stride| stride as usize).collect();
+        let full: Vec<Vec<usize>> = strides.iter().map(|strides| strides.clone().unwrap_or_else(|| natural.clone())).collect();
+        let (reduction, mean) = (spec.reduction, spec.mean);
+        if inner == 1 || !together {
+            let order: Vec<usize> = kept.iter().chain(&spec.axes).copied().collect();
+            let moved: Vec<usize> = order.iter().map(|&axis| shape[axis]).collect();
+            let strides: Vec<Option<Vec<usize>>> = full.iter().map(|strides| Some(order.iter().map(|&axis| strides[axis]).collect())).collect();
+            let region = Region::new(lowering.finish_reduced(value, spec.reduction), cache, &moved, &strides);
+            return Reducing { region, layout: Layout::Rows, reduction, kind, mean, result, outer: size(&kept), length, inner };
+        }
+        let sum = lowering.input(dtype);
+        let sum = lowering.combined(spec.reduction, sum, value);
+        let beside = if spec.axes.len() == 1 { (WIDTH / inner).clamp(1, length) } else { 1 };
+        let block: Vec<usize> = std::iter::once(beside).chain(shape[after..].iter().copied()).collect();
+        let columns = full.iter().map(|strides| Some(strides[after - 1..].to_vec())).chain([None]).collect::<Vec<_>>();
+        let kernel = lowering.finish(&[sum]);
+        let sizes = kernel.inputs.iter().map(|dtype| dtype.size()).collect();
+        let region = Region::new(kernel, cache, &block, &columns);
+        let layout = Layout::Columns {
+            beside,
+            axes: shape[..after].into(),
+            strides: full.iter().map(|strides| strides[..after].into()).collect(),
+            sizes,
+        };
+        let outer = shape[..first].iter().product();
+        Reducing { region, layout, reduction, kind, mean, result, outer, length, inner }
+    }
+
+    /// What it computes and how, for people.
+    pub fn describe(&self) -> String {
+        self.region.describe()
+    }
+
+    /// Computes all results. `arrays` are the first elements of the inputs, then of the results.
+    ///
+    /// # Safety
+    /// Every input must cover what its strides reach over the shape, and the result have room; it overlaps nothing.
+    pub unsafe fn run(&self, context: &Context<'_>, arrays: &[*mut u8]) {
+        let Some((&result, inputs)) = arrays.split_last() else { return };
+        let count = self.outer * self.inner;
+        let work = count.saturating_mul(self.length).saturating_mul(self.region.cost());
+        let parallel = |tasks: usize, body: &(dyn Fn(usize) + Sync)| {
+            if work <= SMALL { (0..tasks).for_each(body) } else { context.parallel(tasks, body) }
+        };
+        let (inputs, target) = (Arrays(inputs), Target(result));
+        match &self.layout {
+            Layout::Rows => {
+                let parts = self.length.div_ceil(PART);
+                let of_part = |inputs: &[*mut u8], row: usize, part: usize| {
+                    let start = row * self.length;
+                    // SAFETY: the caller's promise.
+                    unsafe { self.region.reduce(inputs, start + part * PART, start + ((part + 1) * PART).min(self.length)) }
+                };
+                if parts > 1 && self.outer < 16 {
+                    with_scratch(self.outer * parts, |values: &mut [u64]| {
+                        let group = (SMALL / 4 / self.region.cost().max(1) / PART).clamp(1, parts);
+                        let cells = Target(values.as_mut_ptr().cast());
+                        parallel((self.outer * parts).div_ceil(group), &|task| {
+                            let (inputs, cells) = (&inputs, &cells);
+                            for at in task * group..((task + 1) * group).min(self.outer * parts) {
+                                // SAFETY: each cell is written by one task.
+                                unsafe { *cells.0.cast::<u64>().add(at) = of_part(inputs.0, at / parts, at % parts) };
+                            }
+                        });
+                        for (row, values) in values.chunks_mut(parts).enumerate() {
+                            let value = self.pairwise(values);
+                            // SAFETY: the result has room for a row's element.
+                            unsafe { self.put(target.0, row, value) };
+                        }
+                    });
+                    return;
+                }
+                let group = (PART / self.length.max(1)).max(1) * 8;
+                parallel(self.outer.div_ceil(group), &|task| {
+                    let (inputs, target) = (&inputs, &target);
+                    with_scratch(parts, |values: &mut [u64]| {
+                        for row in task * group..((task + 1) * group).min(self.outer) {
+                            for (part, value) in values.iter_mut().enumerate() { *value = of_part(inputs.0, row, part); }
+                            let value = self.pairwise(values);
+                            // SAFETY: the result has room, and each row is one task's.
+                            unsafe { self.put(target.0, row, value) };
+                        }
+                    });
+                });
+            }
+            Layout::Columns { beside, axes, strides, sizes } => {
+                // Parts of the rows, and of the columns; how many follows from the shape.
+                let (beside, inner) = (*beside, self.inner);
+                let columns = inner.div_ceil(COLUMNS);
+                let parts = (self.length / (2 * ROWS * beside)).clamp(1, (32 / (self.outer * columns)).max(1));
+                let size = self.length.div_ceil(parts).next_multiple_of(ROWS * beside);
+                let parts = self.length.div_ceil(size);
+                let dtype = accumulator(self.result);
+                let width = dtype.size();
+                with_scratch(self.outer * parts * beside * inner, |sums: &mut [u64]| {
+                    let cells = Target(sums.as_mut_ptr().cast());
+                    parallel(self.outer * parts * columns, &|task| {
+                        let (inputs, cells) = (&inputs, &cells);
+                        let (outer, part, column) = (task / columns / parts, task / columns % parts, task % columns);
+                        let (from, to) = (column * COLUMNS, ((column + 1) * COLUMNS).min(inner));
+                        let rows = (part * size, ((part + 1) * size).min(self.length));
+                        let out = cells.0.wrapping_add(((outer * parts + part) * beside * inner + from) * width);
+                        let job = Job { reducing: self, inputs: inputs.0, beside, axes, strides, sizes, outer, from, to, dtype };
+                        // SAFETY: the caller's promise; each task has cells of its own.
+                        unsafe { job.add(rows, out) };
+                    });
+                    for at in 0..count {
+                        let (outer, column) = (at / inner, at % inner);
+                        let mut values: SmallVec<[u64; 32]> = (0..parts * beside).map(|part| {
+                            let cell = ((outer * parts * beside + part) * inner + column) * width;
+                            // SAFETY: the cells were written above.
+                            unsafe { read(dtype, cells.0.wrapping_add(cell)) }
+                        }).collect();
+                        let value = self.pairwise(&mut values);
+                        // SAFETY: the result has room.
+                        unsafe { self.put(target.0, at, value) };
+                    }
+                });
+            }
+        }
+    }
+
+    /// Neighbours first.
+    fn pairwise(&self, values: &mut [u64]) -> u64 {
+        let mut left = values.len();
+        while left > 1 {
+            for pair in 0..left / 2 {
+                values[pair] = combine(self.reduction, self.kind, values[2 * pair], values[2 * pair + 1]);
+            }
+            if left % 2 == 1 { values[left / 2] = values[left - 1]; }
+            left = left.div_ceil(2);
+        }
+        values.first().copied().unwrap_or_else(|| self.reduction.identity(self.kind))
+    }
+
+    /// Writes one result.
+    ///
+    /// # Safety
+    /// The result has room.
+    unsafe fn put(&self, target: *mut u8, at: usize, bits: u64) {
+        let count = self.length as f64;
+        stored_type!(self.result, T => {
+            let value = match self.kind {
+                Kind::F32 => {
+                    let value = f32::from_bits(bits as u32);
+                    <T as Element>::from_f64(if self.mean { value / count as f32 } else { value }.into())
+                }
+                Kind::F64 => {
+                    let value = f64::from_bits(bits);
+                    <T as Element>::from_f64(if self.mean { value / count } else { value })
+                }
+                Kind::I32 => <T as Element>::from_i64((bits as u32 as i32).into()),
+                Kind::I64 => <T as Element>::from_i64(bits as i64),
+                Kind::M32 | Kind::M64 => <T as Element>::from_i64(i64::from(bits != 0)),
+            };
+            // SAFETY: the caller's promise.
+            unsafe { *target.cast::<T>().add(at) = value };
+        });
+    }
+}
+
+/// The bits of the lane of an element.
+///
+/// # Safety
+/// There is one.
+unsafe fn read(dtype: DType, from: *const u8) -> u64 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match dtype {
+            DType::Bool => if *from != 0 { u64::MAX } else { 0 },
+            DType::I8 => *from.cast::<i8>() as u64,
+            DType::I16 => *from.cast::<i16>() as u64,
+            _ => match dtype.size() {
+                1 => (*from).into(),
+                2 => (*from.cast::<u16>()).into(),
+                4 => (*from.cast::<u32>()).into(),
+                _ => *from.cast::<u64>(),
+            },
+        }
+    }
+}
+
+/// Some columns of an array of rows.
+struct Job<'a> {
+    reducing: &'a Reducing,
+    inputs: &'a [*mut u8],
+    beside: usize,
+    axes: &'a [usize],
+    strides: &'a [SmallVec<[usize; 6]>],
+    sizes: &'a [usize],
+    outer: usize,
+    from: usize,
+    to: usize,
+    dtype: DType,
+}
+
+impl Job<'_> {
+    /// Adds rows into `out`, halves of many apart.
+    ///
+    /// # Safety
+    /// The inputs cover the rows, and `out` has room for the columns of as many rows as are side by side.
+    unsafe fn add(&self, (start, end): (usize, usize), out: *mut u8) {
+        let Reducing { region, reduction, kind, .. } = self.reducing;
+        let (count, dtype, width) = ((self.to - self.from) * self.beside, self.dtype, self.dtype.size());
+        let most = ROWS * self.beside;
+        if end - start > most {
+            let half = start + ((end - start) / 2).next_multiple_of(most);
+            // SAFETY: the caller's promise.
+            unsafe { self.add((start, half), out) };
+            with_scratch(count, |right: &mut [u64]| {
+                let right: *mut u8 = right.as_mut_ptr().cast();
+                // SAFETY: the caller's promise; the scratch has room for elements of any type.
+                unsafe {
+                    self.add((half, end), right);
+                    for place in (0..count).map(|at| at * width) {
+                        let sum = combine(*reduction, *kind, read(dtype, out.wrapping_add(place)), read(dtype, right.wrapping_add(place)));
+                        write(dtype, out.wrapping_add(place), sum);
+                    }
+                }
+            });
+            return;
+        }
+        for at in 0..count {
+            // SAFETY: the caller's promise.
+            unsafe { write(dtype, out.wrapping_add(at * width), reduction.identity(*kind)) };
+        }
+        let mut arrays: SmallVec<[*mut u8; 16]> = SmallVec::from_slice(self.inputs);
+        // The sums lie as columns do from the first one on, and are read where they are written.
+        let sums = out.wrapping_sub(self.from * width);
+        arrays.extend([sums, sums]);
+        for row in (start..end).step_by(self.beside) {
+            let mut rest = self.outer * self.reducing.length + row;
+            let mut offsets: SmallVec<[usize; 16]> = SmallVec::from_elem(0, self.inputs.len());
+            for axis in (0..self.axes.len()).rev() {
+                let index = rest % self.axes[axis];
+                rest /= self.axes[axis];
+                for (offset, strides) in offsets.iter_mut().zip(self.strides) { *offset += index * strides[axis]; }
+            }
+            for ((array, input), (offset, size)) in arrays.iter_mut().zip(self.inputs).zip(offsets.iter().zip(self.sizes)) {
+                *array = input.wrapping_add(offset * size);
+            }
+            let rows = self.beside.min(end - row);
+            // SAFETY: the caller's promise.
+            unsafe { region.columns(&arrays, self.from, if self.beside > 1 { rows * self.to } else { self.to }) };
+        }
+    }
+}
+
+/// Writes the element of a lane.
+///
+/// # Safety
+/// There is room for one.
+unsafe fn write(dtype: DType, to: *mut u8, bits: u64) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match dtype.size() {
+            1 => *to = bits as u8,
+            2 => *to.cast::<u16>() = bits as u16,
+            4 => *to.cast::<u32>() = bits as u32,
+            _ => *to.cast::<u64>() = bits,
+        }
+    }
+}
