@@ -202,3 +202,90 @@ impl Rows for Var {
         Var::apply("softmax", std::slice::from_ref(self), arignote::ops::Attributes::new().with("axis", 1i64))
     }
 }
+
+/// One step of training of a recurrent network: a layer of tanh units, or of LSTM cells.
+fn recurrent(lstm: bool) -> String {
+    let step = "    wx <- wx - 0.1 * dwx\n    wh <- wh - 0.1 * dwh\n    b <- b - 0.1 * db\n    wy <- wy - 0.1 * dwy\n    by <- by - 0.1 * dby\n    return loss\n}";
+    let states = |rows: usize, hidden: usize, width: usize, classes: usize| format!(
+        "    state wx: f32[{rows}, {width}] = 0.2 * (uniform(u64([0, 1]), {rows}, {width}, dtype=f32) - 0.5)
+    state wh: f32[{hidden}, {width}] = 0.2 * (uniform(u64([0, 2]), {hidden}, {width}, dtype=f32) - 0.5)
+    state b: f32[{width}] = zeros({width})
+    state wy: f32[{hidden}, {classes}] = 0.2 * (uniform(u64([0, 3]), {hidden}, {classes}, dtype=f32) - 0.5)
+    state by: f32[{classes}] = zeros({classes})\n"
+    );
+    if lstm {
+        format!(
+            "fn lstm(x: f32[50, 16, 64], y: i64[16]) {{\n{}    h, c = scan (x_t in x) {{
+        state h: f32[16, 128] = zeros(16, 128)
+        state c: f32[16, 128] = zeros(16, 128)
+        gates = x_t @ wx + h @ wh + b
+        c1 = sigmoid(gates[:, 128:256]) * c + sigmoid(gates[:, :128]) * tanh(gates[:, 256:384])
+        h <- sigmoid(gates[:, 384:]) * tanh(c1)
+        c <- c1
+    }}
+    loss = mean(cross_entropy(h @ wy + by, y))
+    dwx, dwh, db, dwy, dby = grad(loss, wx, wh, b, wy, by)\n{step}",
+            states(64, 128, 512, 10)
+        )
+    } else {
+        format!(
+            "fn rnn(x: f32[100, 1, 50], y: i64[100]) {{\n{}    logits = scan (x_t in x) {{
+        state h: f32[1, 100] = zeros(1, 100)
+        h1 = tanh(x_t @ wx + h @ wh + b)
+        h <- h1
+        yield (h1 @ wy + by)[0]
+    }}
+    loss = mean(cross_entropy(logits, y))
+    dwx, dwh, db, dwy, dby = grad(loss, wx, wh, b, wy, by)\n{step}",
+            states(50, 100, 100, 50)
+        )
+    }
+}
+
+/// How many ops one step of each loop applies.
+fn ops_per_step(f: &Function) -> Vec<usize> {
+    let graph = f.compiled().graph();
+    let scans = graph.topological_order().into_iter().filter(|&id| graph.node(id).op_name() == "scan");
+    scans
+        .map(|id| {
+            let (_, attributes) = graph.node(id).apply().unwrap();
+            let body = attributes.bodies().next().unwrap().1.graph().unwrap();
+            body.topological_order().into_iter().filter(|&id| body.node(id).apply().is_some()).count()
+        })
+        .collect()
+}
+
+#[test]
+fn recurrent_networks_do_little_in_their_loops() {
+    let _alone = ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    // The table of docs/loops.md: `--nocapture` shows it.
+    for (name, lstm, classes) in [("rnn_scan", false, 50), ("lstm_scan", true, 10)] {
+        let mut losses = Vec::new();
+        let mut counts = Vec::new();
+        for exclude in [vec!["scan".to_owned()], Vec::new()] {
+            let config = Config::default().with("device", "cpu").unwrap().with("fallback", Vec::<String>::new()).unwrap();
+            let session = arignote::session_with(config.with("rewrite.exclude", exclude.clone()).unwrap()).unwrap();
+            let graph = arignote::lang::load(arignote::lang::Source::new(name, recurrent(lstm))).unwrap().function(None).unwrap();
+            let f = FunctionBuilder::from_graph(graph).build(&session).unwrap();
+            let (shape, labels): (&[usize], i64) = if lstm { (&[50, 16, 64], 16) } else { (&[100, 1, 50], 100) };
+            let x = filled(shape).cast(DType::F32);
+            let y = Tensor::vector((0..labels).map(|at| at % classes).collect::<Vec<i64>>());
+            let (_, bytes) = peak(&f, &[x.clone(), y.clone()]);
+            let mut seconds = f64::INFINITY;
+            for _ in 0..20 {
+                let began = std::time::Instant::now();
+                losses.push(f.call(&[x.clone(), y.clone()]).unwrap()[0].to_f64_vec()[0]);
+                seconds = seconds.min(began.elapsed().as_secs_f64());
+            }
+            let ops = ops_per_step(&f);
+            println!("| {name} | {} | {ops:?} | {:.2} | {:.0} |", if exclude.is_empty() { "all" } else { "without `scan`" }, bytes as f64 / 1e6, seconds * 1e6);
+            counts.push(ops.iter().sum::<usize>());
+        }
+        let (plain, rewritten) = losses.split_at(20);
+        for (a, b) in plain.iter().zip(rewritten) {
+            assert!((a - b).abs() <= 1e-4 * a.abs(), "{name}: losses {a} and {b}");
+        }
+        assert!(plain[19] < plain[0], "{name} does not learn: {plain:?}");
+        assert!(3 * counts[1] < 2 * counts[0], "{name}: {counts:?} ops in a step");
+    }
+}

@@ -416,7 +416,21 @@ impl<'a> ControlFrame<'a> {
         let mut taken = count;
         // The row of a step.
         let row = |step: usize| if layout.reverse { count - 1 - step } else { step };
+        let small = small_step(frame, plan, layout.until, count);
         for step in 0..count {
+            if step == 1 && let Some((region, slots)) = small {
+                let given = Given { frame, sequences, plan, reverse: layout.reverse, states, rows, count };
+                // SAFETY: by the caller's promise, as below; the first step, which the frame ran, set what stays where it is.
+                unsafe { run_small_steps(context, region, slots, &given)? };
+                if count.is_multiple_of(2) {
+                    for (memory, described) in states.iter_mut().zip(&plan.states) {
+                        if described.next == Next::Written {
+                            std::mem::swap(&mut memory.now, &mut memory.next);
+                        }
+                    }
+                }
+                break;
+            }
             cancelled(context)?;
             for (number, (&start, &bytes)) in sequences.iter().zip(&plan.rows).enumerate() {
                 frame.set_argument(number, start.wrapping_add(row(step) * bytes));
@@ -475,6 +489,82 @@ impl<'a> ControlFrame<'a> {
         }
         Ok(taken)
     }
+}
+
+/// The region and storages of a loop whose step is one small region and nothing else, if it takes several.
+fn small_step<'a>(frame: &Frame<'a>, plan: &Steps, until: bool, count: usize) -> Option<(&'a Region, Vec<usize>)> {
+    let [Ready::Region { region, slots, .. }] = &frame.steps[..] else { return None };
+    let direct = plan.yields.iter().all(|yielded| yielded.copied.is_none() && yielded.keep == 0)
+        && plan.states.iter().all(|state| !matches!(state.next, Next::Copied(_)));
+    (direct && !until && count > 2 && region.is_small()).then(|| (*region, slots.clone()))
+}
+
+/// What the arrays of a small step are found from, after the first step.
+struct Given<'b, 'a> {
+    frame: &'b Frame<'a>,
+    sequences: &'b [*const u8],
+    plan: &'b Steps,
+    reverse: bool,
+    states: &'b [StateMemory],
+    rows: &'b [Rows],
+    count: usize,
+}
+
+impl Given<'_, '_> {
+    /// Where an array lies in a step after the first.
+    fn at(&self, storage: usize, step: usize) -> *mut u8 {
+        let row = |step: usize| if self.reverse { self.count - 1 - step } else { step };
+        // The buffers of a state take turns; they were exchanged after the first step.
+        let turned = |memory: &StateMemory, now: bool| if now == (step % 2 == 1) { memory.now } else { memory.next };
+        if let Some(number) = self.frame.arguments.iter().position(|&argument| argument == storage) {
+            if let Some(&sequence) = self.sequences.get(number) {
+                return sequence.wrapping_add(row(step) * self.plan.rows[number]).cast_mut();
+            }
+            let state = number - self.sequences.len();
+            match self.plan.states.get(state).map(|described| (described.next, described.bytes)) {
+                Some((Next::Row(at), bytes)) => return self.rows[at].at(row(step - 1), bytes),
+                Some((Next::Written, _)) => return turned(&self.states[state], true),
+                _ => {}
+            }
+        }
+        if let Some(number) = self.frame.results.iter().position(|&result| result == storage) {
+            match self.plan.targets[number] {
+                Target::Row(at) => return self.rows[at].at(row(step), self.plan.yields[at].bytes),
+                Target::State(state) => return turned(&self.states[state], false),
+                Target::Stop => {}
+            }
+        }
+        self.frame.bases[storage]
+    }
+}
+
+/// Takes the steps after the first of a loop whose step is one small region: two lists of arrays take turns, and
+/// each moves on by as much as two steps do.
+///
+/// # Safety
+/// As for [`ControlFrame::run`], after its first step.
+unsafe fn run_small_steps(context: &Context<'_>, region: &Region, storages: Vec<usize>, given: &Given<'_, '_>) -> Result<()> {
+    /// Steps after which it is asked whether to go on.
+    const TURN: usize = 1 << 12;
+    let arrays = |step: usize| -> Vec<*mut u8> { storages.iter().map(|&storage| given.at(storage, step)).collect() };
+    let mut lists = [arrays(1), arrays(2)];
+    let further: Vec<isize> = if given.count > 3 {
+        arrays(3).iter().zip(&lists[0]).map(|(after, before)| after.addr().wrapping_sub(before.addr()).cast_signed()).collect()
+    } else {
+        vec![0; storages.len()]
+    };
+    for step in 1..given.count {
+        if step.is_multiple_of(TURN) {
+            cancelled(context)?;
+        }
+        let list = &mut lists[(step + 1) % 2];
+        // SAFETY: by the caller's promise: the arrays are those that the step's frame would be told.
+        unsafe { region.run_small(list) };
+        for (array, &further) in list.iter_mut().zip(&further) {
+            *array = array.wrapping_offset(further);
+        }
+    }
+    Ok(())
 }
 
 impl Rows {

@@ -10,7 +10,10 @@ use super::{input, session, told, vector};
 
 fn compile(inputs: &[&Var], outputs: &[Var]) -> arignote::Result<Function> {
     let f = inputs.iter().fold(FunctionBuilder::new("f"), |f, input| f.input(input));
-    outputs.iter().fold(f, |f, output| f.output(output)).build(&session("reference"))
+    // What is taken out of loops is for `outside`.
+    let config = Config::default().with("device", "reference")?.with("fallback", Vec::<String>::new())?;
+    let session = arignote::session_with(config.with("rewrite.exclude", vec!["scan".to_owned()])?)?;
+    outputs.iter().fold(f, |f, output| f.output(output)).build(&session)
 }
 
 #[track_caller]

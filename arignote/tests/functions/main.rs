@@ -7,6 +7,7 @@ mod graphs;
 mod host;
 mod inside;
 mod loops;
+mod outside;
 mod states;
 
 use arignote::config::Config;

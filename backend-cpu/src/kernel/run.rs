@@ -287,6 +287,21 @@ impl Region {
         });
     }
 
+    /// Whether its elements lie one after the other and are few, so that they are computed at a stroke.
+    pub fn is_small(&self) -> bool {
+        self.axes.len() <= 1 && self.rows && self.count > 0 && self.count.saturating_mul(self.cost) <= SMALL
+    }
+
+    /// As [`Region::run`], of a region that [is small](Region::is_small).
+    ///
+    /// # Safety
+    /// As for [`Region::run`].
+    #[inline]
+    pub unsafe fn run_small(&self, arrays: &[*mut u8]) {
+        // SAFETY: the caller's promise.
+        unsafe { self.part(arrays, 0, self.count, &mut []) };
+    }
+
     /// Computes the elements from `start` to `end`, and combines `totals` with what they are reduced to.
     ///
     /// # Safety

@@ -8,8 +8,8 @@ use super::engine::{Cost, Engine, Limits, Report, Stopped};
 use super::local::Local;
 use super::locals;
 use super::passes::{
-    AccumulateOutside, AfterLoop, BatchSequences, ConstantFold, DeadCode, HoistInvariants, LogDet, LogOfMoved, Merge, MergeBranches,
-    MergeSolves, Pass, PassContext, PruneBodies, ReverseLoop, UnrollShort,
+    AccumulateOutside, AfterLoop, BatchSequences, ConstantFold, DeadCode, HoistInvariants, JoinPieces, LogDet, LogOfMoved, Merge,
+    MergeBranches, MergeParallel, MergeSolves, Pass, PassContext, PruneBodies, ReverseLoop, UnrollShort,
 };
 use super::pattern::{Rule, compile_each, compile_rules};
 use crate::error::{Error, ErrorKind, Result, nearest};
@@ -173,10 +173,10 @@ impl Rewrites {
     /// The core's rules and passes.
     pub fn core() -> Rewrites {
         let mut rewrites = Rewrites::empty();
-        let core: [Arc<dyn Pass>; 14] = [
+        let core: [Arc<dyn Pass>; 16] = [
             Arc::new(Merge), Arc::new(ConstantFold), Arc::new(DeadCode), Arc::new(PruneBodies), Arc::new(LogOfMoved), Arc::new(LogDet),
-            Arc::new(MergeBranches), Arc::new(MergeSolves), Arc::new(UnrollShort), Arc::new(HoistInvariants), Arc::new(ReverseLoop),
-            Arc::new(AccumulateOutside), Arc::new(AfterLoop), Arc::new(BatchSequences),
+            Arc::new(MergeBranches), Arc::new(MergeSolves), Arc::new(JoinPieces), Arc::new(UnrollShort), Arc::new(HoistInvariants), Arc::new(ReverseLoop),
+            Arc::new(AccumulateOutside), Arc::new(AfterLoop), Arc::new(BatchSequences), Arc::new(MergeParallel),
         ];
         rewrites.passes.extend(core.map(|pass| (pass, Origin::Core)));
         rewrites.locals.extend(locals::all().map(Arc::new));

@@ -7,6 +7,7 @@ pub mod inplace;
 mod lift;
 mod logdet;
 mod merge;
+mod pieces;
 mod scan;
 mod together;
 
@@ -16,7 +17,8 @@ pub use dead_code::DeadCode;
 pub use lift::LogOfMoved;
 pub use logdet::LogDet;
 pub use merge::Merge;
-pub use scan::{AccumulateOutside, AfterLoop, BatchSequences, HoistInvariants, ReverseLoop, UnrollShort};
+pub use pieces::JoinPieces;
+pub use scan::{AccumulateOutside, AfterLoop, BatchSequences, HoistInvariants, MergeParallel, ReverseLoop, UnrollShort};
 pub use together::{MergeBranches, MergeSolves};
 
 use super::Phase;

@@ -4,16 +4,16 @@
 //! sum is worth taking outside where it is one product of matrices, `sum_t a_t^T @ b_t = A^T @ B` over the stacked
 //! rows, or a sum over axes of rows that are there anyway. Such are the gradients of what a loop captures.
 //!
-//! It is the same sum of the same products, added in another order. A loop adds its steps one after the other, each
-//! rounded before it is added: of T steps the error grows with T. `sum` adds pairwise, where it grows with log T. A
-//! product takes all rows in one chain of fused multiplications and additions, in which products are not rounded at
-//! all, cut into blocks: of rows of length 1 (each step an outer product) that is the loop's order with half of its
-//! roundings; of longer ones it is a blocked sum of as many terms as the loop's. `accumulate` in
-//! `arignote/tests/functions` measures both against exact sums.
+//! It is the same sum of the same products, added in another order, which is at least as exact. A loop of T steps that adds
+//! products over rows of length k adds k terms in a step, and T such sums one after the other: the error of each
+//! element grows with the length of these chains, k + T. `sum` adds pairwise: log T in place of T. Where k is 1, one
+//! product over all steps is one chain of T terms, whose products are not even rounded (they are fused into the
+//! additions). Where k is larger, T / k steps at a time are one product, a chain of T terms at most, and these are added
+//! pairwise. Where that is less than two steps, or where lengths are not known, the sum stays in the loop.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{Depends, Key, Loop, each_loop, name_of, op_of, uses};
+use super::{Depends, Key, Loop, each_loop, elements, name_of, op_of, uses};
 use crate::error::Result;
 use crate::graph::{Graph, NodeKind, Var, topological_order};
 use crate::ops::shape::stack;
@@ -50,7 +50,7 @@ impl Pass for AccumulateOutside {
 /// A part of what a step adds to a state.
 enum Term {
     /// `a^T @ b`: of each the value in a step, and whether its matrix is the transpose of it.
-    Product { a: Var, transposed: bool, b: Var },
+    Product { a: Var, transposed: bool, b: Var, group: Option<usize> },
     /// The value, or its sum over axes.
     Sum { of: Var, op: Option<Var> },
 }
@@ -179,7 +179,7 @@ fn total(given: &Loop, state: usize, uses: &FxHashMap<Key, usize>, varies: &dyn 
         if ty.dtype != dtype || ty.rank() > rank || above.contains(&value.node().id()) || !varies(&value) {
             return None;
         }
-        match (product(&value, varies), value.node().operands()) {
+        match (product(given, &value, varies), value.node().operands()) {
             (Some(product), _) => terms.push(product),
             (None, [a, b]) if name_of(&value) == "add" && once(&value) => added.extend([a.clone(), b.clone()]),
             (None, operands) => terms.push(match (name_of(&value), operands) {
@@ -193,30 +193,52 @@ fn total(given: &Loop, state: usize, uses: &FxHashMap<Key, usize>, varies: &dyn 
 }
 
 /// A product of two matrices that both change from step to step.
-fn product(value: &Var, varies: &dyn Fn(&Var) -> bool) -> Option<Term> {
+fn product(given: &Loop, value: &Var, varies: &dyn Fn(&Var) -> bool) -> Option<Term> {
     let [p, q] = value.node().operands() else { return None };
     let is_matrix = |value: &Var| value.ty().is_ok_and(|ty| ty.rank() == 2);
     if name_of(value) != "matmul" || !is_matrix(p) || !is_matrix(q) || !varies(p) || !varies(q) {
         return None;
     }
+    let group = groups(given.known_steps(), value)?;
     let NodeKind::Apply(_, attributes) = p.node().kind() else {
-        return Some(Term::Product { a: p.clone(), transposed: false, b: q.clone() });
+        return Some(Term::Product { a: p.clone(), transposed: false, b: q.clone(), group });
     };
     let swapped = attributes.ints("axes").ok().flatten().is_none_or(|axes| axes == [1, 0]);
     Some(match (name_of(p), p.node().operands()) {
-        ("transpose", [a]) if swapped => Term::Product { a: a.clone(), transposed: true, b: q.clone() },
-        _ => Term::Product { a: p.clone(), transposed: false, b: q.clone() },
+        ("transpose", [a]) if swapped => Term::Product { a: a.clone(), transposed: true, b: q.clone(), group },
+        _ => Term::Product { a: p.clone(), transposed: false, b: q.clone(), group },
     })
+}
+
+/// Elements that the products of groups of steps may have.
+const LARGEST: usize = 1 << 22;
+
+/// How many steps at a time are one product, if there is not one for all (`Some(None)`); `None` if it is not worth it.
+fn groups(steps: Option<usize>, product: &Var) -> Option<Option<usize>> {
+    let inner = product.node().operands().first()?.ty().ok()?.dims.last()?.known()?;
+    if inner == 1 {
+        return Some(None);
+    }
+    let (steps, size) = (steps?, elements(product.ty().ok()?)?);
+    let group = (steps / inner.max(1)).min(steps);
+    let fits = group >= 2 && (steps / group).checked_mul(size)? <= LARGEST;
+    fits.then_some(Some(group))
 }
 
 /// A term's sum over all steps; `all` gives all rows of a value.
 fn over_all(given: &Loop, term: &Term, all: &dyn Fn(&Var) -> Option<Var>) -> Result<Option<Var>> {
     Ok(match term {
-        Term::Product { a, transposed, b } => {
+        Term::Product { a, transposed, b, group } => {
             let (Some(a), Some(b)) = (all(a), all(b)) else { return Ok(None) };
+            let a = if *transposed { a } else { a.transpose(&[0, 2, 1]) };
             // The rows of all steps, below each other.
-            let left = if *transposed { tall(&a).t() } else { tall(&a.transpose(&[0, 2, 1])).t() };
-            Some(left.matmul(&tall(&b)))
+            let one = |a: &Var, b: &Var| tall(a).t().matmul(&tall(b));
+            let (Some(group), Some(steps)) = (group, given.known_steps()) else { return Ok(Some(one(&a, &b))) };
+            let whole = (steps / group * group) as i64;
+            let first = |rows: &Var| grouped(&rows.slice(0, None, Some(whole)), *group);
+            let sum = first(&a).transpose(&[0, 2, 1]).matmul(&first(&b)).sum(Some(0));
+            let rest = |rows: &Var| rows.slice(0, Some(whole), None);
+            Some(if whole == steps as i64 { sum } else { sum + one(&rest(&a), &rest(&b)) })
         }
         Term::Sum { of, op } => {
             let Some(rows) = all(of) else { return Ok(None) };
@@ -236,6 +258,13 @@ fn over_all(given: &Loop, term: &Term, all: &dyn Fn(&Var) -> Option<Var>) -> Res
             Some(Var::apply("sum", &[rows], attributes.clone().with("axis", Attribute::List(axes))))
         }
     })
+}
+
+/// Matrices stacked along a first axis, so many at a time as one with all their rows.
+fn grouped(stacked: &Var, group: usize) -> Var {
+    let group = Var::scalar(group as i64);
+    let count = length(stacked, 0).floor_div(&group);
+    stacked.reshape_to(&stack(&[count, group * length(stacked, 1), length(stacked, 2)], 0))
 }
 
 /// Matrices stacked along a first axis, as one with all their rows.

@@ -5,7 +5,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::{Batchable, Depends, Loop, each_loop, elements, is_heavy, op_of};
 use crate::autodiff::vectorized;
 use crate::error::Result;
-use crate::graph::{Graph, Var, ancestors, topological_order};
+use crate::graph::{Graph, Var, ancestors, clone_with, topological_order};
 use crate::rewrite::Phase;
 use crate::rewrite::engine::Firing;
 use crate::rewrite::passes::{Pass, PassContext};
@@ -100,7 +100,7 @@ fn after(given: &Loop) -> Result<Option<(Vec<Var>, String)>> {
     for var in order.iter().filter(|var| moved.contains(&var.node().id())) {
         let keep = keeps.get(&var.node().id()).copied().flatten().unwrap_or(0);
         for operand in var.node().operands().iter().filter(|operand| varies(operand) && !moved.contains(&operand.node().id())) {
-            if cut.iter().all(|(value, _)| !value.is(operand)) {
+            if cut.iter().all(|(value, kept)| !value.is(operand) || *kept != keep) {
                 cut.push((operand.clone(), keep));
             }
         }
@@ -127,17 +127,22 @@ fn after(given: &Loop) -> Result<Option<(Vec<Var>, String)>> {
         let found = inner.iter().zip(&yields).find(|((value, keep), _)| value.is(&cut.0) && *keep == cut.1).map(|(_, rows)| rows.clone());
         let sequence = || given.rows.iter().find(|(row, _)| row.is(&cut.0)).map(|(_, sequence)| sequence.clone());
         let Some(all) = found.or_else(sequence) else { return Ok(None) };
-        replaced.push((cut.0.clone(), all));
+        replaced.push((cut.0.clone(), all, cut.1));
     }
     let mut results = finals;
     let mut yields = yields.into_iter();
-    for ((value, _), outside) in given.yields.iter().zip(&outside) {
+    for ((value, kept), outside) in given.yields.iter().zip(&outside) {
         if *outside {
-            let value = given.outside(std::slice::from_ref(value))?;
-            // Of the values that it is computed from, those that keep so many rows.
-            let inside = topological_order(&value);
-            let mine: Vec<(Var, Var)> = replaced.iter().filter(|(old, _)| inside.iter().any(|var| var.node().id() == old.node().id())).cloned().collect();
-            results.extend(vectorized(&value, &mine)?);
+            // Of the values that are yielded instead, those that it is computed from.
+            let inside = topological_order(std::slice::from_ref(value));
+            let reads = |old: &Var| inside.iter().any(|var| var.node().id() == old.node().id());
+            let (mut pairs, mut rows) = (given.captured.clone(), Vec::new());
+            for (old, all, _) in replaced.iter().filter(|(old, _, keep)| keep == kept && reads(old)) {
+                let row = Var::input_known("row", old.inferred()?.clone(), old.node().location().clone());
+                pairs.push((old.clone(), row.clone()));
+                rows.push((row, all.clone()));
+            }
+            results.extend(vectorized(&clone_with(std::slice::from_ref(value), &pairs)?, &rows)?);
         } else {
             results.extend(yields.next());
         }

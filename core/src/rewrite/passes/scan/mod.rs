@@ -9,6 +9,7 @@ mod accumulate;
 mod after;
 mod batch;
 mod hoist;
+mod merge;
 mod reverse;
 mod unroll;
 
@@ -16,6 +17,7 @@ pub use accumulate::AccumulateOutside;
 pub use after::AfterLoop;
 pub use batch::BatchSequences;
 pub use hoist::HoistInvariants;
+pub use merge::MergeParallel;
 pub use reverse::ReverseLoop;
 pub use unroll::UnrollShort;
 
@@ -26,7 +28,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Body, Graph, Location, NodeId, NodeKind, ValueId, Var, clone_with, topological_order};
 use crate::ops::control::ScanLayout;
 use crate::ops::effects::is_effectful;
-use crate::ops::Op;
+use crate::ops::{IndexItem, Op};
 use crate::rewrite::engine::Firing;
 use crate::tensor::{Dim, Type};
 
@@ -179,15 +181,23 @@ impl Loop {
         if op.is_symbolic() || op.is_identity() || op.name() == "recompute" {
             return false;
         }
-        !op.can_fail() || self.known_steps().is_some_and(|steps| steps > 0) || (op.name() == "matmul" && fits(var.node().operands()))
+        !op.can_fail() || self.known_steps().is_some_and(|steps| steps > 0) || cannot_fail(var)
     }
 }
 
-/// Whether a product of matrices certainly exists.
-fn fits(operands: &[Var]) -> bool {
-    let [x, y] = operands else { return false };
-    let (Ok(x), Ok(y)) = (x.ty(), y.ty()) else { return false };
-    x.rank() <= 2 && y.rank() <= 2 && y.rank() > 0 && x.dims.last().is_some_and(|dim| dim.same(&y.dims[y.rank().saturating_sub(2)]))
+/// Whether an application of an op that can fail certainly does not: a product of matrices that fit, a slice.
+fn cannot_fail(var: &Var) -> bool {
+    let NodeKind::Apply(op, attributes) = var.node().kind() else { return false };
+    match (op.name(), var.node().operands()) {
+        ("matmul", [x, y]) => {
+            let (Ok(x), Ok(y)) = (x.ty(), y.ty()) else { return false };
+            x.rank() <= 2 && y.rank() <= 2 && y.rank() > 0 && x.dims.last().is_some_and(|dim| dim.same(&y.dims[y.rank().saturating_sub(2)]))
+        }
+        ("index", [_]) => attributes.index("index").is_ok_and(|items| {
+            items.iter().all(|item| matches!(item, IndexItem::Slice { .. } | IndexItem::Ellipsis | IndexItem::NewAxis))
+        }),
+        _ => false,
+    }
 }
 
 /// The elements of a value, where they are known.
@@ -253,17 +263,25 @@ fn has_rule(var: &Var, varies: &dyn Fn(&Var) -> bool) -> bool {
     if op.is_elementwise() {
         return true;
     }
-    let since = Var::next_id();
-    let mut replaced: Vec<(Var, Var)> = Vec::new();
-    for operand in var.node().operands().iter().filter(|operand| varies(operand)) {
-        if replaced.iter().all(|(old, _)| !old.is(operand)) {
-            let Ok(ty) = operand.ty() else { return false };
-            let dims = std::iter::once(Dim::Unknown).chain(ty.dims.iter().cloned());
-            let rows = Type::new(ty.dtype, dims.collect::<Vec<_>>());
-            replaced.push((operand.clone(), Var::input_at("rows", rows, Location::unknown())));
+    // By itself: what its operands are computed from is not looked at.
+    let (mut operands, mut replaced): (Vec<Var>, Vec<(Var, Var)>) = Default::default();
+    for operand in var.node().operands() {
+        if !varies(operand) {
+            let Ok(known) = operand.inferred() else { return false };
+            let constant = matches!(operand.node().kind(), NodeKind::Constant(_));
+            operands.push(if constant { operand.clone() } else { Var::input_known("same", known.clone(), Location::unknown()) });
+            continue;
         }
+        let Ok(ty) = operand.ty() else { return false };
+        let dims = std::iter::once(Dim::Unknown).chain(ty.dims.iter().cloned());
+        let rows = Type::new(ty.dtype, dims.collect::<Vec<_>>());
+        let row = Var::input_at("row", ty.clone(), Location::unknown());
+        replaced.push((row.clone(), Var::input_at("rows", rows, Location::unknown())));
+        operands.push(row);
     }
-    let Ok(found) = vectorized(&var.siblings(), &replaced) else { return false };
+    let alone = Var::apply_op(op.clone(), &operands, attributes.clone(), Location::unknown());
+    let since = Var::next_id();
+    let Ok(found) = vectorized(&alone.siblings(), &replaced) else { return false };
     found.iter().all(|value| value.ty().is_ok())
         && topological_order(&found).iter().all(|new| new.node().id() < since || name_of(new) != "scan")
 }
@@ -298,7 +316,12 @@ fn each_loop(
         // What cannot be stated outside stays inside.
         let Ok(Some((results, done))) = location.stand_in(|| rewrite(&looped)) else { continue };
         let before = format!("a step of {} nodes", nodes(&looped.outputs()));
-        let Ok(new) = graft(graph, &results, values) else { continue };
+        let last = graph.ids().last();
+        let Ok(new) = graft(graph, &results, values) else {
+            let added: Vec<NodeId> = graph.ids().filter(|&id| Some(id) > last).collect();
+            added.into_iter().rev().for_each(|id| drop(graph.remove_dead(id)));
+            continue;
+        };
         let alike = new.iter().enumerate().all(|(output, &value)| {
             let (old, new) = (graph.ty(id.output(output)), graph.ty(value));
             old.dtype == new.dtype && old.rank() == new.rank() && old.dims.iter().zip(&new.dims).all(|(a, b)| a.compatible(b))

@@ -1,0 +1,126 @@
+//! Loops beside each other that take as many steps become one.
+
+use rustc_hash::FxHashSet;
+
+use super::{Loop, graft, nodes, stand_ins};
+use crate::error::Result;
+use crate::graph::{Graph, NodeId, Var};
+use crate::ops::control::ScanLayout;
+use crate::ops::effects::is_effectful;
+use crate::rewrite::Phase;
+use crate::rewrite::engine::Firing;
+use crate::rewrite::passes::{Pass, PassContext};
+use crate::tensor::Dim;
+
+/// Makes one loop of two that take equally many steps, neither of which needs the other.
+pub struct MergeParallel;
+
+/// Loops that are looked at, at most: each is held against each.
+const LOOPS: usize = 32;
+
+impl Pass for MergeParallel {
+    fn name(&self) -> &str {
+        "scan_merge"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Scan
+    }
+
+    fn doc(&self) -> &str {
+        "makes one loop of two that certainly take equally many steps and do not need each other"
+    }
+
+    fn run(&self, graph: &mut Graph, _: &PassContext<'_>, firings: &mut Vec<Firing>) -> Result<bool> {
+        let mut changed = false;
+        loop {
+            let loops: Vec<NodeId> = graph.topological_order().into_iter().filter(|&id| is_plain(graph, id)).take(LOOPS).collect();
+            let pairs = loops.iter().enumerate().flat_map(|(at, &first)| loops[at + 1..].iter().map(move |&second| (first, second)));
+            let pairs: Vec<(NodeId, NodeId)> = pairs.filter(|&(first, second)| as_long(graph, first, second)).collect();
+            // The later one cannot be needed by the earlier one.
+            let Some((first, second)) = pairs.into_iter().find(|&(first, second)| !needs(graph, second, first)) else { return Ok(changed) };
+            if !merge(graph, first, second, firings)? {
+                return Ok(changed);
+            }
+            changed = true;
+        }
+    }
+}
+
+/// Whether a node is a loop that takes all its steps and does nothing else.
+fn is_plain(graph: &Graph, id: NodeId) -> bool {
+    graph.node(id).op_name() == "scan"
+        && graph.node(id).apply().is_some_and(|(op, attributes)| {
+            !is_effectful(&**op, attributes) && ScanLayout::of(attributes).is_ok_and(|layout| !layout.until)
+        })
+}
+
+/// Whether two loops certainly take equally many steps, in the same direction.
+fn as_long(graph: &Graph, first: NodeId, second: NodeId) -> bool {
+    let layout = |id: NodeId| graph.node(id).apply().and_then(|(_, attributes)| ScanLayout::of(attributes).ok());
+    let (Some(a), Some(b)) = (layout(first), layout(second)) else { return false };
+    let (given, other) = (graph.node(first).operands, graph.node(second).operands);
+    if a.counted != b.counted || a.reverse != b.reverse || a.truncate != b.truncate {
+        return false;
+    }
+    if a.counted {
+        return a.sequences == 0 && b.sequences == 0 && given[0] == other[0];
+    }
+    let dim = |operands: &[crate::graph::ValueId]| operands.first().map_or(Dim::Unknown, |&sequence| graph.ty(sequence).dims[0].clone());
+    dim(given).same(&dim(other))
+}
+
+/// Whether a node is computed from another.
+fn needs(graph: &Graph, id: NodeId, other: NodeId) -> bool {
+    let mut seen: FxHashSet<NodeId> = FxHashSet::default();
+    let mut pending = vec![id];
+    while let Some(id) = pending.pop() {
+        if id == other {
+            return true;
+        }
+        pending.extend(graph.node(id).operands.iter().map(|operand| operand.node).filter(|&node| seen.insert(node)));
+    }
+    false
+}
+
+fn merge(graph: &mut Graph, first: NodeId, second: NodeId, firings: &mut Vec<Firing>) -> Result<bool> {
+    let split = graph.node(first).operands.len();
+    let operands = [graph.node(first).operands, graph.node(second).operands].concat();
+    let (vars, values) = stand_ins(graph, &operands);
+    let part = |id: NodeId, operands: &[Var]| -> Result<Option<Loop>> {
+        let Some((_, attributes)) = graph.node(id).apply() else { return Ok(None) };
+        Loop::of(&ScanLayout::of(attributes)?, operands, vec![true; graph.node(id).results.len()]).map(Some)
+    };
+    let (Some(a), Some(mut b)) = (part(first, &vars[..split])?, part(second, &vars[split..])?) else { return Ok(false) };
+    let before = format!("loops with steps of {} and {} nodes", nodes(&a.outputs()), nodes(&b.outputs()));
+    let location = graph.node(first).location.clone();
+    let build = || -> Result<(Vec<Var>, Vec<Var>)> {
+        let mut both = a.clone();
+        // The rows of one sequence are one input.
+        let mut same = Vec::new();
+        for (row, sequence) in std::mem::take(&mut b.rows) {
+            match a.rows.iter().find(|(_, known)| known.is(&sequence)) {
+                Some((known, _)) => same.push((row, known.clone())),
+                None => both.rows.push((row, sequence)),
+            }
+        }
+        b.substitute(&same)?;
+        both.states.extend(b.states.iter().cloned());
+        both.captured.extend(b.captured.iter().cloned());
+        both.yields.extend(b.yields.iter().cloned());
+        let (mut states, mut yields) = both.results()?;
+        let (more, rest) = (states.split_off(a.states.len()), yields.split_off(a.yields.len()));
+        Ok(([states, yields].concat(), [more, rest].concat()))
+    };
+    let Ok((ours, others)) = location.stand_in(build) else { return Ok(false) };
+    let all: Vec<Var> = ours.iter().chain(&others).cloned().collect();
+    let new = graft(graph, &all, values)?;
+    for (id, results) in [(first, &new[..ours.len()]), (second, &new[ours.len()..])] {
+        for (output, &value) in results.iter().enumerate() {
+            graph.replace(id.output(output), value)?;
+        }
+        graph.remove_dead(id);
+    }
+    firings.push(Firing::of_pass("scan_merge", location, before, "one loop".to_owned()));
+    Ok(true)
+}
