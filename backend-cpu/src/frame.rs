@@ -493,7 +493,7 @@ impl<'a> ControlFrame<'a> {
 
 /// The region and storages of a loop whose step is one small region and nothing else, if it takes several.
 fn small_step<'a>(frame: &Frame<'a>, plan: &Steps, until: bool, count: usize) -> Option<(&'a Region, Vec<usize>)> {
-    let [Ready::Region { region, slots, .. }] = &frame.steps[..] else { return None };
+    let [Ready::Region { region: Fused::Elements(region), slots, .. }] = &frame.steps[..] else { return None };
     let direct = plan.yields.iter().all(|yielded| yielded.copied.is_none() && yielded.keep == 0)
         && plan.states.iter().all(|state| !matches!(state.next, Next::Copied(_)));
     (direct && !until && count > 2 && region.is_small()).then(|| (*region, slots.clone()))

@@ -469,9 +469,9 @@ impl Planner<'_> {
                 }
                 for &member in &members[&id] {
                     let node = code.graph.node(member);
+                    let Implementation::Elementwise(operation) = code.implementations[&member] else { continue };
                     let own: Vec<_> = node.operands.iter().map(|value| registers[value]).collect();
                     let types = code.operand_types(node.operands);
-                    let Implementation::Elementwise(operation) = code.implementations[&member] else { continue };
                     let wrong = || arignote_core::Error::new(arignote_core::ErrorKind::Internal, format!("`{}` has the wrong operands", node.op_name()));
                     let register = lowering.apply(operation, &own, &types, node.results[0].ty.dtype).ok_or_else(wrong)?;
                     registers.insert(member.output(0), register);

@@ -59,6 +59,7 @@ impl Op for Stub {
         const PARAMS: &[Param] = &[
             Param { name: "x", kind: ParamKind::Operands, doc: "" },
             Param { name: "axis", kind: ParamKind::Attribute(AttributeKind::Axes, Some(Attribute::None)), doc: "" },
+            Param { name: "axes", kind: ParamKind::Attribute(AttributeKind::Axes, Some(Attribute::None)), doc: "" },
         ];
         PARAMS
     }

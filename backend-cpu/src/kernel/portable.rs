@@ -270,7 +270,8 @@ fn load(dtype: DType, bytes: &[u8], target: &mut [u64]) {
         DType::I32 | DType::U32 | DType::F32 => widen!(u32, u32, x => x),
         DType::I64 | DType::U64 | DType::F64 => widen!(u64, u64, x => x),
         DType::F16 => widen!(f16, f32, x => x.to_f32()),
-        DType::BF16 => widen!(bf16, f32, x => x.to_f32()),
+        // The bits as they are: a conversion would mark signaling NaNs.
+        DType::BF16 => widen!(bf16, f32, x => f32::from_bits(u32::from(x.to_bits()) << 16)),
     }
 }
 

@@ -319,7 +319,7 @@ impl Job<'_> {
         }
         for at in 0..count {
             // SAFETY: the caller's promise.
-            unsafe { write(dtype, out.wrapping_add(at * width), reduction.identity(*kind)) };
+            unsafe { write(dtype, out.wrapping_add(at * width), identity(*reduction, *kind, dtype)) };
         }
         let mut arrays: SmallVec<[*mut u8; 16]> = SmallVec::from_slice(self.inputs);
         // The sums lie as columns do from the first one on, and are read where they are written.
@@ -340,6 +340,17 @@ impl Job<'_> {
             // SAFETY: the caller's promise.
             unsafe { region.columns(&arrays, self.from, if self.beside > 1 { rows * self.to } else { self.to }) };
         }
+    }
+}
+
+/// The bits of an element, as it is stored, that changes nothing: lanes hold narrow integers in 32 bits.
+fn identity(reduction: Reduction, kind: Kind, dtype: DType) -> u64 {
+    match (reduction, dtype) {
+        (Reduction::Max, DType::I8) => 1 << 7,
+        (Reduction::Max, DType::I16) => 1 << 15,
+        (Reduction::Min, DType::I8) => i8::MAX as u64,
+        (Reduction::Min, DType::I16) => i16::MAX as u64,
+        _ => reduction.identity(kind),
     }
 }
 

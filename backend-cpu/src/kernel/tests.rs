@@ -167,9 +167,9 @@ fn grow(builder: &mut Builder, random: &mut Random, values: &mut Vec<Value>) {
             let to: Vec<Kind> = KINDS.iter().copied().filter(|kind| kind.is_mask() == a.kind.is_mask()).collect();
             builder.unary(Unary::Convert(random.pick(&to)), a)
         }
-        3 if !a.kind.is_mask() => {
-            let other = if a.kind.is_float() { a.kind.integer() } else if a.kind.is_wide() { Kind::F64 } else { Kind::F32 };
-            builder.unary(Unary::Bits(other), a)
+        // Not the other way: which NaN an operation gives is open.
+        3 if !a.kind.is_mask() && !a.kind.is_float() => {
+            builder.unary(Unary::Bits(if a.kind.is_wide() { Kind::F64 } else { Kind::F32 }), a)
         }
         4 if a.kind.is_float() => builder.fused(random.pick(&[Fused::MulAdd, Fused::MulSub, Fused::NegMulAdd]), a, b, c),
         5 => builder.compare(random.pick(&COMPARISONS), a, b),

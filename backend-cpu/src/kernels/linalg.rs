@@ -131,8 +131,6 @@ fn factor(a: MatRef<'_, f64>) -> Result<Mat<f64>> {
 /// Factors of a matrix with exchanged rows: L below the diagonal (its own is 1), U on and above it.
 struct Factors {
     values: Mat<f64>,
-    /// Row i of the product is row `order[i]` of the matrix.
-    order: Vec<usize>,
     /// 1 or -1: whether the number of exchanges is even.
     sign: f64,
 }
@@ -147,14 +145,13 @@ fn factors(a: MatRef<'_, f64>) -> Factors {
     );
     let sign = if info.transposition_count % 2 == 0 { 1.0 } else { -1.0 };
     // What divides by a pivot of 0 is taken by plain elimination, which passes over it.
-    if (0..n).all(|i| values[(i, i)] != 0.0 && values[(i, i)].is_finite()) { Factors { values, order, sign } } else { plain(a) }
+    if (0..n).all(|i| values[(i, i)] != 0.0 && values[(i, i)].is_finite()) { Factors { values, sign } } else { plain(a) }
 }
 
 /// Gaussian elimination with the largest element of each column as pivot. A column of zeros is passed over.
 fn plain(a: MatRef<'_, f64>) -> Factors {
     let n = a.nrows();
     let mut values = Mat::from_fn(n, n, |i, j| a[(i, j)]);
-    let mut order: Vec<usize> = (0..n).collect();
     let mut sign = 1.0;
     for k in 0..n {
         let larger = |best: usize, i: usize| if values[(i, k)].abs() > values[(best, k)].abs() { i } else { best };
@@ -163,7 +160,6 @@ fn plain(a: MatRef<'_, f64>) -> Factors {
             for column in 0..n {
                 (values[(k, column)], values[(best, column)]) = (values[(best, column)], values[(k, column)]);
             }
-            order.swap(k, best);
             sign = -sign;
         }
         let pivot = values[(k, k)];
@@ -177,7 +173,7 @@ fn plain(a: MatRef<'_, f64>) -> Factors {
             }
         }
     }
-    Factors { values, order, sign }
+    Factors { values, sign }
 }
 
 /// `cholesky`
@@ -185,16 +181,6 @@ pub fn cholesky(call: &mut Call<'_, '_>) -> Result<()> {
     let a = Stack::square(call.operand(0)?)?;
     each(call.context, &mut call.results[0], a.batch, &|number, out| {
         store(factor(a.matrix(number))?.as_ref(), out);
-        Ok(())
-    })
-}
-
-/// `inv`
-pub fn inv(call: &mut Call<'_, '_>) -> Result<()> {
-    let a = Stack::square(call.operand(0)?)?;
-    each(call.context, &mut call.results[0], a.batch, &|number, out| {
-        let solution = solved(a.matrix(number), Mat::identity(a.rows, a.rows), "gen")?;
-        store(solution.as_ref(), out);
         Ok(())
     })
 }
@@ -274,32 +260,4 @@ pub fn solve_triangular(call: &mut Call<'_, '_>) -> Result<()> {
         }
         Ok(x)
     })
-}
-
-/// The solution of `a x = b` for a general, symmetric or positive definite matrix.
-fn solved(a: MatRef<'_, f64>, mut b: Mat<f64>, kind: &str) -> Result<Mat<f64>> {
-    if kind == "pos" {
-        let l = factor(a)?;
-        triangular_solve::solve_lower_triangular_in_place(l.as_ref(), b.as_mut(), Par::Seq);
-        triangular_solve::solve_upper_triangular_in_place(l.transpose(), b.as_mut(), Par::Seq);
-        return Ok(b);
-    }
-    let n = a.nrows();
-    let factors = match kind {
-        "sym" => factors(Mat::from_fn(n, n, |i, j| if i >= j { a[(i, j)] } else { a[(j, i)] }).as_ref()),
-        _ => factors(a),
-    };
-    if (0..n).any(|i| factors.values[(i, i)] == 0.0) {
-        return Err(fail("is singular".to_owned()));
-    }
-    let mut x = Mat::from_fn(n, b.ncols(), |i, j| b[(factors.order[i], j)]);
-    triangular_solve::solve_unit_lower_triangular_in_place(factors.values.as_ref(), x.as_mut(), Par::Seq);
-    triangular_solve::solve_upper_triangular_in_place(factors.values.as_ref(), x.as_mut(), Par::Seq);
-    Ok(x)
-}
-
-/// `solve`
-pub fn solve(call: &mut Call<'_, '_>) -> Result<()> {
-    let kind = call.attributes.str("assume_a")?;
-    solve_all(call, &|a, b| solved(a, b, kind))
 }

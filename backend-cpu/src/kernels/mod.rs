@@ -201,8 +201,6 @@ pub fn lookup(name: &str) -> Option<(Kernel, &'static [(usize, usize)])> {
         "argsort" => (order::argsort, &[]),
         "cholesky" => (linalg::cholesky, &[]),
         "solve_triangular" => (linalg::solve_triangular, &[]),
-        "solve" => (linalg::solve, &[]),
-        "inv" => (linalg::inv, &[]),
         "det" => (linalg::det, &[]),
         "slogdet" => (linalg::slogdet, &[]),
         "after" => (effects::after, FIRST),
@@ -223,5 +221,5 @@ pub fn refuses(name: &str, operands: &[arignote_core::tensor::Type]) -> Option<S
 
 /// Whether a kernel of this backend can fail on values.
 pub fn can_fail(name: &str) -> bool {
-    matches!(name, "index" | "set_at" | "add_at" | "take" | "one_hot" | "cross_entropy" | "print" | "max" | "min" | "argmax" | "argmin" | "arange" | "cholesky" | "solve_triangular" | "solve" | "inv")
+    matches!(name, "index" | "set_at" | "add_at" | "take" | "one_hot" | "cross_entropy" | "print" | "max" | "min" | "argmax" | "argmin" | "arange" | "cholesky" | "solve_triangular")
 }

@@ -189,11 +189,11 @@ pub fn log1mexp<L: Lanes>(l: &L, x: L::F) -> L::F {
 }
 
 /// `log(x / (1 - x))`, the inverse of the logistic function. About 1/2, where it is 0, by `log(1 + u)` with
-/// `u = (2x - 1) / (1 - x)`, of which the numerator is exact.
+/// `u = (2x - 1) / (1 - x)`, of which the numerator is exact; above 1/3 that is the better conditioned form.
 #[inline(always)]
 pub fn logit<L: Lanes>(l: &L, x: L::F) -> L::F {
     let one = l.constant(1.0);
-    let is_middle = l.both(l.lt(l.constant(0.3), x), l.lt(x, l.constant(0.65)));
+    let is_middle = l.both(l.lt(l.constant(0.334), x), l.lt(x, l.constant(0.65)));
     let beyond = l.sub(x, l.constant(0.5));
     let top = l.select(is_middle, l.add(beyond, beyond), x);
     let quotient = l.div(top, l.sub(one, x));

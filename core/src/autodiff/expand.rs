@@ -78,7 +78,7 @@ pub fn expand_symbolic(graph: &Graph) -> Result<Graph> {
 ///
 /// # Errors
 /// If a value is ill-typed, or an op on the way to a target has no gradient.
-pub(crate) fn depends(values: &[Var], targets: &[Var]) -> Result<Vec<bool>> {
+pub(super) fn depends(values: &[Var], targets: &[Var]) -> Result<Vec<bool>> {
     let roots = [values, targets].concat();
     let mut graph = Graph::from_vars(&inputs_of(&roots), &roots)?;
     let symbolic = |graph: &Graph| {

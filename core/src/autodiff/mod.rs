@@ -5,6 +5,7 @@
 //! stabilizes the graph first, so that what is differentiated is as stable as what is computed.
 
 mod check;
+mod connected;
 mod control;
 mod expand;
 mod forward;
@@ -15,7 +16,6 @@ mod reverse;
 mod vectorize;
 
 pub use check::{CheckOptions, check_gradients};
-pub(crate) use expand::depends;
 pub use expand::{expand_symbolic, protect_targets, remove_barriers, remove_derivative_marks};
 pub use forward::tangents;
 pub use reverse::cotangents;

@@ -193,7 +193,8 @@ pub(super) fn slot(path: &[&str]) -> Slot {
         return Slot::Unknown;
     }
     match path {
-        [] | ["plugins" | "backend" | "rewrite"] | ["plugins", "sha256"] | ["backend", _] => Slot::Section,
+        [] | ["plugins" | "backend"] | ["plugins", "sha256"] | ["backend", _] => Slot::Section,
+        [section] if sections().any(|known| known == *section) => Slot::Section,
         ["plugins", "sha256", ..] => Slot::Option(&FAMILIES[0]),
         ["backend", _, ..] => Slot::Option(&FAMILIES[1]),
         _ => {
@@ -205,8 +206,13 @@ pub(super) fn slot(path: &[&str]) -> Slot {
 
 /// What an unknown name may have been meant for.
 pub(super) fn candidates() -> impl Iterator<Item = &'static str> {
-    let sections = ["plugins", "plugins.sha256", "backend", "rewrite"];
-    options().iter().map(|option| option.name.as_str()).chain(sections)
+    options().iter().map(|option| option.name.as_str()).chain(["plugins.sha256", "backend"]).chain(sections())
+}
+
+/// The sections that hold options, each once.
+fn sections() -> impl Iterator<Item = &'static str> {
+    let section = |at: usize| options()[at].name.split_once('.').map(|(section, _)| section);
+    (0..options().len()).filter(move |&at| at == 0 || section(at) != section(at - 1)).filter_map(section)
 }
 
 /// The documentation's table of options, in Markdown.

@@ -139,7 +139,7 @@ fn stronger_sources_win_and_keep_their_origin() {
 fn errors_in_files() {
     check_error(
         load("# hi\n\tdevcie = \"cpu\"\n"),
-        "unknown option `devcie`\n  --> /p/arignote.toml:2:2\n  2 | \tdevcie = \"cpu\"\n    | \t^^^^^^\n  = expected one of `device`, `fallback`, `float`, `mode`, `seed`, `plugins`, `backend`, `rewrite`\n  = did you mean `device`?",
+        "unknown option `devcie`\n  --> /p/arignote.toml:2:2\n  2 | \tdevcie = \"cpu\"\n    | \t^^^^^^\n  = expected one of `device`, `fallback`, `float`, `mode`, `seed`, `backend`, `plugins`, `rewrite`, `nan-guard`, `debug`, `profile`\n  = did you mean `device`?",
     );
     check_error(
         load("[rewrite]\nexclude = \"inplace\""),
@@ -193,7 +193,7 @@ fn errors_in_flags() {
     );
     check_error(
         set("rewrit.exclude=x"),
-        "unknown option `rewrit.exclude`\n  --> --set\n  | rewrit.exclude=x\n  | ^^^^^^^^^^^^^^\n  = expected one of `device`, `fallback`, `float`, `mode`, `seed`, `plugins`, `backend`, `rewrite`\n  = did you mean `rewrite.exclude`?",
+        "unknown option `rewrit.exclude`\n  --> --set\n  | rewrit.exclude=x\n  | ^^^^^^^^^^^^^^\n  = expected one of `device`, `fallback`, `float`, `mode`, `seed`, `backend`, `plugins`, `rewrite`, `nan-guard`, `debug`, `profile`\n  = did you mean `rewrite.exclude`?",
     );
     for text in ["=x", "device", "mode=\"x", "rewrite=x"] {
         assert_eq!(flags(text).unwrap_err().kind(), ConfigErrorKind::MalformedFlags, "{text}");

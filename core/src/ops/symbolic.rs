@@ -3,7 +3,6 @@
 use super::{
     Attribute, AttributeKind, Attributes, Inferred, Op, Operand, Param, ParamKind, Registry, ShapeOperand, default_float,
 };
-use crate::autodiff::depends;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Location, Var, clone_with};
 use crate::tensor::{Shape, Type};
@@ -154,7 +153,7 @@ fn pullback_types(operands: &[Operand<'_>], attributes: &Attributes) -> Result<V
 /// ```
 #[derive(Clone, Debug)]
 pub struct Gradient {
-    known: Vec<(Var, Var)>,
+    pub(crate) known: Vec<(Var, Var)>,
     held: Vec<Var>,
     zero: bool,
 }
@@ -198,33 +197,11 @@ impl Gradient {
     }
 
     /// The values with cotangents, and then the targets, where what is held is a constant.
-    fn roots(&self, targets: &[&Var]) -> Result<Vec<Var>> {
+    pub(crate) fn roots(&self, targets: &[&Var]) -> Result<Vec<Var>> {
         let held: Vec<(Var, Var)> = self.held.iter().map(|value| (value.clone(), value.stop_gradient())).collect();
         let values = self.known.iter().map(|(value, _)| value);
         let roots: Vec<Var> = values.chain(targets.iter().copied()).cloned().collect();
         clone_with(&roots, &held)
-    }
-
-    /// The gradients in these values, in order, and nothing for those on which no value depends differentiably.
-    ///
-    /// ```
-    /// use arignote_core::graph::Var;
-    /// use arignote_core::ops::Gradient;
-    /// use arignote_core::tensor::{DType, Type};
-    /// let (x, y) = (Var::input("x", Type::scalar(DType::F64)), Var::input("y", Type::scalar(DType::I64)));
-    /// let found = Gradient::of(&x.exp()).wrt_connected(&[&x, &y]).unwrap();
-    /// assert!(found[0].is_some() && found[1].is_none());
-    /// ```
-    ///
-    /// # Errors
-    /// If a value is ill-typed, or an op on the way to a target has no gradient.
-    #[track_caller]
-    pub fn wrt_connected(&self, targets: &[&Var]) -> Result<Vec<Option<Var>>> {
-        let (values, given) = (self.known.len(), self.roots(targets)?);
-        let connected = depends(&given[..values], &given[values..])?;
-        let wanted: Vec<&Var> = targets.iter().zip(&connected).filter(|(_, connected)| **connected).map(|(target, _)| *target).collect();
-        let mut gradients = if wanted.is_empty() { Vec::new() } else { self.wrt(&wanted) }.into_iter();
-        Ok(connected.into_iter().map(|connected| if connected { gradients.next() } else { None }).collect())
     }
 
     /// The gradients in these values, in order, each of its value's type.

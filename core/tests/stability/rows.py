@@ -103,7 +103,8 @@ for name, text in (
 ):
     if ".sum" in text:
         continue
-    row(name, text, f64={"x": ROWSOF, "w": WEIGHTS}, f32={"x": ROWSOF32, "w": WEIGHTS})
+    most = "8 its gradient is a difference to a weighted mean" if text.startswith("exp") else None
+    row(name, text, f64={"x": ROWSOF, "w": WEIGHTS}, f32={"x": ROWSOF32, "w": WEIGHTS}, most=most)
 # N23 to N28
 for name, text in (
     ("N23", "-sum(one_hot(i, 3) * log(softmax(x, axis=-1)), axis=1)"),

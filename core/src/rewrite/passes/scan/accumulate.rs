@@ -62,8 +62,8 @@ struct Total {
 }
 
 fn accumulate(given: &Loop) -> Result<Option<(Vec<Var>, String)>> {
-    // Of a loop that may end early, rows of sequences are not those of its steps.
-    if given.until.is_some() {
+    // Of a loop that may end early, rows of sequences are not those of its steps; lengths that differ must stay an error.
+    if given.until.is_some() || !given.rows_agree() {
         return Ok(None);
     }
     let depends = given.depends();

@@ -36,7 +36,8 @@ impl Pass for AfterLoop {
 }
 
 fn after(given: &Loop) -> Result<Option<(Vec<Var>, String)>> {
-    if given.yields.is_empty() {
+    // Lengths that differ must stay the error that they are.
+    if given.yields.is_empty() || !given.rows_agree() {
         return Ok(None);
     }
     let carried: Vec<Var> = given.states.iter().map(|state| state.next.clone()).chain(given.until.clone()).collect();

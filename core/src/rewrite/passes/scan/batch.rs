@@ -59,6 +59,10 @@ fn batch(given: &Loop) -> Result<Option<(Vec<Var>, String)>> {
     if given.rows.is_empty() || given.until.is_some() {
         return Ok(None);
     }
+    // Rows of sequences of different lengths must stay the error that they are, and not be spread over each other.
+    if !given.rows_agree() {
+        return Ok(None);
+    }
     let depends = given.depends();
     let of = |var: &Var| depends.get(&var.node().id()).copied().unwrap_or(Depends::Nothing);
     let outputs = given.outputs();

@@ -150,12 +150,14 @@ impl Loop {
     /// Whether all sequences certainly have equally many rows, and as many as steps are counted: then the loop need
     /// not be there to find out.
     fn lengths_agree(&self) -> bool {
+        !self.rows.is_empty() && self.counted.is_none() && self.rows_agree()
+    }
+
+    /// Whether all sequences are known to have one length.
+    fn rows_agree(&self) -> bool {
         let dim = |sequence: &Var| sequence.ty().ok().and_then(|ty| ty.dims.first().cloned()).unwrap_or(Dim::Unknown);
         let mut dims = self.rows.iter().map(|(_, sequence)| dim(sequence));
-        match (dims.next(), &self.counted) {
-            (None, _) | (_, Some(_)) => false,
-            (Some(first), None) => dims.all(|dim| dim.same(&first)),
-        }
+        dims.next().is_none_or(|first| dims.all(|dim| dim.same(&first)))
     }
 
     /// What each node of a step depends on.
