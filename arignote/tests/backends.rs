@@ -178,9 +178,6 @@ fn cases() -> Vec<Case> {
         ("cholesky", "cholesky(x)", &[&[&[3, 3]], &[&[0, 0]], &[&[2, 1, 1]]]),
         ("solve_triangular", "solve_triangular(x + 9 * eye(4), y, lower=true)", &[&[&[4, 4], &[4]], &[&[2, 4, 4], &[4, 3]]]),
         ("solve_triangular", "solve_triangular(x + 9 * eye(4), y, trans=1, unit_diagonal=true)", &[&[&[4, 4], &[4, 3]]]),
-        ("solve", "solve(x + 12 * eye(5), y)", &[&[&[5, 5], &[5]], &[&[2, 5, 5], &[5, 3]]]),
-        ("solve", "solve(x + transpose(x) + 20 * eye(5), y, assume_a=\"pos\")", &[&[&[5, 5], &[5, 2]]]),
-        ("inv", "inv(x + 12 * eye(5))", &[&[&[5, 5]], &[&[2, 5, 5]]]),
         ("det", "det(x + 12 * eye(5))", &[&[&[5, 5]], &[&[2, 5, 5]]]),
         ("slogdet", "slogdet(x + 12 * eye(5))", &[&[&[5, 5]], &[&[2, 5, 5]]]),
         ("conv_transpose1d", "conv_transpose1d(x, y, stride=2)", &[&[&[2, 4, 5], &[4, 3, 3]]]),
@@ -269,7 +266,7 @@ fn distance(dtype: DType, found: &[f64], expected: &[f64], of_largest: bool) -> 
         DType::F32 => (23, -149),
         _ => (52, -1074),
     };
-    let unit = |size: f64| 2f64.powi((size.log2().floor().max(-1022.0) as i32 - digits).max(least));
+    let unit = |size: f64| f64::from((size.log2().floor().max(-1022.0) as i32 - digits).max(least)).exp2();
     let largest = expected.iter().filter(|value| value.is_finite()).fold(0.0f64, |most, value| most.max(value.abs()));
     let off = |(&found, &expected): (&f64, &f64)| match found == expected || (found.is_nan() && expected.is_nan()) {
         true => 0.0,
@@ -295,7 +292,7 @@ fn cpu_agrees_with_the_reference() {
         covered.insert(case.op.clone());
         for (run, shapes) in case.shapes.iter().enumerate() {
             // Where other dtypes run by decompositions that have cases of their own, or only as far as they are cast.
-            let few = ["conv", "max_pool", "sum_pool", "avg_pool", "cholesky", "solve", "inv", "det", "slogdet"];
+            let few = ["conv", "max_pool", "sum_pool", "avg_pool", "cholesky", "det", "slogdet"];
             let few = few.iter().any(|start| case.op.starts_with(start));
             for dtype in DTYPES.into_iter().filter(|dtype| !few || dtype.is_float() || *dtype == DType::I8) {
                 let mut random = Rng::with_seed(SEED ^ ((number as u64) << 20) ^ ((run as u64) << 8) ^ dtype as u64);
@@ -310,7 +307,7 @@ fn cpu_agrees_with_the_reference() {
                             } else if found.to_bytes() != again.to_bytes() {
                                 failures.push(format!("{}: the number of threads matters", what()));
                             } else {
-                                let summed = ["sum", "prod", "mean", "logsumexp", "vector_norm", "softmax", "log_softmax", "matmul", "dot", "trace", "matrix_power", "multi_dot", "vecdot", "matvec", "vecmat", "inner", "batched_dot", "norm", "einsum", "tensordot", "conv1d", "conv2d", "conv3d", "conv1d_input_gradient", "conv2d_input_gradient", "conv3d_input_gradient", "conv1d_weight_gradient", "conv2d_weight_gradient", "conv3d_weight_gradient", "conv_transpose1d", "sum_pool1d", "sum_pool2d", "avg_pool2d", "sum_pool_gradient", "avg_pool_gradient", "max_pool_gradient", "max_pool_tangent", "cumsum", "cumprod", "cholesky", "solve_triangular", "solve", "inv", "det", "slogdet", "sum_to", "add_at", "tanh", "logaddexp", "region"];
+                                let summed = ["sum", "prod", "mean", "logsumexp", "vector_norm", "softmax", "log_softmax", "matmul", "dot", "trace", "matrix_power", "multi_dot", "vecdot", "matvec", "vecmat", "inner", "batched_dot", "norm", "einsum", "tensordot", "conv1d", "conv2d", "conv3d", "conv1d_input_gradient", "conv2d_input_gradient", "conv3d_input_gradient", "conv1d_weight_gradient", "conv2d_weight_gradient", "conv3d_weight_gradient", "conv_transpose1d", "sum_pool1d", "sum_pool2d", "avg_pool2d", "sum_pool_gradient", "avg_pool_gradient", "max_pool_gradient", "max_pool_tangent", "cumsum", "cumprod", "cholesky", "solve_triangular", "det", "slogdet", "sum_to", "add_at", "tanh", "logaddexp", "region"];
                                 let summed = summed.contains(&case.op.as_str());
                                 let exact = EXACT.contains(&case.op.as_str()) || !expected.dtype().is_float();
                                 let most = if exact { 0.0 } else if summed { SUM_ULPS } else { ULPS };

@@ -110,7 +110,7 @@ pub fn function(op: &str) -> Option<Elementwise> {
         "cosh" => Float1(libm::cosh),
         "tanh" => Float1(libm::tanh),
         "arcsinh" => Float1(libm::asinh),
-        "arccosh" => Float1(libm::acosh),
+        "arccosh" => Float1(special::arccosh),
         "arctanh" => Float1(libm::atanh),
         "erf" => Float1(special::erf),
         "erfc" => Float1(special::erfc),

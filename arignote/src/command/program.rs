@@ -239,10 +239,11 @@ fn dims(given: &[String]) -> Result<Vec<(String, usize)>> {
 
 impl Run {
     pub fn execute(&self, common: &Common) -> Result<()> {
+        // Plugins bring ops that the file may name.
+        let session = arignote::session_with(common.config()?)?;
         let start = std::time::Instant::now();
         let graph = self.source.graph()?;
         let parsing = start.elapsed();
-        let session = arignote::session_with(common.config()?)?;
         let builder = FunctionBuilder::from_graph(graph);
         let builder = if self.watch {
             builder.watch(|event: &NodeEvent<'_>| {

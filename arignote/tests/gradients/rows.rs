@@ -19,7 +19,7 @@ const ROW_BY_ROW: &[(&str, &str)] = &[
     ("scan", "the condition to stop: rows may take different numbers of steps"),
     ("interp interpolate1d", "the places: each row searches in a vector of its own"),
     ("nonzero_values", "how long the results are differs"),
-    ("assert images2neibs", "anything: the error is about the first row that is wrong"),
+    ("assert", "anything: the error is about the first row that is wrong"),
 ];
 
 /// The rows of both: a point, and one a little nearer to zero.

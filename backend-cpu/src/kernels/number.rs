@@ -221,7 +221,7 @@ operations! {
     Sinh "sinh" => x.wide(f64::sinh); Cosh "cosh" => x.wide(f64::cosh); Tanh "tanh" => x.wide(f64::tanh);
     SechSquared "sech_squared" => x.wide(special::sech_squared); Log1pmx "log1pmx" => x.wide(special::log1pmx);
     Ierfcx "ierfcx" => x.wide(special::ierfcx); LogNdtr "log_ndtr" => x.wide(special::log_ndtr);
-    Arcsinh "arcsinh" => x.wide(libm::asinh); Arccosh "arccosh" => x.wide(libm::acosh); Arctanh "arctanh" => x.wide(libm::atanh);
+    Arcsinh "arcsinh" => x.wide(libm::asinh); Arccosh "arccosh" => x.wide(special::arccosh); Arctanh "arctanh" => x.wide(libm::atanh);
     Erf "erf" => x.wide(special::erf); Erfc "erfc" => x.wide(special::erfc); Erfinv "erfinv" => x.wide(special::erfinv);
     Erfcx "erfcx" => x.wide(special::erfcx); Erfcinv "erfcinv" => x.wide(special::erfcinv);
     Ndtr "ndtr" => x.wide(special::ndtr); Ndtri "ndtri" => x.wide(special::ndtri); Logit "logit" => x.wide(special::logit);

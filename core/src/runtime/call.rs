@@ -92,6 +92,7 @@ impl Compiled {
         check_arguments(&self.inputs, arguments)?;
         let given = arguments.iter().map(|argument| Resident { host: Some(argument.clone()), ..Resident::default() });
         let mut values: SmallVec<[Resident; 4]> = given.collect();
+        values.reserve_exact(self.slots.saturating_sub(values.len()));
         values.resize_with(self.slots, Resident::default);
         for (slot, constant) in &self.constants {
             values[*slot].host = Some(constant.clone());

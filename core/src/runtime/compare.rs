@@ -99,7 +99,7 @@ pub fn difference(found: &Tensor, expected: &Tensor, tolerance: Tolerance, large
         return None;
     }
     let (digits, least) = digits(dtype);
-    let unit = |size: f64| 2f64.powi((size.log2().floor().max(-1022.0) as i32 - digits).max(least));
+    let unit = |size: f64| f64::from((size.log2().floor().max(-1022.0) as i32 - digits).max(least)).exp2();
     let (found, expected, shape) = (found.to_f64_vec(), expected.to_f64_vec(), expected.shape());
     let largest = expected.iter().filter(|value| value.is_finite()).fold(largest, |most, value| most.max(value.abs()));
     let (most, of_largest) = match tolerance {

@@ -65,7 +65,7 @@ pub fn softsign(x: f64) -> f64 {
 /// `0.2 x + 0.5`, kept between 0 and 1: the straight line of Courbariaux and Bengio that Theano calls
 /// `hard_sigmoid`.
 pub fn hard_sigmoid(x: f64) -> f64 {
-    let line = 0.2 * x + 0.5;
+    let line = x.mul_add(0.2, 0.5);
     if line.is_nan() { line } else { line.clamp(0.0, 1.0) }
 }
 

@@ -87,3 +87,8 @@ pub fn log1pmx(x: f64) -> f64 {
     }
     r * (2.0 * square * sum - x)
 }
+
+/// The inverse of `cosh`, from 1 on; NaN below, where `libm` gives numbers for some.
+pub fn arccosh(x: f64) -> f64 {
+    if x < 1.0 { f64::NAN } else { libm::acosh(x) }
+}
