@@ -75,7 +75,7 @@ impl Lanes for Emit<'_> {
     fn select(&self, mask: Value, x: Value, y: Value) -> Value { self.builder.borrow_mut().select(mask, x, y) }
 
     fn bits(&self, x: Value) -> Value { self.unary(Unary::Bits(self.kind.integer()), x) }
-    fn from_bits(&self, bits: Value) -> Value { self.unary(Unary::Bits(self.kind), bits) }
+    fn of_bits(&self, bits: Value) -> Value { self.unary(Unary::Bits(self.kind), bits) }
     fn iadd(&self, x: Value, y: Value) -> Value { self.binary(Binary::Add, x, y) }
     fn isub(&self, x: Value, y: Value) -> Value { self.binary(Binary::Sub, x, y) }
     fn negative(&self, x: Value) -> Value {

@@ -289,6 +289,8 @@ fn store(dtype: DType, source: &[u64], bytes: &mut [u8]) {
 }
 
 /// Runs one instruction on the first `length` lanes.
+// The macros convert for words of either width.
+#[allow(clippy::useless_conversion)]
 fn run(instruction: Instruction, kind: Kind, kinds: [Kind; 3], sources: [&[u64]; 3], target: &mut [u64], length: usize) {
     macro_rules! one { ($S:ty, $T:ty, $x:ident => $body:expr) => {
         for (target, &$x) in part_mut::<$T>(target)[..length].iter_mut().zip(part::<$S>(sources[0])) { *target = $body; }

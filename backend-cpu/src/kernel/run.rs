@@ -214,7 +214,7 @@ impl Region {
             }
         }
         let even = left.iter().all(|strides| strides.last().is_none_or(|&stride| stride <= 1));
-        let rows = axes.len() <= 1 && even || even && axes.last().is_some_and(|&length| length >= ROW);
+        let rows = even && (axes.len() <= 1 || axes.last().is_some_and(|&length| length >= ROW));
         let own = natural_strides(&axes);
         let sizes = kernel.inputs.iter().map(|dtype| dtype.size()).chain(kernel.outputs.iter().map(|output| output.1.size()));
         let inputs = kernel.inputs.len();

@@ -34,7 +34,7 @@ struct Geometry {
 impl Geometry {
     fn of(call: &Call<'_, '_>, x: &[usize], w: &[usize], g: &[usize]) -> Result<Geometry> {
         let groups = usize::try_from(call.attributes.int("groups")?).unwrap_or(0).max(1);
-        let fits = x.len() == w.len() && w.len() == g.len() && x.len() > 2 && x[0] == g[0] && x[1] == w[1] * groups && w[0] == g[1] && w[0] % groups == 0;
+        let fits = x.len() == w.len() && w.len() == g.len() && x.len() > 2 && x[0] == g[0] && x[1] == w[1] * groups && w[0] == g[1] && w[0].is_multiple_of(groups);
         if !fits {
             let message = format!("a kernel of shape {w:?} does not take {x:?} to {g:?} in {groups} groups");
             return Err(Error::new(ErrorKind::Runtime, message));

@@ -64,7 +64,7 @@ fn named(error: &Error, batch: &[usize], number: usize) -> Error {
 /// first error of the batch.
 fn each(context: &Context<'_>, result: &mut ViewMut<'_>, batch: &[usize], body: &(dyn Fn(usize, &mut [f64]) -> Result<()> + Sync)) -> Result<()> {
     let count: usize = batch.iter().product();
-    let size = if count == 0 { 0 } else { result.count() / count };
+    let size = result.count().checked_div(count).unwrap_or(0);
     let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);
     let run = |number: usize, part: &mut [f64]| {
         if let Err(error) = body(number, part) {
@@ -213,8 +213,11 @@ pub fn slogdet(call: &mut Call<'_, '_>) -> Result<()> {
     Ok(())
 }
 
+/// The solution of one matrix and right side.
+type Solve<'a> = dyn Fn(MatRef<'_, f64>, Mat<f64>) -> Result<Mat<f64>> + Sync + 'a;
+
 /// Solutions for all pairs of a matrix and a right side.
-fn solve_all(call: &mut Call<'_, '_>, solve: &(dyn Fn(MatRef<'_, f64>, Mat<f64>) -> Result<Mat<f64>> + Sync)) -> Result<()> {
+fn solve_all(call: &mut Call<'_, '_>, solve: &Solve<'_>) -> Result<()> {
     let (a, b) = (Stack::of(call.operand(0)?)?, call.operand(1)?);
     let column = [b.shape.first().copied().unwrap_or(0), 1];
     let right = Stack::of(if b.shape.len() == 1 { View { shape: &column, ..b } } else { b })?;

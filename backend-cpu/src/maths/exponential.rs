@@ -29,13 +29,13 @@ pub(super) fn scale<L: Lanes>(l: &L, x: L::F, n: &Whole<L>) -> L::F {
     let bits = fraction_bits(l);
     let half = l.shr(n.biased, 1);
     let rest = l.isub(n.biased, half);
-    l.mul(l.mul(x, l.from_bits(l.shl(half, bits))), l.from_bits(l.shl(rest, bits)))
+    l.mul(l.mul(x, l.of_bits(l.shl(half, bits))), l.of_bits(l.shl(rest, bits)))
 }
 
 /// `2**(n - less)`, which must be a normal number.
 #[inline(always)]
 pub(super) fn power_of_two<L: Lanes>(l: &L, n: &Whole<L>, less: u32) -> L::F {
-    l.from_bits(l.shl(l.isub(n.biased, integer(l, 127 + less, 1023 + u64::from(less))), fraction_bits(l)))
+    l.of_bits(l.shl(l.isub(n.biased, integer(l, 127 + less, 1023 + u64::from(less))), fraction_bits(l)))
 }
 
 /// `exp(x)` as `2**n (1 + rest)`, with `1 + rest` between about `√½` and `√2`.

@@ -20,9 +20,9 @@ fn split_by<L: Lanes>(l: &L, x: L::F, extra: L::F) -> Split<L> {
     let bits = l.iadd(l.bits(x), up);
     let biased = l.shr(bits, fraction_bits(l));
     // The exponent in the low bits of a float whose unit is 1.
-    let shifted = l.from_bits(l.or(biased, integer(l, 0x4b00_0000, 0x4330_0000_0000_0000)));
+    let shifted = l.of_bits(l.or(biased, integer(l, 0x4b00_0000, 0x4330_0000_0000_0000)));
     let fraction = l.and(bits, integer(l, 0x007f_ffff, 0x000f_ffff_ffff_ffff));
-    let rest = l.sub(l.from_bits(l.iadd(fraction, low)), l.constant(1.0));
+    let rest = l.sub(l.of_bits(l.iadd(fraction, low)), l.constant(1.0));
     Split { exponent: l.sub(shifted, extra), rest, biased }
 }
 
@@ -140,7 +140,7 @@ fn rest_with_lost<L: Lanes>(l: &L, part: &Split<L>, lost: L::F) -> L::F {
 #[inline(always)]
 fn inverse_power<L: Lanes>(l: &L, biased: L::I) -> L::F {
     // The bits of the largest exponent become those of -infinity.
-    let power = l.from_bits(l.shl(l.isub(integer(l, 254, 2046), biased), fraction_bits(l)));
+    let power = l.of_bits(l.shl(l.isub(integer(l, 254, 2046), biased), fraction_bits(l)));
     l.max(power, l.constant(0.0))
 }
 

@@ -9,6 +9,8 @@
 //! Arguments that a straight line cannot reduce (the sine of 1e22) go to [`Lanes::fallback`].
 
 mod activation;
+// What comes close to a known constant is still a coefficient of its own.
+#[allow(clippy::approx_constant)]
 mod coefficients;
 mod error_function;
 mod exponential;
@@ -161,7 +163,7 @@ pub trait Lanes {
     /// The bits of a float.
     fn bits(&self, x: Self::F) -> Self::I;
     /// The float of these bits.
-    fn from_bits(&self, bits: Self::I) -> Self::F;
+    fn of_bits(&self, bits: Self::I) -> Self::F;
     /// The sum of integers.
     fn iadd(&self, x: Self::I, y: Self::I) -> Self::I;
     /// The difference of integers.
@@ -285,7 +287,7 @@ fn fraction_bits<L: Lanes>(l: &L) -> u32 {
 /// `x` with its sign turned where another sign is set.
 #[inline(always)]
 fn turned<L: Lanes>(l: &L, x: L::F, sign: L::I) -> L::F {
-    l.from_bits(l.xor(l.bits(x), sign))
+    l.of_bits(l.xor(l.bits(x), sign))
 }
 
 /// The bit of the sign, where `x` has it set.
@@ -297,13 +299,13 @@ fn sign<L: Lanes>(l: &L, x: L::F) -> L::I {
 /// `-|x|`
 #[inline(always)]
 fn negative_abs<L: Lanes>(l: &L, x: L::F) -> L::F {
-    l.from_bits(l.or(l.bits(x), integer(l, 1 << 31, 1 << 63)))
+    l.of_bits(l.or(l.bits(x), integer(l, 1 << 31, 1 << 63)))
 }
 
 /// A number that is not negative, with a sign.
 #[inline(always)]
 fn with_sign<L: Lanes>(l: &L, x: L::F, sign: L::I) -> L::F {
-    l.from_bits(l.or(l.bits(x), sign))
+    l.of_bits(l.or(l.bits(x), sign))
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ macro_rules! scalar {
             #[inline(always)] fn either(&self, x: bool, y: bool) -> bool { x | y }
             #[inline(always)] fn select(&self, mask: bool, x: $F, y: $F) -> $F { if mask { x } else { y } }
             #[inline(always)] fn bits(&self, x: $F) -> $I { x.to_bits() }
-            #[inline(always)] fn from_bits(&self, bits: $I) -> $F { $F::from_bits(bits) }
+            #[inline(always)] fn of_bits(&self, bits: $I) -> $F { $F::from_bits(bits) }
             #[inline(always)] fn iadd(&self, x: $I, y: $I) -> $I { x.wrapping_add(y) }
             #[inline(always)] fn isub(&self, x: $I, y: $I) -> $I { x.wrapping_sub(y) }
             #[inline(always)] fn and(&self, x: $I, y: $I) -> $I { x & y }

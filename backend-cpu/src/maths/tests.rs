@@ -270,7 +270,7 @@ impl<L: Lanes> Lanes for Counting<L> {
     fn constant(&self, value: f64) -> L::F { self.0.constant(value) }
     fn integer(&self, value: u64) -> L::I { self.0.integer(value) }
     fn bits(&self, x: L::F) -> L::I { self.0.bits(x) }
-    fn from_bits(&self, bits: L::I) -> L::F { self.0.from_bits(bits) }
+    fn of_bits(&self, bits: L::I) -> L::F { self.0.of_bits(bits) }
     fn shl(&self, x: L::I, count: u32) -> L::I { self.count(self.0.shl(x, count)) }
     fn shr(&self, x: L::I, count: u32) -> L::I { self.count(self.0.shr(x, count)) }
     fn fallback(&self, mask: L::M, slow: Slow, x: L::F, value: L::F) -> L::F {

@@ -304,8 +304,7 @@ mod tests {
             for a in 0..count {
                 let ((x, y), (w, h)) = (placed.boxes[a], sizes[a]);
                 assert!(x >= -0.01 && y >= -0.01 && x + w <= placed.size.0 + 0.01 && y + h <= placed.size.1 + 0.01);
-                for b in 0..a {
-                    let ((u, v), (p, q)) = (placed.boxes[b], sizes[b]);
+                for (b, (&(u, v), &(p, q))) in placed.boxes.iter().zip(&sizes).enumerate().take(a) {
                     assert!(x + w <= u || u + p <= x || y + h <= v || v + q <= y, "boxes {a} and {b} of {count} overlap (seed 7)");
                 }
             }

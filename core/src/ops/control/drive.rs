@@ -13,13 +13,16 @@ fn fail<T>(message: String) -> Result<T> {
     Err(Error::new(ErrorKind::Runtime, message))
 }
 
+/// What gives the outputs of a loop's body for a step, counted from 0, and the values of its inputs.
+pub type Evaluate<'a> = dyn FnMut(usize, &[Tensor]) -> Result<Vec<Tensor>> + 'a;
+
 /// The results of a `scan`, where `evaluate` gives the outputs of its body for a step, counted from 0, and the
 /// values of its inputs.
 ///
 /// # Errors
 /// If lengths do not fit, a step fails, or yields values of different shapes.
 pub fn run_scan(
-    attributes: &Attributes, operands: &[Tensor], evaluate: &mut dyn FnMut(usize, &[Tensor]) -> Result<Vec<Tensor>>,
+    attributes: &Attributes, operands: &[Tensor], evaluate: &mut Evaluate<'_>,
 ) -> Result<Vec<Tensor>> {
     let layout = ScanLayout::of(attributes)?;
     let (counted, rest) = operands.split_at(usize::from(layout.counted));

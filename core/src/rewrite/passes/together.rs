@@ -99,6 +99,9 @@ fn merge_branches(graph: &mut Graph, first: NodeId, second: NodeId, firings: &mu
 /// Solves with one factorization what has one matrix.
 pub struct MergeSolves;
 
+/// The solutions with one matrix and equal attributes: the nodes, and how many columns each has.
+type Group = (ValueId, Attributes, Vec<(NodeId, usize)>);
+
 impl Pass for MergeSolves {
     fn name(&self) -> &str {
         "merge_solves"
@@ -113,7 +116,7 @@ impl Pass for MergeSolves {
     }
 
     fn run(&self, graph: &mut Graph, _: &PassContext<'_>, firings: &mut Vec<Firing>) -> Result<bool> {
-        let mut groups: Vec<(ValueId, Attributes, Vec<(NodeId, usize)>)> = Vec::new();
+        let mut groups: Vec<Group> = Vec::new();
         for id in nodes_of(graph, "solve") {
             let view = graph.node(id);
             let (Some((_, attributes)), &[a, b]) = (view.apply(), view.operands) else { continue };

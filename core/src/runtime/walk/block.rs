@@ -46,6 +46,9 @@ pub(super) enum Bodies {
     Recompute(Box<Block>),
 }
 
+/// What overwrites an operand: the pair of operand and result, and the program.
+type InPlace = ((usize, usize), Arc<dyn Executable>);
+
 /// The program of one application, compiled when it is first needed.
 pub(super) struct Alone {
     part: Extract,
@@ -54,8 +57,7 @@ pub(super) struct Alone {
     usual: OnceLock<Arc<dyn Executable>>,
     /// That of another device; nothing if that device does not compile it.
     oracle: OnceLock<Option<Arc<dyn Executable>>>,
-    /// Those that overwrite an operand.
-    in_place: Mutex<Vec<((usize, usize), Arc<dyn Executable>)>>,
+    in_place: Mutex<Vec<InPlace>>,
 }
 
 impl Block {

@@ -294,10 +294,12 @@ fn row_type(sequence: &Var) -> Result<Type> {
     Ok(Type::new(ty.dtype, ty.dims[1..].to_vec()).with_weak(ty.weak))
 }
 
-/// Runs a rewrite on each loop without effects: it gives what stands for the results, first the final states and then
-/// the yields, and what was done, in a few words.
+/// What stands for the results of a loop, first the final states and then the yields, and what was done, in a few words.
+type Replaced = (Vec<Var>, String);
+
+/// Runs a rewrite on each loop without effects.
 fn each_loop(
-    graph: &mut Graph, pass: &str, firings: &mut Vec<Firing>, rewrite: &dyn Fn(&Loop) -> Result<Option<(Vec<Var>, String)>>,
+    graph: &mut Graph, pass: &str, firings: &mut Vec<Firing>, rewrite: &dyn Fn(&Loop) -> Result<Option<Replaced>>,
 ) -> Result<bool> {
     let is_scan = |id: &NodeId| graph.node(*id).op_name() == "scan";
     let loops: Vec<NodeId> = graph.topological_order().into_iter().filter(is_scan).collect();
