@@ -1,7 +1,7 @@
 //! Loops, branches and what is computed again: the programs inside these nodes, and their plans.
 //!
 //! A program inside is planned once for the shapes of what it reads ([`Planned`]); a
-//! [`ControlFrame`](crate::frame::ControlFrame) runs the plan. In a loop the rows of sequences are read where they
+//! [`ControlFrame`] runs the plan. In a loop the rows of sequences are read where they
 //! are, what is yielded is computed where it stays, and states lie in one buffer if a step can overwrite
 //! them, in two in turn if it cannot, or, if they are yielded too, among what is yielded. Where the shapes
 //! of a step depend on values, or differ from step to step, a step runs without a plan.

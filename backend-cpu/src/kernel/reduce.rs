@@ -1,6 +1,6 @@
 //! A reduction over the elements that a kernel computes, in one pass over memory: what it is of is not stored.
 //!
-//! Rows are cut into parts of [`PART`] elements. A part is reduced in several accumulators, the parts pairwise, so
+//! Rows are cut into parts of `PART` elements. A part is reduced in several accumulators, the parts pairwise, so
 //! that sums are accurate; which elements meet when follows from the shape alone, not from the threads.
 
 use arignote_core::tensor::{DType, Element};

@@ -54,7 +54,7 @@ pub trait Matrix: Number {
     const REAL: Option<Vectors<Self>> = None;
 }
 
-/// Products with vectors, as [`vector`] has them.
+/// Products with vectors, as `vector` has them.
 #[derive(Clone, Copy)]
 pub struct Vectors<T> {
     rows: unsafe fn(*const T, usize, &[T], &mut [T]),
