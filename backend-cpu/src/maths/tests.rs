@@ -2,7 +2,7 @@
 //!
 //! In `f32` the exact value is that in `f64`, rounded: the normal test goes through a sample, the ignored one through all
 //! numbers. In `f64` it comes from arithmetic of arbitrary precision. docs/numerics.md shows what is measured here;
-//! `ARIGNOTE_BLESS=1` writes it anew, the column of `f32` only in the ignored test.
+//! `ARIGNOTE_BLESS=1` writes it anew; what stands in the column of `f32` only the ignored test changes.
 
 use std::cell::Cell;
 use std::path::Path;
@@ -355,7 +355,7 @@ fn measure(stride: u64) -> Vec<Row> {
     rows
 }
 
-/// Compares with the table in docs/numerics.md. A sample of `f32` may not be worse than what the table says of all.
+/// Compares with the table in docs/numerics.md. A sample of `f32` may not be worse than what the table says.
 fn check_document(rows: &[Row], all: bool) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/numerics.md");
     let text = std::fs::read_to_string(&path).unwrap();

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, NodeId, NodeKind};
-use crate::ops::Attributes;
 use crate::plugin::{Device, NodeQuery, Support};
 use crate::tensor::Type;
 
@@ -24,6 +23,23 @@ pub(super) struct Place {
 /// # Errors
 /// If no device runs the node; the error has every device's reason.
 pub(super) fn place(graph: &Graph, id: NodeId, devices: &[(String, Arc<dyn Device>)]) -> Result<Place> {
+    let mut reasons = Vec::new();
+    for (device, (name, handle)) in devices.iter().enumerate() {
+        match ask(graph, id, handle)? {
+            Support::Yes(overwrites) => return Ok(Place { device, reasons, overwrites }),
+            Support::No(reason) => reasons.push(format!("{name}: {reason}")),
+        }
+    }
+    let view = graph.node(id);
+    let error = Error::new(ErrorKind::Unsupported, format!("no device runs `{}`", view.op_name())).at(view.location);
+    Err(reasons
+        .into_iter()
+        .fold(error, |error, reason| error.note(reason))
+        .note("add a device that does to `fallback` in the configuration"))
+}
+
+/// A device's answer for a node and all that is in its bodies.
+fn ask(graph: &Graph, id: NodeId, device: &Arc<dyn Device>) -> Result<Support> {
     let view = graph.node(id);
     let Some((op, attributes)) = view.apply() else {
         return Err(Error::new(ErrorKind::Internal, "only applications are placed"));
@@ -33,42 +49,19 @@ pub(super) fn place(graph: &Graph, id: NodeId, devices: &[(String, Arc<dyn Devic
     let query = NodeQuery {
         op: op.name(), revision: op.revision(), attributes, operands: &operands, results: &results,
     };
-    let mut reasons = Vec::new();
-    for (device, (name, handle)) in devices.iter().enumerate() {
-        match (handle.supports(&query), inside(attributes, handle)?) {
-            (Support::Yes(overwrites), None) => return Ok(Place { device, reasons, overwrites }),
-            (Support::No(reason), _) | (_, Some(reason)) => reasons.push(format!("{name}: {reason}")),
-        }
+    let answer = device.supports(&query);
+    if let Support::No(_) = answer {
+        return Ok(answer);
     }
-    let error = Error::new(ErrorKind::Unsupported, format!("no device runs `{}`", op.name())).at(view.location);
-    Err(reasons
-        .into_iter()
-        .fold(error, |error, reason| error.note(reason))
-        .note("add a device that does to `fallback` in the configuration"))
-}
-
-/// Why a device does not run what is in the bodies of a node, if it does not.
-fn inside(attributes: &Attributes, device: &Arc<dyn Device>) -> Result<Option<String>> {
     for (_, body) in attributes.bodies() {
         let graph = body.graph()?;
-        for id in graph.topological_order() {
-            let view = graph.node(id);
-            let Some((op, attributes)) = view.apply() else { continue };
-            let operands: Vec<Type> = view.operands.iter().map(|&value| graph.ty(value).clone()).collect();
-            let results: Vec<Type> = view.results.iter().map(|result| result.ty.clone()).collect();
-            let query = NodeQuery {
-                op: op.name(), revision: op.revision(), attributes, operands: &operands, results: &results,
-            };
-            let reason = match device.supports(&query) {
-                Support::No(reason) => Some(reason),
-                Support::Yes(_) => inside(attributes, device)?,
-            };
-            if let Some(reason) = reason {
-                return Ok(Some(format!("inside, `{}`: {reason}", op.name())));
+        for id in graph.topological_order().into_iter().filter(|&id| graph.node(id).apply().is_some()) {
+            if let Support::No(reason) = ask(&graph, id, device)? {
+                return Ok(Support::No(format!("inside, `{}`: {reason}", graph.node(id).op_name())));
             }
         }
     }
-    Ok(None)
+    Ok(answer)
 }
 
 /// Nodes that run on one device as one program.
