@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::{Outcome, cargo, run, shown};
+use crate::{Outcome, cargo, root, run, shown};
+
+/// How long one executable may take: on two cores the longest takes two minutes.
+const LONGEST: Duration = Duration::from_secs(15 * 60);
 
 /// A test executable, and the folder of the package that it tests.
 struct Tests {
@@ -61,13 +64,35 @@ fn field(line: &str, name: &str) -> Option<String> {
     Some(rest.split_once('"')?.0.replace(r"\\", r"\"))
 }
 
-/// Runs one executable, and shows what it said when it is through.
+/// Runs one executable, and shows what it said when it is through or has taken far too long: then it hangs, and
+/// the last it said, of tests that run for over a minute, is which of them does.
 fn run_one(tests: &Tests) -> Outcome {
     let name = tests.executable.file_name().unwrap_or_default().to_string_lossy();
+    let failed = |what: &str| format!("{name}: {what}");
+    let told = root().join("target/tmp").join(format!("{name}.txt"));
+    let open = || {
+        std::fs::create_dir_all(told.parent().unwrap_or(&told))?;
+        let file = std::fs::File::create(&told)?;
+        Ok((file.try_clone()?, file))
+    };
+    let (output, errors) = open().map_err(|error: std::io::Error| failed(&format!("{}: {error}", told.display())))?;
     let start = Instant::now();
-    let output = Command::new(&tests.executable).current_dir(&tests.package).stdin(Stdio::null()).output();
-    let output = output.map_err(|error| format!("cannot start {name}: {error}"))?;
-    let [told, complaints] = [&output.stdout, &output.stderr].map(|said| String::from_utf8_lossy(said));
-    eprintln!("\n-- {name} ({:.0} s)\n{}\n{complaints}", start.elapsed().as_secs_f64(), told.trim());
-    if output.status.success() { Ok(()) } else { Err(format!("{name} failed: {}", output.status)) }
+    let mut command = Command::new(&tests.executable);
+    command.current_dir(&tests.package).stdin(Stdio::null()).stdout(output).stderr(errors);
+    let mut running = command.spawn().map_err(|error| failed(&format!("cannot start: {error}")))?;
+    let outcome = loop {
+        match running.try_wait() {
+            Ok(Some(status)) if status.success() => break Ok(()),
+            Ok(Some(status)) => break Err(failed(&status.to_string())),
+            Ok(None) if start.elapsed() > LONGEST => {
+                let _ = running.kill().and_then(|()| running.wait());
+                break Err(failed(&format!("not through after {} s", LONGEST.as_secs())));
+            }
+            Ok(None) => std::thread::sleep(Duration::from_millis(50)),
+            Err(error) => break Err(failed(&error.to_string())),
+        }
+    };
+    let told = std::fs::read(&told).unwrap_or_default();
+    eprintln!("\n-- {name} ({:.0} s)\n{}", start.elapsed().as_secs_f64(), String::from_utf8_lossy(&told).trim());
+    outcome
 }

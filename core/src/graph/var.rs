@@ -153,9 +153,7 @@ impl Var {
 
     /// As [`Var::apply`], built at a given place.
     pub fn apply_at(op: &str, operands: &[Var], attributes: Attributes, location: Location) -> Var {
-        // The lock is released before the op's rules run: a plugin op's rules take it again.
-        let found = crate::ops::registry().get(op);
-        match found {
+        match crate::ops::registry().get(op) {
             Ok(op) => Var::apply_op(op, operands, attributes, location),
             Err(error) => Var::error(error, location),
         }

@@ -63,7 +63,7 @@ pub(crate) use symbolic::pullback_outputs;
 pub use symbolic::{Gradient, grad, hessian_vector_product, jvp, vjp};
 pub use infer::{Inferred, Operand, ShapeOperand, broadcast_operands, complete_attributes, infer, promote_operands, settle, settle_float};
 pub use random::RandomStream;
-pub use registry::{Registry, registry, registry_mut};
+pub use registry::{Registry, registry, update_registry};
 pub use jacobian::{hessian, jacobian, vectorize, vmap};
 pub(crate) use jacobian::vectorized_operands;
 pub use shape::{linspace, meshgrid_ij};

@@ -1,13 +1,13 @@
 //! All ops by name, the core's and the plugins'.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use super::{FAMILIES, Op};
 use crate::error::{Error, ErrorKind, Result, nearest};
 
 /// The ops that graphs can be built from.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub struct Registry {
     ops: BTreeMap<String, Arc<dyn Op>>,
 }
@@ -57,23 +57,49 @@ impl Registry {
     }
 }
 
-fn global() -> &'static RwLock<Registry> {
-    static REGISTRY: OnceLock<RwLock<Registry>> = OnceLock::new();
+fn global() -> &'static RwLock<Arc<Registry>> {
+    static REGISTRY: OnceLock<RwLock<Arc<Registry>>> = OnceLock::new();
     REGISTRY.get_or_init(|| {
         let mut registry = Registry::default();
         for register in FAMILIES {
             register(&mut registry);
         }
-        RwLock::new(registry)
+        RwLock::new(Arc::new(registry))
     })
 }
 
-/// The process-wide registry, for reading.
-pub fn registry() -> RwLockReadGuard<'static, Registry> {
-    global().read().unwrap_or_else(|poisoned| poisoned.into_inner())
+/// The process-wide registry as it is now. Whoever reads it holds no lock, so that ops may look each other up
+/// while a plugin is loaded beside them.
+pub fn registry() -> Arc<Registry> {
+    global().read().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-/// The process-wide registry, for adding a plugin's ops.
-pub fn registry_mut() -> RwLockWriteGuard<'static, Registry> {
-    global().write().unwrap_or_else(|poisoned| poisoned.into_inner())
+/// Changes the process-wide registry, for a plugin's ops. `change` must not itself look at [`registry`].
+pub fn update_registry<R>(change: impl FnOnce(&mut Registry) -> R) -> R {
+    change(Arc::make_mut(&mut global().write().unwrap_or_else(PoisonError::into_inner)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn ops_look_each_other_up_while_others_come_and_go() {
+        let looking = AtomicUsize::new(4);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        assert!(registry().iter().all(|op| registry().get(op.name()).is_ok()));
+                    }
+                    looking.fetch_sub(1, Ordering::Relaxed);
+                });
+            }
+            while looking.load(Ordering::Relaxed) > 0 {
+                update_registry(|registry| registry.remove(&[]));
+            }
+        });
+    }
 }

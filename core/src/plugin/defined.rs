@@ -34,7 +34,7 @@ impl NewOps {
     pub fn undo(self) {
         let mut known = known();
         known.retain(|name, _| !self.0.contains(name));
-        ops::registry_mut().remove(&self.0);
+        ops::update_registry(|registry| registry.remove(&self.0));
     }
 }
 
@@ -60,7 +60,7 @@ pub fn register_ops(given: &[PluginOp]) -> Result<NewOps> {
             added.push(definition);
         }
     }
-    ops::registry_mut().add_all(new)?;
+    ops::update_registry(|registry| registry.add_all(new))?;
     let names = added.iter().map(|definition| definition.name.clone()).collect();
     known.extend(added.into_iter().map(|definition| (definition.name.clone(), definition)));
     Ok(NewOps(names))

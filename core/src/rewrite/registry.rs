@@ -1,7 +1,7 @@
 //! All rules and passes, where they come from, and which of them run.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::engine::{Cost, Engine, Limits, Report, Stopped};
@@ -443,19 +443,3 @@ fn enabled(name: &str, tags: &[String], phase: Phase, options: &RewriteOptions) 
     }
     names(&options.include) || covers(&options.include) || !covers(&options.exclude)
 }
-
-fn global() -> &'static RwLock<Rewrites> {
-    static REWRITES: OnceLock<RwLock<Rewrites>> = OnceLock::new();
-    REWRITES.get_or_init(|| RwLock::new(Rewrites::core()))
-}
-
-/// The rewrites of this process, for reading.
-pub fn rewrites() -> RwLockReadGuard<'static, Rewrites> {
-    global().read().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
-/// The rewrites of this process, for adding those of files and plugins.
-pub fn rewrites_mut() -> RwLockWriteGuard<'static, Rewrites> {
-    global().write().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
