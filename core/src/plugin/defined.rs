@@ -60,6 +60,9 @@ pub fn register_ops(given: &[PluginOp]) -> Result<NewOps> {
             added.push(definition);
         }
     }
+    if new.is_empty() {
+        return Ok(NewOps(Vec::new()));
+    }
     ops::update_registry(|registry| registry.add_all(new))?;
     let names = added.iter().map(|definition| definition.name.clone()).collect();
     known.extend(added.into_iter().map(|definition| (definition.name.clone(), definition)));
