@@ -158,6 +158,8 @@ impl Runner {
                     }).collect();
                     self.code.compute(&context, step.node, &operands, axes, &mut results)?;
                 }
+                // SAFETY: as above, for each of its steps.
+                Work::Tiles(tiles) => unsafe { tiles.run(&self.code, &context, &plan.slots, start) },
                 Work::Control(planned, operands, scratch) => {
                     let operands: Vec<*const u8> = operands.iter().map(|&slot| start(slot).cast_const()).collect();
                     let results: Vec<*mut u8> = step.results.iter().map(|&slot| start(slot)).collect();

@@ -16,7 +16,8 @@ use crate::control::{Kind, Next, Planned, Steps, Target, count};
 use crate::kernel::reduce::Reducing;
 use crate::kernel::run::Region;
 use crate::kernels::{Axes, Call, Context, Kernel};
-use crate::plan::{Place, Plan, Work};
+use crate::plan::{Place, Plan, Slot, Work};
+use crate::tiles::Tiles;
 use crate::unplanned::cancelled;
 
 /// A plan whose steps are prepared.
@@ -35,6 +36,7 @@ pub struct Frame<'a> {
 /// A step that is prepared. Numbers are those of storages.
 enum Ready<'a> {
     Region { region: Fused<'a>, arrays: Vec<*mut u8>, slots: Vec<usize> },
+    Tiles(&'a Tiles, &'a [Slot]),
     Kernel(Operation<'a>, Kernel, &'a Attributes),
     Other(Operation<'a>),
     Control { node: NodeId, frame: Box<ControlFrame<'a>>, from: Vec<usize>, into: Vec<usize>, operands: Vec<*const u8>, results: Vec<*mut u8> },
@@ -88,6 +90,7 @@ impl<'a> Frame<'a> {
                 arrays: vec![std::ptr::null_mut(); inputs.len() + step.results.len()],
                 slots: inputs.iter().chain(&step.results).map(|&slot| slots[slot]).collect(),
             },
+            Work::Tiles(tiles) => Ready::Tiles(tiles, &plan.slots),
             Work::Node(operands, axes) => {
                 let bytes = |slot: usize| plan.slots[slot].dtype.size() * plan.slots[slot].shape.iter().product::<usize>();
                 let operation = Operation {
@@ -138,7 +141,7 @@ impl<'a> Frame<'a> {
     /// Arguments and results are set to memory of the sizes that the plan says, apart from each other and from
     /// the arena; of the arguments only those that the plan may overwrite are written.
     unsafe fn run(&mut self, context: &Context<'_>) -> Result<()> {
-        let Frame { code, bases, steps, .. } = self;
+        let Frame { code, bases, steps, slots: storages, .. } = self;
         for step in steps {
             match step {
                 Ready::Region { region, arrays, slots } => {
@@ -153,6 +156,8 @@ impl<'a> Frame<'a> {
                         }
                     }
                 }
+                // SAFETY: as above, for each of its steps.
+                Ready::Tiles(tiles, slots) => unsafe { tiles.run(code, context, slots, |slot| bases[storages[slot]]) },
                 Ready::Kernel(operation, kernel, attributes) => {
                     // SAFETY: as above; a step's results lie apart from each other and from all operands but those
                     // that are `None`.
@@ -538,15 +543,31 @@ impl Given<'_, '_> {
     }
 }
 
-/// Takes the steps after the first of a loop whose step is one small region: two lists of arrays take turns, and
-/// each moves on by as much as two steps do.
+/// Takes the steps after the first of a loop whose step is one small region: as one piece of code, where there is
+/// such, else two lists of arrays take turns, and each moves on by as much as two steps do.
 ///
 /// # Safety
 /// As for [`ControlFrame::run`], after its first step.
 unsafe fn run_small_steps(context: &Context<'_>, region: &Region, storages: Vec<usize>, given: &Given<'_, '_>) -> Result<()> {
     /// Steps after which it is asked whether to go on.
-    const TURN: usize = 1 << 12;
+    const TURN: usize = 1 << 14;
     let arrays = |step: usize| -> Vec<*mut u8> { storages.iter().map(|&storage| given.at(storage, step)).collect() };
+    if given.count > 4 && let Some(repeated) = region.repeated(&[arrays(1), arrays(2), arrays(3)]) {
+        let mut step = 1;
+        while step < given.count {
+            cancelled(context)?;
+            let steps = (given.count - step).min(TURN);
+            let (mut places, last) = (arrays(step), arrays(step + steps - 1));
+            let inputs = places.len() - region.outputs();
+            for output in repeated.stored_last() {
+                places[inputs + output] = last[inputs + output];
+            }
+            // SAFETY: by the caller's promise: the arrays are those that the steps' frames would be told.
+            unsafe { repeated.run(&places, steps) };
+            step += steps;
+        }
+        return Ok(());
+    }
     let mut lists = [arrays(1), arrays(2)];
     let further: Vec<isize> = if given.count > 3 {
         arrays(3).iter().zip(&lists[0]).map(|(after, before)| after.addr().wrapping_sub(before.addr()).cast_signed()).collect()

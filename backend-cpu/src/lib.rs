@@ -16,6 +16,7 @@ pub mod kernels;
 pub mod maths;
 pub mod plan;
 pub mod signature;
+pub mod tiles;
 pub mod unplanned;
 
 use std::sync::Arc;

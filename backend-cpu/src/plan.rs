@@ -17,6 +17,7 @@ use crate::kernel::ir::Reduction;
 use crate::kernel::reduce::{self, Reducing, Spec};
 use crate::kernel::run::{Cache, Region};
 use crate::kernels::elementwise::broadcast_strides;
+use crate::tiles::{self, Access, Storages, Tiles};
 
 /// Where a value lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub enum Work {
     Region(Region, Vec<usize>),
     /// Reduces what a fused region computes from the inputs.
     Reduce(Reducing, Vec<usize>),
+    /// Runs several steps over the same rows, tile by tile.
+    Tiles(Tiles),
     /// Runs one node. Operands that are `None` are overwritten; those with an order of axes are read in it.
     Node(Vec<Option<usize>>, Vec<Option<Axes>>),
     /// Runs a loop, a branch, or what is computed again: with these operands, and memory for itself.
@@ -93,6 +96,26 @@ struct Storage {
     place: Option<Place>,
     output: bool,
     writable: bool,
+}
+
+impl Storages for Vec<Storage> {
+    fn in_arena(&self, storage: usize) -> Option<usize> {
+        self[storage].place.is_none().then_some(self[storage].bytes)
+    }
+
+    fn life(&self, storage: usize) -> (usize, usize) {
+        (self[storage].first, self[storage].last)
+    }
+
+    fn extend(&mut self, storage: usize, first: usize, last: usize) {
+        let storage = &mut self[storage];
+        (storage.first, storage.last) = (storage.first.min(first), storage.last.max(last));
+    }
+
+    fn take_out(&mut self, storage: usize) {
+        // It is nowhere, and nobody asks where.
+        self[storage].place = Some(Place::Arena(0));
+    }
 }
 
 impl Plan {
@@ -178,6 +201,7 @@ impl Plan {
                 Work::Region(region, _) => text.push_str(&region.describe()),
                 Work::Reduce(reducing, _) => text.push_str(&reducing.describe()),
                 Work::Control(planned, ..) => text.push_str(&planned.describe()),
+                Work::Tiles(tiles) => text.push_str(&tiles.describe(code)),
                 Work::Node(..) => {}
             }
         }
@@ -388,7 +412,7 @@ impl Planner<'_> {
         let position: HashMap<NodeId, usize> = code.nodes.iter().enumerate().map(|(at, &id)| (id, at)).collect();
         // Fused nodes run later than they stand, but cannot fail.
         let fallible: Vec<bool> = order.iter().map(|id| code.may_fail_from[position[id]]).collect();
-        let mut steps = Vec::new();
+        let (mut steps, mut accesses) = (Vec::new(), Vec::new());
         for ((at, &id), inputs) in order.iter().enumerate().zip(reads) {
             let view = code.graph.node(id);
             let slots: Vec<usize> = inputs.iter().map(|&value| self.existing(value)).collect();
@@ -483,23 +507,30 @@ impl Planner<'_> {
                 if let Some(spec) = spec {
                     let (value, dtype) = (registers[&view.operands[0]], view.results[0].ty.dtype);
                     let reducing = Reducing::new(lowering, value, spec, dtype, self.cache, &shape, &strides);
+                    let outer = shape.len() - spec.axes.len();
+                    let by_rows = outer > 0 && spec.axes.iter().copied().eq(outer..shape.len());
+                    accesses.push(by_rows.then(|| Access { shape, strides, outer: Some(outer), cost: reducing.cost() }));
                     steps.push(Step { node: id, members: members[&id].clone(), work: Work::Reduce(reducing, sources), results, note });
                     continue;
                 }
                 let outputs: Vec<_> = produced.iter().map(|value| registers[value]).collect();
                 let kernel = lowering.finish(&outputs);
-                Work::Region(Region::new(kernel, self.cache, &shape, &strides), sources)
+                let region = Region::new(kernel, self.cache, &shape, &strides);
+                accesses.push(Some(Access { shape, strides, outer: None, cost: region.cost() }));
+                Work::Region(region, sources)
             } else if let Some(planned) = self.controls.get(&id).cloned() {
                 // Arguments that are not read inside have a slot nevertheless.
                 let operands = view.operands.iter().map(|&value| self.existing(value)).collect();
                 let storage = self.storage(planned.scratch, at, None, true);
                 self.slots.push(Slot { dtype: DType::U8, shape: Shape::from_elem(planned.scratch, 1), storage });
+                accesses.push(None);
                 Work::Control(planned, operands, self.slots.len() - 1)
             } else {
                 let (values, axes): (Vec<ValueId>, Vec<Option<Axes>>) = code.reads(id).into_iter().unzip();
                 let operands = values.iter().map(|value| {
                     if overwritten.iter().any(|done| done.0 == *value) { None } else { Some(self.slot_of[value]) }
                 });
+                accesses.push(tiles::by_rows(&view, &axes, |value| self.shape_of[&value].clone()));
                 Work::Node(operands.collect(), axes)
             };
             let members = if region { members[&id].clone() } else { Vec::new() };
@@ -525,6 +556,7 @@ impl Planner<'_> {
             }
             outputs.push((slot, !(kept && fresh)));
         }
+        let steps = tiles::group(steps, &accesses, &self.slots, &mut self.storages);
         let arena = self.place_arena();
         let places = self.storages.iter().map(|storage| storage.place.unwrap_or(Place::Arena(0))).collect();
         Ok(Plan { slots: self.slots, places, result_bytes, constants: self.constants, steps, arena, outputs })

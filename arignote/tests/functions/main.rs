@@ -3,12 +3,14 @@
 mod calls;
 mod derivatives;
 mod files;
+mod fused;
 mod graphs;
 mod host;
 mod inside;
 mod loops;
 mod outside;
 mod states;
+mod typed;
 
 use arignote::config::Config;
 use arignote::prelude::*;

@@ -3,6 +3,8 @@
 //! Rows are cut into parts of `PART` elements. A part is reduced in several accumulators, the parts pairwise, so
 //! that sums are accurate; which elements meet when follows from the shape alone, not from the threads.
 
+use std::ops::Range;
+
 use arignote_core::tensor::{DType, Element};
 use smallvec::SmallVec;
 
@@ -143,11 +145,6 @@ impl Reducing {
         match &self.layout {
             Layout::Rows => {
                 let parts = self.length.div_ceil(PART);
-                let of_part = |inputs: &[*mut u8], row: usize, part: usize| {
-                    let start = row * self.length;
-                    // SAFETY: the caller's promise.
-                    unsafe { self.region.reduce(inputs, start + part * PART, start + ((part + 1) * PART).min(self.length)) }
-                };
                 if parts > 1 && self.outer < 16 {
                     with_scratch(self.outer * parts, |values: &mut [u64]| {
                         let group = (SMALL / 4 / self.region.cost().max(1) / PART).clamp(1, parts);
@@ -156,7 +153,7 @@ impl Reducing {
                             let (inputs, cells) = (&inputs, &cells);
                             for at in task * group..((task + 1) * group).min(self.outer * parts) {
                                 // SAFETY: each cell is written by one task.
-                                unsafe { *cells.0.cast::<u64>().add(at) = of_part(inputs.0, at / parts, at % parts) };
+                                unsafe { *cells.0.cast::<u64>().add(at) = self.part(inputs.0, at / parts, at % parts) };
                             }
                         });
                         for (row, values) in values.chunks_mut(parts).enumerate() {
@@ -168,16 +165,11 @@ impl Reducing {
                     return;
                 }
                 let group = (PART / self.length.max(1)).max(1) * 8;
+                let arrays = Arrays(arrays);
                 parallel(self.outer.div_ceil(group), &|task| {
-                    let (inputs, target) = (&inputs, &target);
-                    with_scratch(parts, |values: &mut [u64]| {
-                        for row in task * group..((task + 1) * group).min(self.outer) {
-                            for (part, value) in values.iter_mut().enumerate() { *value = of_part(inputs.0, row, part); }
-                            let value = self.pairwise(values);
-                            // SAFETY: the result has room, and each row is one task's.
-                            unsafe { self.put(target.0, row, value) };
-                        }
-                    });
+                    let arrays = &arrays;
+                    // SAFETY: the caller's promise; each row is one task's.
+                    unsafe { self.run_rows(arrays.0, task * group..((task + 1) * group).min(self.outer)) };
                 });
             }
             Layout::Columns { beside, axes, strides, sizes } => {
@@ -215,6 +207,38 @@ impl Reducing {
                 });
             }
         }
+    }
+
+    /// Computes the results of some rows, where rows become elements.
+    ///
+    /// # Safety
+    /// As for [`Self::run`], of these rows.
+    pub unsafe fn run_rows(&self, arrays: &[*mut u8], rows: Range<usize>) {
+        let Some((&result, inputs)) = arrays.split_last() else { return };
+        with_scratch(self.length.div_ceil(PART), |values: &mut [u64]| {
+            for row in rows {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    for (part, value) in values.iter_mut().enumerate() { *value = self.part(inputs, row, part); }
+                    self.put(result, row, self.pairwise(values));
+                }
+            }
+        });
+    }
+
+    /// Reduces a part of a row.
+    ///
+    /// # Safety
+    /// As for [`Self::run`].
+    unsafe fn part(&self, inputs: &[*mut u8], row: usize, part: usize) -> u64 {
+        let start = row * self.length;
+        // SAFETY: the caller's promise.
+        unsafe { self.region.reduce(inputs, start + part * PART, start + ((part + 1) * PART).min(self.length)) }
+    }
+
+    /// Estimated picoseconds for an element.
+    pub fn cost(&self) -> usize {
+        self.region.cost()
     }
 
     /// Neighbours first.

@@ -14,6 +14,7 @@ use super::form::Form;
 use super::ir::{Instruction, Kernel, Kind, Reduction};
 use super::portable::{self, Program};
 use super::rows::Rows;
+use super::steps::StepForm;
 use crate::buffer::with_scratch;
 use crate::kernels::Context;
 use crate::stored_type;
@@ -187,6 +188,38 @@ pub struct Region {
     count: usize,
     /// Estimated picoseconds for an element.
     cost: usize,
+    /// The loop that the region was last the step of, if it has code.
+    repeated: OnceLock<Option<Repeated>>,
+}
+
+/// A region with the loop around it.
+pub struct Repeated {
+    form: StepForm,
+    code: Code,
+    lanes: usize,
+    count: usize,
+}
+
+impl Repeated {
+    /// Of the region's outputs, by their numbers, those that are stored in the last step alone.
+    pub fn stored_last(&self) -> impl Iterator<Item = usize> {
+        (0..self.form.stored.len()).filter(|&output| !self.form.stored[output])
+    }
+
+    /// Takes `steps` steps, at least one. `arrays` are those of the first, but of outputs that are stored in the last
+    /// step alone those of the last.
+    ///
+    /// # Safety
+    /// As for [`Region::run`], in each step.
+    pub unsafe fn run(&self, arrays: &[*mut u8], steps: usize) {
+        for first in (0..self.count).step_by(self.lanes) {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the caller's promise; code is only made for processors that have its instructions.
+            unsafe { self.code.run_steps(arrays, self.count, first, steps) };
+            #[cfg(not(target_arch = "x86_64"))]
+            match (self.code, arrays, first, steps) {}
+        }
+    }
 }
 
 /// The elements of a region's inputs and outputs.
@@ -229,7 +262,12 @@ impl Region {
         let bytes: usize = operands.iter().filter(|operand| !operand.uniform).map(|operand| operand.size).sum();
         let compiled = Compiled::new(kernel, cache, &uniform);
         let cost = compiled.kernel.instructions.len() * if compiled.is_native() { 60 } else { 400 } + calls * 20_000 + bytes * 30;
-        Region { compiled, count: shape.iter().product(), axes, operands, rows, cost }
+        Region { compiled, count: shape.iter().product(), axes, operands, rows, cost, repeated: OnceLock::new() }
+    }
+
+    /// How many outputs it has.
+    pub fn outputs(&self) -> usize {
+        self.compiled.kernel.outputs.len()
     }
 
     /// Estimated picoseconds for an element.
@@ -300,6 +338,29 @@ impl Region {
     pub unsafe fn run_small(&self, arrays: &[*mut u8]) {
         // SAFETY: the caller's promise.
         unsafe { self.part(arrays, 0, self.count, &mut []) };
+    }
+
+    /// The region, which [is small](Region::is_small), with a loop around it in whose first steps the arrays lie at
+    /// these places; `None` if there is no code for it.
+    #[cfg(target_arch = "x86_64")]
+    pub fn repeated(&self, three: &[Vec<*mut u8>; 3]) -> Option<&Repeated> {
+        if !self.compiled.is_native() {
+            return None;
+        }
+        let kernel = &self.compiled.kernel;
+        let uniform: Vec<bool> = self.operands[..kernel.inputs.len()].iter().map(|operand| operand.uniform).collect();
+        let form = StepForm::of(kernel, &uniform, three, avx2::POINTERS.len())?;
+        let repeated = self.repeated.get_or_init(|| {
+            let code = Code::compile_steps(kernel, &form)?;
+            Some(Repeated { lanes: form.form(kernel).lanes, form: form.clone(), code, count: self.count })
+        });
+        repeated.as_ref().filter(|repeated| repeated.form == form)
+    }
+
+    /// There is no code for this processor.
+    #[cfg(not(target_arch = "x86_64"))]
+    pub fn repeated(&self, _: &[Vec<*mut u8>; 3]) -> Option<&Repeated> {
+        None
     }
 
     /// Computes the elements from `start` to `end`, and combines `totals` with what they are reduced to.

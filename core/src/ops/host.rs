@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{AttributeKind, Attributes, Batch, Batched, Inferred, Jvp, Op, Operand, Param, ParamKind, Registry, ShapeOperand, Vjp};
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::Var;
+use crate::graph::{NodeKind, Var, topological_order};
 use crate::tensor::{DType, Dim, Shape, Tensor, Type};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +137,17 @@ fn kept(attributes: &Attributes) -> Result<Arc<Function>> {
         let error = Error::new(ErrorKind::Runtime, format!("this backend knows no closure {number}"));
         error.note("closures belong to the program that made them, and to the backends that are linked into it")
     })
+}
+
+/// Whether an application, or one in a body of it, shows values to a closure.
+pub(crate) fn shows_values(op: &dyn Op, attributes: &Attributes) -> bool {
+    let in_body = |outputs: &[Var]| {
+        topological_order(outputs).iter().any(|var| match var.node().kind() {
+            NodeKind::Apply(op, attributes) => shows_values(&**op, attributes),
+            _ => false,
+        })
+    };
+    matches!(op.name(), "host_call" | "inspect") || attributes.bodies().any(|(_, body)| in_body(body.outputs()))
 }
 
 /// Runs the closure of a `host_call`: for kernels.

@@ -5,8 +5,10 @@ use std::sync::{Arc, MutexGuard};
 use smallvec::SmallVec;
 
 use super::compile::{Step, check_arguments};
+use super::loans::Loans;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{State, StateValue};
+use crate::ops::host::shows_values;
 use crate::plugin::{Argument, Device, Program};
 use crate::runtime::{Compiled, Session};
 use crate::tensor::{DeviceTensor, MemoryKind, Tensor};
@@ -81,14 +83,29 @@ pub(super) fn lock_states(states: &[State]) -> Result<Guards<'_>> {
 }
 
 impl Compiled {
-    pub(super) fn call(&self, session: &Session, states: &[State], arguments: &[Tensor]) -> Result<Vec<Tensor>> {
+    /// A call. What it leaves behind holds nothing of what is on loan.
+    ///
+    /// # Errors
+    /// If arguments do not fit or an op fails; states are then as they were.
+    pub(super) fn call(
+        &self, session: &Session, states: &[State], arguments: &[Tensor], loans: Option<&Loans<'_>>,
+    ) -> Result<Vec<Tensor>> {
         match &self.observed {
-            None => self.call_plainly(session, states, arguments),
-            Some(observed) => self.call_observed(observed, session, states, arguments),
+            None => self.call_plainly(session, states, arguments, loans),
+            Some(observed) => self.call_observed(observed, session, states, arguments, loans),
         }
     }
 
-    pub(super) fn call_plainly(&self, session: &Session, states: &[State], arguments: &[Tensor]) -> Result<Vec<Tensor>> {
+    /// Whether somebody is shown values of a call, and may keep them: who watches it, or a closure of the program.
+    pub(super) fn shows_values(&self) -> bool {
+        let graph = self.graph();
+        let shown = |id| graph.node(id).apply().is_some_and(|(op, attributes)| shows_values(&**op, attributes));
+        self.observed.as_ref().is_some_and(|observed| observed.walk.is_some()) || graph.topological_order().into_iter().any(shown)
+    }
+
+    pub(super) fn call_plainly(
+        &self, session: &Session, states: &[State], arguments: &[Tensor], loans: Option<&Loans<'_>>,
+    ) -> Result<Vec<Tensor>> {
         check_arguments(&self.inputs, arguments)?;
         let given = arguments.iter().map(|argument| Resident { host: Some(argument.clone()), ..Resident::default() });
         let mut values: SmallVec<[Resident; 4]> = given.collect();
@@ -120,13 +137,20 @@ impl Compiled {
         for step in &self.steps {
             self.run(step, &mut values)?;
         }
-        let outputs =
+        let is_lent = |start: *const u8| loans.is_some_and(|loans| loans.cover(start));
+        let mut outputs =
             self.outputs.iter().map(|&slot| values[slot].on_host(&self.devices)).collect::<Result<Vec<_>>>()?;
+        for output in outputs.iter_mut().filter(|output| is_lent(output.as_ptr())) {
+            *output = output.copied();
+        }
         let mut new_values = Vec::with_capacity(self.updates.len());
         for (state, slot) in &self.updates {
             let value = match values[*slot].devices.first() {
-                Some((_, tensor)) => StateValue::Device(tensor.clone()),
-                None => StateValue::Host(values[*slot].on_host(&self.devices)?),
+                Some((_, tensor)) if !is_lent(tensor.data) => StateValue::Device(tensor.clone()),
+                _ => {
+                    let tensor = values[*slot].on_host(&self.devices)?;
+                    StateValue::Host(if is_lent(tensor.as_ptr()) { tensor.copied() } else { tensor })
+                }
             };
             self.check_update(&states[*state], &value)?;
             new_values.push((*state, value));

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::loans::Loans;
 use crate::error::{Error, ErrorKind, Result, nearest};
 use crate::graph::{FunctionGraph, NodeKind, State};
 use crate::runtime::{CompileRequest, Compiled, Session};
@@ -55,13 +56,13 @@ impl Function {
             return Err(Error::new(ErrorKind::Runtime, message).note(self.inputs_note()));
         }
         if arguments.len() == count {
-            return self.compiled.call(&self.session, &self.states, arguments);
+            return self.compiled.call(&self.session, &self.states, arguments, None);
         }
         let mut filled = arguments.to_vec();
         for position in arguments.len()..count {
             filled.push(self.default(position)?);
         }
-        self.compiled.call(&self.session, &self.states, &filled)
+        self.compiled.call(&self.session, &self.states, &filled, None)
     }
 
     /// Calls the function with arguments by name, in any order; those with defaults may be left out.
@@ -88,7 +89,12 @@ impl Function {
             .enumerate()
             .map(|(position, value)| value.map_or_else(|| self.default(position), Ok))
             .collect::<Result<_>>()?;
-        self.compiled.call(&self.session, &self.states, &filled)
+        self.compiled.call(&self.session, &self.states, &filled, None)
+    }
+
+    /// Calls the function with all its arguments, which lie in the caller's memory.
+    pub(super) fn call_with(&self, loans: &Loans<'_>) -> Result<Vec<Tensor>> {
+        self.compiled.call(&self.session, &self.states, loans.arguments(), Some(loans))
     }
 
     fn default(&self, position: usize) -> Result<Tensor> {

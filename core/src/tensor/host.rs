@@ -110,6 +110,26 @@ impl Tensor {
         Some(Tensor { data, shape: tensor.shape.clone() })
     }
 
+    /// An array as a tensor without a copy, with an owner that knows how long it is borrowed; `None` if it is not
+    /// in row-major order.
+    ///
+    /// # Safety
+    /// The array's elements live, and are not written to, as long as a clone of the owner does.
+    pub(crate) unsafe fn on_loan<T: TensorElement, D: ndarray::Dimension>(
+        array: &ndarray::ArrayRef<T, D>, owner: Arc<dyn std::any::Any + Send + Sync>,
+    ) -> Option<Tensor> {
+        let elements = array.as_slice()?;
+        // SAFETY: by the caller's promise.
+        let elements = unsafe { Elements::lent(elements.as_ptr().cast_mut(), elements.len(), owner) }?;
+        Some(Tensor { data: T::wrap(elements), shape: array.shape().into() })
+    }
+
+    /// The same elements in memory of their own.
+    pub(crate) fn copied(&self) -> Tensor {
+        let data = dispatch_dtype!(self.dtype(), T => <T as Stored>::wrap(own(<T as Stored>::unwrap(&self.data).map(|elements| elements.to_vec()).unwrap_or_default())));
+        Tensor { data, shape: self.shape.clone() }
+    }
+
     /// What keeps the elements alive, for descriptors.
     pub(super) fn owner(&self) -> Arc<dyn std::any::Any + Send + Sync> {
         for_data!(&self.data, vector => vector.owner())

@@ -16,6 +16,7 @@ use dynasmrt::{AssemblyOffset, DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
 
 use super::form::{Form, REGISTERS};
 use super::ir::{Function, Instruction, Kernel, Kind};
+use super::steps::StepForm;
 use encode::{Assembler, Constants, Place, move_to};
 use section::Section;
 
@@ -35,6 +36,8 @@ mod frame {
     pub const MASK: i32 = 160;
     /// The tail's elements of 8 or 16 bits.
     pub const BOUNCE: i32 = 224;
+    /// How many steps are left.
+    pub const STEPS: i32 = 240;
     /// The arrays, the stack pointer of the caller.
     pub const ARRAYS: i32 = 256;
     pub const STACK: i32 = 264;
@@ -71,6 +74,15 @@ pub struct Code {
 impl Code {
     /// Compiles a kernel; `None` if it is too long or there is no memory for code.
     pub fn compile(kernel: &Kernel, form: &Form) -> Option<Code> {
+        Code::assemble(kernel, form, None)
+    }
+
+    /// Compiles a kernel as the step of a loop, for [`Code::run_steps`]; `None` as for [`Code::compile`].
+    pub fn compile_steps(kernel: &Kernel, steps: &StepForm) -> Option<Code> {
+        Code::assemble(kernel, &steps.form(kernel), Some(steps))
+    }
+
+    fn assemble(kernel: &Kernel, form: &Form, steps: Option<&StepForm>) -> Option<Code> {
         if kernel.instructions.len() > MOST {
             return None;
         }
@@ -103,19 +115,16 @@ impl Code {
                 dynasm!(ops ; .arch x64 ; mov Rq(*register), [rdi + at]);
             }
         }
-        dynasm!(ops ; .arch x64 ; xor ecx, ecx);
-        let mut compiler = Compiler { kernel, form, ops, pool: Pool::default(), homes: vec![None; kernel.instructions.len()], slots: Vec::new(), frame: frame::SLOTS, jobs: &jobs, thunk };
+        match steps {
+            None => dynasm!(ops ; .arch x64 ; xor ecx, ecx),
+            Some(_) => dynasm!(ops ; .arch x64 ; mov [rbp + frame::STEPS], rcx ; mov rcx, rdx),
+        }
+        let mut compiler = Compiler { kernel, form, steps, ops, pool: Pool::default(), homes: vec![None; kernel.instructions.len()], slots: Vec::new(), frame: frame::SLOTS, jobs: &jobs, thunk };
         compiler.fixed();
-        compiler.start_accumulators();
-        let (end, tail) = (compiler.ops.new_dynamic_label(), compiler.ops.new_dynamic_label());
-        compiler.turns(form.unroll);
-        if form.unroll > 1 { compiler.turns(1); }
-        let ops = &mut compiler.ops;
-        dynasm!(ops ; .arch x64 ; =>tail ; cmp rcx, rsi ; jae =>end);
-        compiler.masks();
-        Section::new(&mut compiler, 1, true).run();
-        dynasm!(compiler.ops ; .arch x64 ; =>end);
-        compiler.store_accumulators();
+        match steps {
+            None => compiler.elements(),
+            Some(steps) => compiler.all_steps(steps),
+        }
         let Compiler { mut ops, pool: Pool { vectors, .. }, frame, .. } = compiler;
         dynasm!(ops ; .arch x64
             ; vzeroupper
@@ -149,6 +158,17 @@ impl Code {
         entry(arrays.as_ptr(), count);
     }
 
+    /// Takes `steps` steps, at least one, for the vector of elements from `first` on of `count`: `arrays` are those of
+    /// the first step, but of outputs that are stored only once those of the last.
+    ///
+    /// # Safety
+    /// As for [`Code::run`], of code by [`Code::compile_steps`] and for each step.
+    pub unsafe fn run_steps(&self, arrays: &[*mut u8], count: usize, first: usize, steps: usize) {
+        // SAFETY: as in `run`.
+        let entry: extern "sysv64" fn(*const *mut u8, usize, usize, usize) = unsafe { std::mem::transmute(self.buffer.ptr(AssemblyOffset(0))) };
+        entry(arrays.as_ptr(), count, first, steps);
+    }
+
     /// Where the code is.
     pub fn address(&self) -> usize {
         self.buffer.ptr(AssemblyOffset(0)).addr()
@@ -167,7 +187,7 @@ impl Code {
 }
 
 /// The registers that hold addresses of arrays, the first ones' in this order: `rbx`, `r8` to `r13`, `r15`.
-const POINTERS: [u8; 8] = [3, 8, 9, 10, 11, 12, 13, 15];
+pub const POINTERS: [u8; 8] = [3, 8, 9, 10, 11, 12, 13, 15];
 
 #[derive(Default)]
 struct Pool {
@@ -189,6 +209,8 @@ impl Constants for Pool {
 struct Compiler<'a> {
     kernel: &'a Kernel,
     form: &'a Form,
+    /// The loop whose step the kernel is.
+    steps: Option<&'a StepForm>,
     ops: Assembler,
     pool: Pool,
     /// Where in the frame what is the same for all elements is.
@@ -217,9 +239,72 @@ impl Compiler<'_> {
         }
     }
 
-    /// Registers that hold accumulators.
-    fn accumulators(&self) -> usize {
-        self.kernel.reductions.len() * self.form.unroll
+    /// The loop over elements.
+    fn elements(&mut self) {
+        self.start_accumulators();
+        let (end, tail) = (self.ops.new_dynamic_label(), self.ops.new_dynamic_label());
+        self.turns(self.form.unroll);
+        if self.form.unroll > 1 { self.turns(1); }
+        let ops = &mut self.ops;
+        dynasm!(ops ; .arch x64 ; =>tail ; cmp rcx, rsi ; jae =>end);
+        self.masks();
+        Section::new(self, 1, true).run();
+        dynasm!(self.ops ; .arch x64 ; =>end);
+        self.store_accumulators();
+    }
+
+    /// The loop over steps, of a whole vector or of one under a mask.
+    fn all_steps(&mut self, steps: &StepForm) {
+        let (end, tail) = (self.ops.new_dynamic_label(), self.ops.new_dynamic_label());
+        let lanes = self.form.lanes as i32;
+        dynasm!(self.ops ; .arch x64 ; lea rax, [rcx + lanes] ; cmp rax, rsi ; ja =>tail);
+        self.loop_of(steps, false);
+        dynasm!(self.ops ; .arch x64 ; jmp =>end ; =>tail);
+        self.masks();
+        self.loop_of(steps, true);
+        dynasm!(self.ops ; .arch x64 ; =>end);
+    }
+
+    fn loop_of(&mut self, steps: &StepForm, masked: bool) {
+        let again = self.ops.new_dynamic_label();
+        let inputs = self.kernel.inputs.len();
+        for (input, &dtype) in self.kernel.inputs.iter().enumerate() {
+            let Some(register) = self.carrier(input) else { continue };
+            let mut section = Section::new(self, 1, masked);
+            if steps.uniform[input] { section.broadcast(input, dtype, register) } else { section.load(input, 0, dtype, register) }
+        }
+        dynasm!(self.ops ; .arch x64 ; .align 16 ; =>again);
+        Section::new(self, 1, masked).run();
+        for (array, &stride) in steps.strides.iter().enumerate() {
+            let moves = stride != 0 && array.checked_sub(inputs).is_none_or(|output| steps.stored[output]);
+            if let (Some(&pointer), true) = (POINTERS.get(array), moves) {
+                dynasm!(self.ops ; .arch x64 ; add Rq(pointer), stride);
+            }
+        }
+        dynasm!(self.ops ; .arch x64 ; dec QWORD [rbp + frame::STEPS] ; jnz =>again);
+        for (output, &(_, dtype)) in self.kernel.outputs.iter().enumerate().filter(|(output, _)| !steps.stored[*output]) {
+            let carrier = (0..inputs).find(|&input| steps.carried[input] == Some(output)).and_then(|input| self.carrier(input));
+            if let Some(register) = carrier { Section::new(self, 1, masked).store(output, 0, dtype, register); }
+        }
+    }
+
+    /// The register in which an input goes from step to step.
+    fn carrier(&self, input: usize) -> Option<u8> {
+        let carried = &self.steps?.carried;
+        carried[input]?;
+        Some((REGISTERS - 1 - carried[..input].iter().flatten().count()) as u8)
+    }
+
+    /// The registers in which an output goes to the next step.
+    fn carriers(&self, output: usize) -> Vec<u8> {
+        let carried = self.steps.map_or(&[][..], |steps| &steps.carried);
+        (0..carried.len()).filter(|&input| carried[input] == Some(output)).filter_map(|input| self.carrier(input)).collect()
+    }
+
+    /// Registers that hold accumulators or what goes from step to step.
+    fn reserved(&self) -> usize {
+        let carried = self.steps.map_or(0, |steps| steps.carried.iter().flatten().count());
+        self.kernel.reductions.len() * self.form.unroll + carried
     }
 
     /// The register of a reduction's accumulator for one of the vectors of a turn.

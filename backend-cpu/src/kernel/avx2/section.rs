@@ -149,7 +149,11 @@ impl<'a, 'b> Section<'a, 'b> {
                 for (output, (&(number, dtype), &when)) in kernel.outputs.iter().zip(&stores).enumerate() {
                     if when == at {
                         let register = self.register(number, copy);
-                        self.store(output, copy, dtype, register);
+                        if self.compiler.steps.is_none_or(|steps| steps.stored[output]) { self.store(output, copy, dtype, register); }
+                        for carrier in self.compiler.carriers(output) {
+                            let long = self.long(self.instruction(number as usize).1);
+                            move_to(&mut self.compiler.ops, long, carrier, Place::Register(register));
+                        }
                         self.release(number, copy);
                         self.pinned.clear();
                     }
@@ -203,7 +207,7 @@ impl<'a, 'b> Section<'a, 'b> {
 
     /// A register that is free, or is made free.
     fn take(&mut self) -> u8 {
-        let most = REGISTERS - self.compiler.accumulators();
+        let most = REGISTERS - self.compiler.reserved();
         if let Some(free) = (0..most).find(|&register| self.holders[register].is_none() && !self.pinned.contains(&(register as u8))) {
             return free as u8;
         }
@@ -261,7 +265,7 @@ impl<'a, 'b> Section<'a, 'b> {
     /// A value wherever it is; in a register, if it is needed again and there is room.
     fn operand(&mut self, number: u32, copy: usize) -> Place {
         let key = self.key(number, copy);
-        let most = REGISTERS - self.compiler.accumulators();
+        let most = REGISTERS - self.compiler.reserved();
         let free = self.holders[..most].iter().filter(|holder| holder.is_none()).count();
         if self.states[key].register.is_some() || (self.states[key].needed > 1 && free > 2) {
             return Place::Register(self.register(number, copy));
@@ -315,7 +319,16 @@ impl<'a, 'b> Section<'a, 'b> {
             Instruction::Input(input) => {
                 let d = self.fresh(at, copy);
                 let dtype = self.compiler.kernel.inputs[input as usize];
-                if self.compiler.form.fixed[at] { self.broadcast(input as usize, dtype, d) } else { self.load(input as usize, copy, dtype, d) }
+                let input = input as usize;
+                let uniform = self.compiler.steps.is_some_and(|steps| steps.uniform[input]);
+                if let Some(register) = self.compiler.carrier(input) {
+                    let long = self.long(kind);
+                    move_to(&mut self.compiler.ops, long, d, Place::Register(register));
+                } else if uniform || self.compiler.form.fixed[at] {
+                    self.broadcast(input, dtype, d);
+                } else {
+                    self.load(input, copy, dtype, d);
+                }
             }
             Instruction::Constant(_) => {}
             Instruction::Unary(op, a) => {

@@ -19,6 +19,7 @@ use rustc_hash::FxHashMap;
 use super::call::{lock_states, on_host};
 use super::clock::Clock;
 use super::compile::{Observed, check_arguments};
+use super::loans::Loans;
 use crate::config::Mode;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Location, NodeId, NodeKind, State, StateValue, ValueId};
@@ -146,11 +147,12 @@ impl Compiled {
     /// As any call, and what those who look at it say; states are then as they were.
     pub(super) fn call_observed(
         &self, observed: &Observed, session: &Session, states: &[State], arguments: &[Tensor],
+        loans: Option<&Loans<'_>>,
     ) -> Result<Vec<Tensor>> {
         let begun = Instant::now();
         let results = match &observed.walk {
             Some(walk) => self.call_walking(walk, session, states, arguments),
-            None => self.call_plainly(session, states, arguments),
+            None => self.call_plainly(session, states, arguments, loans),
         }?;
         if let Some(clock) = &observed.clock {
             clock.called(&self.function().name, begun);
