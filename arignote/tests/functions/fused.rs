@@ -71,7 +71,7 @@ fn loops_of_small_steps() {
     }
     // One number, with what is constant, a condition, a function and numbers of other types.
     let text = "fn f(r: f64[], x: f64[], flags: bool[m], small: f32[m]) {\nlast, total, rows = scan (flag in flags, s in small, final = true) {\n\
-                state h: f64[] = x\nstate total: f64[] = 0.0\nnext = where(flag, exp(r) * h * (1 - h), h + s)\nh <- next\ntotal <- total + next\nyield next > 0.5\n}\n\
+                state h: f64[] = x\nstate total: f64[] = 0.0\nnext = where(flag, exp(-r) * h * (1 - h), h * 0.5 + s)\nh <- next\ntotal <- total + next\nyield next > 0.5\n}\n\
                 return last, total, rows\n}\n";
     let flags = Tensor::vector((0..1000).map(|at| at % 3 != 1).collect::<Vec<bool>>());
     agree(text, &[Tensor::scalar(1.1), Tensor::scalar(0.3), flags, numbers(DType::F32, &[1000], 7)], false);
