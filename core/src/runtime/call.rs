@@ -20,6 +20,37 @@ struct Resident {
     devices: SmallVec<[(usize, DeviceTensor); 1]>,
 }
 
+/// A call that is one run of a program in host memory, without states: nothing is kept between steps.
+pub(super) struct Direct {
+    arguments: Vec<Source>,
+    /// For each output which result of the program it is.
+    outputs: Vec<usize>,
+}
+
+enum Source {
+    Input(usize),
+    Constant(DeviceTensor),
+}
+
+impl Direct {
+    /// How such a call goes, if calls of these steps are such.
+    pub fn of(inputs: usize, states: &[State], constants: &[(usize, Tensor)], steps: &[Step], outputs: &[usize]) -> Option<Direct> {
+        let [step] = steps else { return None };
+        if !states.is_empty() || !step.in_host_memory {
+            return None;
+        }
+        let source = |&slot: &usize| {
+            let constant = || constants.iter().find(|constant| constant.0 == slot);
+            if slot < inputs { Some(Source::Input(slot)) } else { constant().map(|(_, tensor)| Source::Constant(DeviceTensor::from_host(tensor.clone()))) }
+        };
+        let result = |slot: &usize| step.results.iter().position(|result| result == slot);
+        Some(Direct {
+            arguments: step.arguments.iter().map(source).collect::<Option<_>>()?,
+            outputs: outputs.iter().map(result).collect::<Option<_>>()?,
+        })
+    }
+}
+
 /// What is locked of the states, in their order.
 pub(super) type Guards<'a> = SmallVec<[Option<MutexGuard<'a, StateValue>>; 8]>;
 
@@ -107,6 +138,9 @@ impl Compiled {
         &self, session: &Session, states: &[State], arguments: &[Tensor], loans: Option<&Loans<'_>>,
     ) -> Result<Vec<Tensor>> {
         check_arguments(&self.inputs, arguments)?;
+        if let (Some(direct), [step]) = (&self.direct, &self.steps[..]) {
+            return self.call_directly(direct, step, arguments, loans);
+        }
         let given = arguments.iter().map(|argument| Resident { host: Some(argument.clone()), ..Resident::default() });
         let mut values: SmallVec<[Resident; 4]> = given.collect();
         values.reserve_exact(self.slots.saturating_sub(values.len()));
@@ -163,6 +197,24 @@ impl Compiled {
         Ok(outputs)
     }
 
+    fn call_directly(
+        &self, direct: &Direct, step: &Step, arguments: &[Tensor], loans: Option<&Loans<'_>>,
+    ) -> Result<Vec<Tensor>> {
+        // What the caller or the function holds is not overwritten.
+        let given = direct.arguments.iter().map(|source| Argument {
+            tensor: match source {
+                Source::Input(number) => DeviceTensor::from_host(arguments[*number].clone()),
+                Source::Constant(tensor) => tensor.clone(),
+            },
+            donated: false,
+        });
+        let results = self.execute(step, given.collect())?;
+        direct.outputs.iter().map(|&result| {
+            let output = results[result].to_host()?;
+            Ok(if loans.is_some_and(|loans| loans.cover(output.as_ptr())) { output.copied() } else { output })
+        }).collect()
+    }
+
     /// Whether the state has a slot of its own: those that are only written have none.
     fn reads_state(&self, state: usize) -> bool {
         state < self.read_states
@@ -188,6 +240,15 @@ impl Compiled {
             let donated = donate && is_sole(&tensor);
             arguments.push(Argument { tensor, donated });
         }
+        let results = self.execute(step, arguments)?;
+        for (&slot, tensor) in step.results.iter().zip(results) {
+            values[slot].devices.push((step.device, tensor));
+        }
+        Ok(())
+    }
+
+    /// Runs a program.
+    fn execute(&self, step: &Step, arguments: Vec<Argument>) -> Result<Vec<DeviceTensor>> {
         let results = step.executable.run(arguments).map_err(|error| {
             // Of what is inside a loop or a branch, a device knows the line of the program.
             let inside = error.location().filter(|place| &*place.file == Program::SOURCE).and_then(|place| {
@@ -205,9 +266,6 @@ impl Compiled {
                 format!("{device} gave {} results where {} were due", results.len(), step.results.len());
             return Err(Error::new(ErrorKind::Internal, message));
         }
-        for (&slot, tensor) in step.results.iter().zip(results) {
-            values[slot].devices.push((step.device, tensor));
-        }
-        Ok(())
+        Ok(results)
     }
 }

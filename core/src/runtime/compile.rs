@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
+use super::call::Direct;
 use super::clock::{Clock, Timed};
 use super::extract::{Extract, extract};
 use super::phases::{phase, phases};
@@ -22,6 +23,8 @@ use crate::tensor::{DType, Dim, MemoryKind, Tensor, Type};
 /// A compiled function: the steps of a call, and a record of how they came about.
 pub struct Compiled {
     pub(super) inputs: Vec<(String, Type)>,
+    /// How a call goes if it is no more than one run of a program.
+    pub(super) direct: Option<Direct>,
     pub(super) states: Vec<State>,
     /// How many of the states, from the first, are read.
     pub(super) read_states: usize,
@@ -415,7 +418,7 @@ impl<'a> Builder<'a> {
             });
             updates.push((position, slot));
         }
-        let inputs = self
+        let inputs: Vec<(String, Type)> = self
             .graph
             .inputs()
             .iter()
@@ -424,8 +427,9 @@ impl<'a> Builder<'a> {
                 _ => (String::new(), self.graph.ty(id.output(0)).clone()),
             })
             .collect();
+        let direct = Direct::of(inputs.len(), &self.states, &self.constants, &steps, &slots);
         Ok(Compiled {
-            inputs, states: self.states, read_states, slots: self.slots.len(), constants: self.constants, steps, outputs: slots,
+            direct, inputs, states: self.states, read_states, slots: self.slots.len(), constants: self.constants, steps, outputs: slots,
             updates, devices: self.session.devices().to_vec(), function: function.clone(), stated,
             graph: self.graph, report, nodes, programs, records: Arc::new(self.records), observed: None, phases: Vec::new(),
         })

@@ -5,6 +5,25 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+/// Memory from which on large pages pay: where pages are small, looking them up is most of the time that it takes to
+/// read a large array once.
+const LARGE: usize = 4 << 20;
+
+/// Asks for large pages for memory that is not in use yet.
+pub(super) fn ask_for_large_pages<T>(memory: &[std::mem::MaybeUninit<T>]) {
+    #[cfg(target_os = "linux")]
+    if size_of_val(memory) >= LARGE {
+        const PAGE: usize = 4096;
+        let start = memory.as_ptr().cast::<u8>();
+        let before = start.addr().next_multiple_of(PAGE) - start.addr();
+        let whole = (size_of_val(memory) - before) / PAGE * PAGE;
+        // SAFETY: whole pages inside of memory that is allocated; the advice changes nothing that they hold.
+        unsafe { libc::madvise(start.wrapping_add(before).cast_mut().cast(), whole, libc::MADV_HUGEPAGE) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (memory, LARGE);
+}
+
 /// Elements that clones share.
 pub(super) enum Elements<T> {
     Own(Arc<Vec<T>>),

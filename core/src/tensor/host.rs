@@ -1,11 +1,12 @@
 //! A tensor in host memory: contiguous, row-major, shared until written.
 
 use std::fmt;
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use half::{bf16, f16};
 
-use super::elements::Elements;
+use super::elements::{Elements, ask_for_large_pages};
 use super::{DType, DeviceTensor, Element, Shape, Type};
 use crate::dispatch_dtype;
 use crate::error::{Error, ErrorKind, Result};
@@ -168,13 +169,19 @@ impl Tensor {
     pub fn zeros(dtype: DType, shape: &[usize]) -> Tensor {
         dispatch_dtype!(dtype, T => {
             let elements: Vec<T> = vec![T::default(); shape.iter().product()];
+            // Large memory of zeros is as the system gives it: its pages are made when they are first touched.
+            let (start, count) = (elements.as_ptr().cast::<MaybeUninit<T>>(), elements.len());
+            // SAFETY: the elements, seen as what may not be initialized.
+            ask_for_large_pages(unsafe { std::slice::from_raw_parts(start, count) });
             Tensor { data: <T as Stored>::wrap(own(elements)), shape: shape.into() }
         })
     }
 
     /// A copy of an ndarray.
     pub fn from_ndarray<T: TensorElement, D: ndarray::Dimension>(array: &ndarray::ArrayRef<T, D>) -> Tensor {
-        let elements: Vec<T> = array.iter().copied().collect();
+        let mut elements: Vec<T> = Vec::with_capacity(array.len());
+        ask_for_large_pages(elements.spare_capacity_mut());
+        elements.extend(array.iter().copied());
         Tensor { data: T::wrap(own(elements)), shape: array.shape().into() }
     }
 
