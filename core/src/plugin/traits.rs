@@ -307,7 +307,8 @@ pub struct ProfileEntry {
 
 /// A compiled program. `run` may be called from several threads at once.
 pub trait Executable: Send + Sync {
-    /// Computes the results. Shapes are checked; the results' shapes come out of the run.
+    /// Computes the results. Shapes are checked; the results' shapes come out of the run. Once it returns, nothing
+    /// but the results holds the memory of an argument: the caller may only have lent it.
     ///
     /// # Errors
     /// If shapes or values do not fit; the error's node is the statement. No donated argument has then
