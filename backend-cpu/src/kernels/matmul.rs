@@ -7,6 +7,7 @@ use arignote_core::tensor::DType;
 use arignote_core::{Error, ErrorKind, Result};
 use faer::linalg::matmul::matmul as multiply;
 use faer::{Accum, MatMut, MatRef, Par};
+use smallvec::SmallVec;
 
 use super::number::Number;
 use super::vector::Real;
@@ -161,11 +162,12 @@ fn products<T: Matrix>(context: &Context<'_>, x: &[T], y: &[T], products: &Produ
     }
     if let (Some(vectors), true) = (T::REAL, m == 1 || n == 1) {
         // Of a row on the left, the product with the transposed matrix.
-        let turned = Products { pairs: &pairs.iter().map(|pair| (pair.1, pair.0)).collect::<Vec<_>>(), left: right.turned(), right: left.turned(), sizes: Sizes { m: n, k, n: 1 } };
-        return match n {
-            1 => with_vectors(context, vectors, x, y, products, out),
-            _ => with_vectors(context, vectors, y, x, &turned, out),
-        };
+        if n == 1 {
+            return with_vectors(context, vectors, x, y, products, out);
+        }
+        let pairs: SmallVec<[(usize, usize); 1]> = pairs.iter().map(|pair| (pair.1, pair.0)).collect();
+        let turned = Products { pairs: &pairs, left: right.turned(), right: left.turned(), sizes: Sizes { m: n, k, n: 1 } };
+        return with_vectors(context, vectors, y, x, &turned, out);
     }
     let (height, width) = blocks(sizes);
     let (down, across) = (m.div_ceil(height), n.div_ceil(width));
@@ -234,10 +236,13 @@ fn with_vectors<T: Matrix>(context: &Context<'_>, vectors: Vectors<T>, x: &[T], 
     if bytes * pairs.len() <= SMALL_MATRIX { (0..count).for_each(task) } else { context.parallel(count, &task) }
 }
 
+/// Lengths or strides of axes.
+type Lengths = SmallVec<[usize; 6]>;
+
 /// An operand as a stack of matrices.
 struct Stacked {
-    batch: Vec<usize>,
-    strides: Vec<usize>,
+    batch: Lengths,
+    strides: Lengths,
     rows: usize,
     columns: usize,
     layout: Layout,
@@ -246,18 +251,18 @@ struct Stacked {
 /// An operand of this shape, read with its axes in another order if one is given.
 fn stacked(shape: &[usize], axes: Option<&[usize]>, vector_is_row: bool) -> Option<Stacked> {
     let own = arignote_core::tensor::contiguous_strides(shape);
-    let order: Vec<usize> = axes.map_or_else(|| (0..shape.len()).collect(), <[usize]>::to_vec);
-    let shape: Vec<usize> = order.iter().map(|&axis| shape[axis]).collect();
-    let strides: Vec<usize> = order.iter().map(|&axis| own[axis] as usize).collect();
+    let order: Lengths = axes.map_or_else(|| (0..shape.len()).collect(), Lengths::from_slice);
+    let shape: Lengths = order.iter().map(|&axis| shape[axis]).collect();
+    let strides: Lengths = order.iter().map(|&axis| own[axis] as usize).collect();
     Some(match shape.as_slice() {
         [] => return None,
         &[k] => {
             let (rows, columns) = if vector_is_row { (1, k) } else { (k, 1) };
-            Stacked { batch: Vec::new(), strides: Vec::new(), rows, columns, layout: Layout { row: 1, column: 1 } }
+            Stacked { batch: Lengths::new(), strides: Lengths::new(), rows, columns, layout: Layout { row: 1, column: 1 } }
         }
         [batch @ .., rows, columns] => Stacked {
-            batch: batch.to_vec(),
-            strides: strides[..batch.len()].to_vec(),
+            batch: batch.into(),
+            strides: strides[..batch.len()].into(),
             rows: *rows,
             columns: *columns,
             layout: Layout { row: strides[batch.len()] as isize, column: strides[batch.len() + 1] as isize },
@@ -266,7 +271,7 @@ fn stacked(shape: &[usize], axes: Option<&[usize]>, vector_is_row: bool) -> Opti
 }
 
 /// Elements from one entry of each axis of the batch to the next.
-fn spread(own: &Stacked, batch: &[usize]) -> Vec<usize> {
+fn spread(own: &Stacked, batch: &[usize]) -> Lengths {
     let before = batch.len() - own.batch.len();
     let stride = |axis: usize| match axis.checked_sub(before) {
         Some(at) if own.batch[at] != 1 => own.strides[at],
@@ -296,15 +301,15 @@ pub fn matmul(call: &mut Call<'_, '_>) -> Result<()> {
         });
         if left.strides.iter().rev().zip(expected).all(|(&own, expected)| own == expected) {
             left.rows *= left.batch.iter().product::<usize>();
-            (left.batch, left.strides) = (Vec::new(), Vec::new());
+            (left.batch, left.strides) = (Lengths::new(), Lengths::new());
         }
     }
-    let batch: Vec<usize> = if left.batch.is_empty() && one_right { Vec::new() } else {
-        arignote_core::tensor::broadcast_shapes(&left.batch, &right.batch)?.to_vec()
+    let batch = if left.batch.is_empty() && one_right { Lengths::new() } else {
+        Lengths::from_slice(&arignote_core::tensor::broadcast_shapes(&left.batch, &right.batch)?)
     };
-    let (steps_left, steps_right) = (spread(&left, &batch), if batch.is_empty() { Vec::new() } else { spread(&right, &batch) });
+    let (steps_left, steps_right) = (spread(&left, &batch), if batch.is_empty() { Lengths::new() } else { spread(&right, &batch) });
     let count: usize = batch.iter().product();
-    let mut pairs = Vec::with_capacity(count);
+    let mut pairs: SmallVec<[(usize, usize); 1]> = SmallVec::with_capacity(count);
     for at in 0..count {
         let (mut rest, mut a, mut b) = (at, 0, 0);
         for axis in (0..batch.len()).rev() {
