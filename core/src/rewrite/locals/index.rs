@@ -4,6 +4,7 @@ use super::{Found, Local, Site, faster, one};
 use crate::graph::ValueId;
 use crate::ops::index::slice_range;
 use crate::ops::{Attribute, Attributes, IndexBound, IndexItem};
+use crate::rewrite::shapes::same_length;
 use crate::tensor::Tensor;
 
 pub(super) fn locals() -> Vec<Local> {
@@ -14,10 +15,21 @@ pub(super) fn locals() -> Vec<Local> {
         faster("write_after_write", &["set_at"], "set_at(set_at(x[i], v)[i], w) => set_at(x[i], w)", write_after_write),
         faster("write_of_read", &["set_at"], "set_at(x[i], x[i]) => x", write_of_read),
         faster("add_to_zeros", &["add_at"], "add_at(zeros[i], v) => set_at(zeros[i], v) where i names no place twice", add_to_zeros),
+        faster(
+            "add_of_write", &["add"],
+            "x + add_at(zeros[i], v) => add_at(x[i], v), also of set_at, where i names no place twice",
+            add_of_write,
+        ),
         faster("index_of_join", &["index"], "stack([x, y])[0] => x, concatenate([x, y])[a:b] => a part of x or y", index_of_join),
         faster("index_by_range", &["index"], "x[[2, 3, 4]] => x[2:5], of a constant within a known length", index_by_range),
         faster("index_of_elementwise", &["index"], "f(x, y)[i] => f(x[i], y[i]), if nothing else reads f(x, y)", index_of_elementwise),
         faster("index_of_transpose", &["index"], "transpose(x)[i] => transpose(x[..., i])", index_of_transpose),
+        faster(
+            "index_of_reduction", &["index"],
+            "sum(x, axis=1)[i] => sum(x[i], axis=1), also of softmax along other axes, if nothing else reads it",
+            index_of_reduction,
+        ),
+        faster("index_of_broadcast", &["index"], "broadcast_to(x, s)[i, j] => x[j], where only new axes are added, and i is one place along them", index_of_broadcast),
         faster(
             "index_of_product", &["index"],
             "(x @ y)[i, j] => x[i] @ y[:, j] of matrices, if nothing else reads x @ y",
@@ -282,6 +294,27 @@ fn add_to_zeros(site: &mut Site<'_>) -> Found {
     one(site, value)
 }
 
+fn add_of_write(site: &mut Site<'_>) -> Found {
+    let operands = site.operands();
+    let [a, b] = operands[..] else { return Ok(None) };
+    for (x, written) in [(a, b), (b, a)] {
+        let op = site.op(written).to_owned();
+        if !matches!(op.as_str(), "add_at" | "set_at") || !site.used_once(written) || is_zeros(site, x) {
+            continue;
+        }
+        let Some((mut own, attributes)) = site.made_by(written, &op) else { continue };
+        let items = attributes.index("index")?;
+        let fits = site.ty(x).dtype == site.ty(written).dtype && site.same_shape(x, written);
+        if !fits || !is_zeros(site, own[0]) || !no_arrays(site, items, &own[2..]) {
+            continue;
+        }
+        own[0] = x;
+        let value = site.apply("add_at", &own, attributes)?;
+        return one(site, value);
+    }
+    Ok(None)
+}
+
 fn index_of_join(site: &mut Site<'_>) -> Found {
     let Some((joined, axes)) = own_index(site) else { return Ok(None) };
     let rank = site.ty(joined).rank();
@@ -388,6 +421,62 @@ fn index_of_transpose(site: &mut Site<'_>) -> Found {
         let order: Vec<i64> = left.iter().map(place).collect();
         value = site.apply("transpose", &[value], Attributes::new().with("axes", order))?;
     }
+    one(site, value)
+}
+
+fn index_of_reduction(site: &mut Site<'_>) -> Found {
+    const REDUCTIONS: &[&str] = &["sum", "prod", "mean", "max", "min", "any", "all", "logsumexp", "argmax", "argmin"];
+    let Some((reduced, axes)) = own_index(site) else { return Ok(None) };
+    let op = site.op(reduced).to_owned();
+    let Some((operands, mut attributes)) = site.made_by(reduced, &op) else { return Ok(None) };
+    let [x] = operands[..] else { return Ok(None) };
+    let (rank, along) = (site.ty(x).rank(), matches!(op.as_str(), "softmax" | "log_softmax"));
+    if !site.used_once(reduced) || !(along || REDUCTIONS.contains(&op.as_str())) {
+        return Ok(None);
+    }
+    let gone = if along { vec![attributes.axis("axis", rank)?] } else { attributes.axes("axis", rank)? };
+    let keeps = along || attributes.bool("keepdims")?;
+    // The index of the operand, and where its axes are afterwards.
+    let (mut items, mut rest, mut left, mut places) = (Vec::new(), axes.into_iter(), 0, Vec::new());
+    for axis in 0..rank {
+        let item = match gone.contains(&axis) {
+            // What is kept of a reduced axis is all that there is.
+            true if keeps && rest.next() != Some(ALL) => return Ok(None),
+            true => ALL,
+            false => rest.next().unwrap_or(ALL),
+        };
+        if gone.contains(&axis) {
+            places.push(Attribute::Int(left));
+        }
+        left += i64::from(!matches!(item, Axis::At(_)));
+        items.push(item);
+    }
+    if items.iter().all(|item| *item == ALL) {
+        return Ok(None);
+    }
+    let single = matches!(attributes.get("axis"), Some(Attribute::Int(_)));
+    attributes.set("axis", if single { places.remove(0) } else { Attribute::List(places) });
+    let part = site.apply("index", &[x], attribute(&items))?;
+    let value = site.apply(&op, &[part], attributes)?;
+    one(site, value)
+}
+
+fn index_of_broadcast(site: &mut Site<'_>) -> Found {
+    let Some((spread, axes)) = own_index(site) else { return Ok(None) };
+    let Some((operands, _)) = site.made_by(spread, "broadcast_to") else { return Ok(None) };
+    let x = operands[0];
+    let new = site.ty(spread).rank() - site.ty(x).rank();
+    let (ahead, own) = axes.split_at(new);
+    // One place along each new axis, which certainly is there, and no axis that is spread: then it is x that is indexed.
+    let inside = |(axis, item): (usize, &Axis)| match item {
+        Axis::At(at) => site.ty(spread).dims[axis].known().is_some_and(|length| (-(length as i64)..length as i64).contains(at)),
+        Axis::Slice { .. } => false,
+    };
+    let same = |axis: usize| same_length(site.graph(), (x, axis), (spread, axis + new));
+    if !ahead.iter().enumerate().all(inside) || !(0..own.len()).all(same) {
+        return Ok(None);
+    }
+    let value = site.apply("index", &[x], attribute(own))?;
     one(site, value)
 }
 

@@ -2,9 +2,9 @@
 
 use super::{Found, Local, Site, faster, one, real, stable};
 use crate::graph::ValueId;
-use crate::ops::{Attribute, Attributes};
+use crate::ops::{Attribute, Attributes, IndexItem};
 use crate::rewrite::facts::swaps_last;
-use crate::tensor::Dim;
+use crate::tensor::{Dim, Tensor};
 
 pub(super) fn locals() -> Vec<Local> {
     vec![
@@ -19,6 +19,17 @@ pub(super) fn locals() -> Vec<Local> {
             transpose_of_product,
         ),
         faster("product_of_column_and_row", &["matmul"], "x @ y => x * y where x is one column and y one row", column_and_row),
+        faster("product_of_nothing", &["matmul"], "x @ y => zeros where nothing is summed over", product_of_nothing),
+        faster(
+            "product_of_stack", &["matmul"],
+            "x @ y => one product of all rows of x, where x is a stack of matrices and y one matrix",
+            product_of_stack,
+        ),
+        real(
+            "scale_of_product", &["mul", "matmul"],
+            "(c * x) @ y, x @ (c * y), c * (x @ y): the number c meets the smallest of the three",
+            scale_of_product,
+        ),
         real("product_with_diagonal", &["matmul"], "diag(d) @ x => d[:, None] * x, and x @ diag(d) => x * d", with_diagonal),
     ]
 }
@@ -139,4 +150,99 @@ fn with_diagonal(site: &mut Site<'_>) -> Found {
         return one(site, value);
     }
     Ok(None)
+}
+
+fn product_of_nothing(site: &mut Site<'_>) -> Found {
+    let operands = site.operands();
+    let ty = site.ty(site.node().output(0)).clone();
+    let summed = site.ty(operands[0]).dims.last().and_then(Dim::known);
+    let (Some(0), Some(shape)) = (summed, ty.known_shape()) else { return Ok(None) };
+    let sizes = site.add_constant(Tensor::vector(shape.iter().map(|&length| length as i64).collect::<Vec<_>>()));
+    let value = site.apply("zeros", &[sizes], Attributes::new().with("dtype", ty.dtype))?;
+    one(site, value)
+}
+
+fn product_of_stack(site: &mut Site<'_>) -> Found {
+    let operands = site.operands();
+    let [x, y] = operands[..] else { return Ok(None) };
+    let (a, b) = (site.ty(x).clone(), site.ty(y).clone());
+    // Rows that do not lie beside each other would have to be copied.
+    let lies = !matches!(site.op(x), "transpose" | "swapaxes" | "broadcast_to" | "index");
+    let (Some(inner), Some(columns)) = (b.dims.first().and_then(Dim::known), b.dims.last().and_then(Dim::known)) else { return Ok(None) };
+    if a.rank() < 3 || b.rank() != 2 || !lies || inner == 0 || columns == 0 || a.dims.contains(&Dim::Known(0)) {
+        return Ok(None);
+    }
+    let number = |site: &mut Site<'_>, number: usize| site.add_constant(Tensor::scalar(number as i64));
+    let flat = site.add_constant(Tensor::vector(vec![-1, inner as i64]));
+    let rows = site.apply("reshape", &[x, flat], Attributes::new())?;
+    let product = site.apply("matmul", &[rows, y], Attributes::new())?;
+    let shape = site.apply("shape", &[x], Attributes::new())?;
+    let mut sizes = Vec::new();
+    for (axis, dim) in a.dims[..a.rank() - 1].iter().enumerate() {
+        sizes.push(match dim.known() {
+            Some(length) => number(site, length),
+            None => site.apply("index", &[shape], Attributes::new().with("index", Attribute::Index(vec![IndexItem::At(axis as i64)])))?,
+        });
+    }
+    sizes.push(number(site, columns));
+    let sizes = site.apply("stack", &sizes, Attributes::new().with("axis", 0i64))?;
+    let value = site.apply("reshape", &[product, sizes], Attributes::new())?;
+    one(site, value)
+}
+
+/// What a product with a number is taken of, and the number.
+fn scaled(site: &Site<'_>, value: ValueId) -> Option<(ValueId, ValueId)> {
+    let (operands, _) = site.made_by(value, "mul")?;
+    let [a, b] = operands[..] else { return None };
+    let number = |value: ValueId| site.ty(value).rank() == 0;
+    match (number(a), number(b)) {
+        (false, true) => Some((a, b)),
+        (true, false) => Some((b, a)),
+        _ => None,
+    }
+}
+
+fn scale_of_product(site: &mut Site<'_>) -> Found {
+    let root = site.node().output(0);
+    let whole = site.op(root) == "mul";
+    let (product, mut factor) = match scaled(site, root) {
+        Some((product, number)) if whole => (product, Some(number)),
+        _ => (root, None),
+    };
+    let Some((operands, _)) = site.made_by(product, "matmul") else { return Ok(None) };
+    let [mut x, mut y] = operands[..] else { return Ok(None) };
+    let size = |site: &Site<'_>, value: ValueId| site.ty(value).known_shape().map(|shape| shape.iter().product::<usize>());
+    let (Some(left), Some(right), Some(result)) = (size(site, x), size(site, y), size(site, product)) else { return Ok(None) };
+    if !site.ty(root).dtype.is_float() || (factor.is_some() && !site.used_once(product)) {
+        return Ok(None);
+    }
+    let least = left.min(right).min(result);
+    // What is computed element by element from the product is computed beside the factor, which then costs nothing.
+    let graph = site.graph();
+    let is_elementwise = |&user: &crate::graph::NodeId| graph.node(user).apply().is_some_and(|(op, _)| op.is_elementwise());
+    let free = graph.users(root.node).iter().any(is_elementwise);
+    let mut moved = false;
+    for (operand, own) in [(&mut x, left), (&mut y, right)] {
+        if let Some((of, number)) = scaled(site, *operand).filter(|_| site.used_once(*operand) && (own > least || free)) {
+            factor = Some(match factor {
+                None => number,
+                Some(other) => site.apply("mul", &[number, other], Attributes::new())?,
+            });
+            (*operand, moved) = (of, true);
+        }
+    }
+    let Some(number) = factor else { return Ok(None) };
+    let inwards = !free && least < result;
+    if !moved && (!inwards || scaled(site, if left <= right { x } else { y }).is_some()) {
+        return Ok(None);
+    }
+    if inwards {
+        let smaller = if left <= right { &mut x } else { &mut y };
+        *smaller = site.apply("mul", &[*smaller, number], Attributes::new())?;
+    }
+    let mut value = site.apply("matmul", &[x, y], Attributes::new())?;
+    if !inwards {
+        value = site.apply("mul", &[value, number], Attributes::new())?;
+    }
+    one(site, value)
 }
