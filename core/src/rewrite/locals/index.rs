@@ -10,10 +10,12 @@ use crate::tensor::Tensor;
 pub(super) fn locals() -> Vec<Local> {
     vec![
         faster("index_of_everything", &["index"], "x[:, ...] => x", index_of_everything),
+        faster("index_of_new_axes", &["index"], "x[:, None] => expand_dims(x, axis=1)", index_of_new_axes),
         faster("index_of_index", &["index"], "x[a:b][c:d], x[a:b][i] and the like => one index", index_of_index),
         faster("read_after_write", &["index"], "set_at(x[i], v)[i] => v, and set_at(x[i], v)[j] => x[j] of other places", read_after_write),
         faster("write_after_write", &["set_at"], "set_at(set_at(x[i], v)[i], w) => set_at(x[i], w)", write_after_write),
         faster("write_of_read", &["set_at"], "set_at(x[i], x[i]) => x", write_of_read),
+        faster("write_of_sum", &["set_at"], "set_at(x[i], x[i] + v) => add_at(x[i], v) where i names no place twice", write_of_sum),
         faster("add_to_zeros", &["add_at"], "add_at(zeros[i], v) => set_at(zeros[i], v) where i names no place twice", add_to_zeros),
         faster(
             "add_of_write", &["add"],
@@ -115,6 +117,31 @@ fn index_of_everything(site: &mut Site<'_>) -> Found {
     let Some((x, axes)) = own_index(site) else { return Ok(None) };
     let all = axes.iter().enumerate().all(|(axis, item)| item.is_all(length(site, x, axis)));
     if all { one(site, x) } else { Ok(None) }
+}
+
+fn index_of_new_axes(site: &mut Site<'_>) -> Found {
+    let (operands, attributes) = (site.operands(), site.attributes());
+    let [x] = operands[..] else { return Ok(None) };
+    let (items, rank) = (attributes.index("index")?, site.ty(x).rank());
+    let given = items.iter().filter(|item| !matches!(item, IndexItem::Ellipsis | IndexItem::NewAxis)).count();
+    let (mut axes, mut at) = (Vec::new(), 0);
+    for item in items {
+        match item {
+            IndexItem::NewAxis => {
+                axes.push(Attribute::Int(at));
+                at += 1;
+            }
+            IndexItem::Ellipsis => at += rank.saturating_sub(given) as i64,
+            IndexItem::Slice { start: IndexBound::Open, stop: IndexBound::Open, step: 1 } => at += 1,
+            _ => return Ok(None),
+        }
+    }
+    if axes.is_empty() {
+        return Ok(None);
+    }
+    let axis = if axes.len() == 1 { axes.remove(0) } else { Attribute::List(axes) };
+    let value = site.apply("expand_dims", &[x], Attributes::new().with("axis", axis))?;
+    one(site, value)
 }
 
 /// A slice and then an item of what it gives, as one item.
@@ -269,6 +296,24 @@ fn write_of_read(site: &mut Site<'_>) -> Found {
         return Ok(None);
     }
     one(site, x)
+}
+
+fn write_of_sum(site: &mut Site<'_>) -> Found {
+    let (mut operands, attributes) = (site.operands(), site.attributes());
+    let (x, items) = (operands[0], attributes.index("index")?.to_vec());
+    let Some((terms, _)) = operands.get(1).and_then(|&v| site.made_by(v, "add")).filter(|_| no_arrays(site, &items, &operands[2..])) else { return Ok(None) };
+    let [a, b] = terms[..] else { return Ok(None) };
+    for (read, added) in [(a, b), (b, a)] {
+        let own = site.made_by(read, "index").is_some_and(|(of, own)| of[0] == x && own.get("index") == attributes.get("index") && of[1..] == operands[2..]);
+        // What is added is spread as the sum was.
+        let fits = site.ty(added).rank() <= site.ty(read).rank() && site.ty(added).dtype == site.ty(x).dtype && site.same_shape(read, operands[1]);
+        if own && fits {
+            operands[1] = added;
+            let value = site.apply("add_at", &operands, attributes)?;
+            return one(site, value);
+        }
+    }
+    Ok(None)
 }
 
 fn is_zeros(site: &Site<'_>, value: ValueId) -> bool {
