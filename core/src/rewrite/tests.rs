@@ -210,6 +210,7 @@ fn lengths_of_joins_and_slices() {
         ("concatenate([x[:1], x[:-1]])", "x", true),
         ("concatenate([zeros(1), x[:-1]])", "x", false),
         ("concatenate([zeros(2), x])[1:]", "concatenate([x, zeros(1)])", true),
+        ("reshape(x[1:], [shape(x[1:])[0]])", "x[:-1]", true),
         ("concatenate([x[:3], y, x[3:]])", "concatenate([y, x])", true),
         ("concatenate([x[:3], y, x[2:]])", "concatenate([y, x])", false),
     ] {

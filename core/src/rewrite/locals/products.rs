@@ -2,7 +2,7 @@
 
 use super::{Found, Local, Site, faster, one, real, stable};
 use crate::graph::ValueId;
-use crate::ops::{Attribute, Attributes, IndexItem};
+use crate::ops::{Attribute, Attributes};
 use crate::rewrite::facts::swaps_last;
 use crate::tensor::{Dim, Tensor};
 
@@ -21,9 +21,9 @@ pub(super) fn locals() -> Vec<Local> {
         faster("product_of_column_and_row", &["matmul"], "x @ y => x * y where x is one column and y one row", column_and_row),
         faster("product_of_nothing", &["matmul"], "x @ y => zeros where nothing is summed over", product_of_nothing),
         faster(
-            "product_of_stack", &["matmul"],
-            "x @ y => one product of all rows of x, where x is a stack of matrices and y one matrix",
-            product_of_stack,
+            "sign_of_product", &["matmul"],
+            "(-x) @ y => -(x @ y), and x @ (-y), where the sign meets what is computed from the product, or the product is smaller",
+            sign_of_product,
         ),
         real(
             "scale_of_product", &["mul", "matmul"],
@@ -162,32 +162,31 @@ fn product_of_nothing(site: &mut Site<'_>) -> Found {
     one(site, value)
 }
 
-fn product_of_stack(site: &mut Site<'_>) -> Found {
-    let operands = site.operands();
-    let [x, y] = operands[..] else { return Ok(None) };
-    let (a, b) = (site.ty(x).clone(), site.ty(y).clone());
-    // Rows that do not lie beside each other would have to be copied.
-    let lies = !matches!(site.op(x), "transpose" | "swapaxes" | "broadcast_to" | "index");
-    let (Some(inner), Some(columns)) = (b.dims.first().and_then(Dim::known), b.dims.last().and_then(Dim::known)) else { return Ok(None) };
-    if a.rank() < 3 || b.rank() != 2 || !lies || inner == 0 || columns == 0 || a.dims.contains(&Dim::Known(0)) {
-        return Ok(None);
+/// The elements of a value, where they are known.
+fn size(site: &Site<'_>, value: ValueId) -> Option<usize> {
+    site.ty(value).known_shape().map(|shape| shape.iter().product())
+}
+
+/// Whether something is computed element by element from a value: what is done to each element first then costs nothing.
+fn feeds_elementwise(site: &Site<'_>, value: ValueId) -> bool {
+    let graph = site.graph();
+    graph.users(value.node).iter().any(|&user| graph.node(user).apply().is_some_and(|(op, _)| op.is_elementwise()))
+}
+
+fn sign_of_product(site: &mut Site<'_>) -> Found {
+    let mut operands = site.operands();
+    let root = site.node().output(0);
+    let free = feeds_elementwise(site, root);
+    for at in 0..operands.len() {
+        let operand = operands[at];
+        let larger = matches!((size(site, operand), size(site, root)), (Some(own), Some(result)) if own > result);
+        let Some(of) = inside(site, operand, "neg").filter(|_| site.used_once(operand) && (free || larger)) else { continue };
+        operands[at] = of;
+        let product = site.apply("matmul", &operands, Attributes::new())?;
+        let value = site.apply("neg", &[product], Attributes::new())?;
+        return one(site, value);
     }
-    let number = |site: &mut Site<'_>, number: usize| site.add_constant(Tensor::scalar(number as i64));
-    let flat = site.add_constant(Tensor::vector(vec![-1, inner as i64]));
-    let rows = site.apply("reshape", &[x, flat], Attributes::new())?;
-    let product = site.apply("matmul", &[rows, y], Attributes::new())?;
-    let shape = site.apply("shape", &[x], Attributes::new())?;
-    let mut sizes = Vec::new();
-    for (axis, dim) in a.dims[..a.rank() - 1].iter().enumerate() {
-        sizes.push(match dim.known() {
-            Some(length) => number(site, length),
-            None => site.apply("index", &[shape], Attributes::new().with("index", Attribute::Index(vec![IndexItem::At(axis as i64)])))?,
-        });
-    }
-    sizes.push(number(site, columns));
-    let sizes = site.apply("stack", &sizes, Attributes::new().with("axis", 0i64))?;
-    let value = site.apply("reshape", &[product, sizes], Attributes::new())?;
-    one(site, value)
+    Ok(None)
 }
 
 /// What a product with a number is taken of, and the number.
@@ -211,16 +210,12 @@ fn scale_of_product(site: &mut Site<'_>) -> Found {
     };
     let Some((operands, _)) = site.made_by(product, "matmul") else { return Ok(None) };
     let [mut x, mut y] = operands[..] else { return Ok(None) };
-    let size = |site: &Site<'_>, value: ValueId| site.ty(value).known_shape().map(|shape| shape.iter().product::<usize>());
     let (Some(left), Some(right), Some(result)) = (size(site, x), size(site, y), size(site, product)) else { return Ok(None) };
     if !site.ty(root).dtype.is_float() || (factor.is_some() && !site.used_once(product)) {
         return Ok(None);
     }
     let least = left.min(right).min(result);
-    // What is computed element by element from the product is computed beside the factor, which then costs nothing.
-    let graph = site.graph();
-    let is_elementwise = |&user: &crate::graph::NodeId| graph.node(user).apply().is_some_and(|(op, _)| op.is_elementwise());
-    let free = graph.users(root.node).iter().any(is_elementwise);
+    let free = feeds_elementwise(site, root);
     let mut moved = false;
     for (operand, own) in [(&mut x, left), (&mut y, right)] {
         if let Some((of, number)) = scaled(site, *operand).filter(|_| site.used_once(*operand) && (own > least || free)) {
