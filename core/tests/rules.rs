@@ -36,12 +36,6 @@ fn verdict(text: &str) -> Verdict {
     check_rule(&rules[0], &|graph, arguments| evaluate(&*device, graph, arguments))
 }
 
-/// Rules that are not held to the law by the harness, and why.
-const EXCEPTIONS: &[(&str, &str)] = &[
-    ("log_of_kv", "the exact values of Bessel functions are not known to it; the table of stability.rs has some"),
-    ("log_of_iv", "the exact values of Bessel functions are not known to it; the table of stability.rs has some"),
-];
-
 #[test]
 fn every_core_rule_keeps_the_law() {
     let device = reference();
@@ -53,10 +47,8 @@ fn every_core_rule_keeps_the_law() {
             let start = std::time::Instant::now();
             let verdict = check_rule(&rule, &|graph, arguments| evaluate(&*device, graph, arguments));
             println!("{:?} {verdict}", start.elapsed());
-            match EXCEPTIONS.iter().find(|(name, _)| *name == rule.name) {
-                None if !verdict.passed() => failed.push(verdict.to_string()),
-                Some(_) if verdict.passed() => failed.push(format!("{} holds: it is no exception", rule.name)),
-                _ => {}
+            if !verdict.passed() {
+                failed.push(verdict.to_string());
             }
         }
     }

@@ -85,6 +85,20 @@ fn a_wrong_rule_is_found() {
     }
 }
 
+/// Of two firings of one rule, the one that makes the difference is told, and not the other.
+#[test]
+fn the_firing_that_is_wrong_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mine.rules");
+    std::fs::write(&path, "rule forgets_an_offset [specialize]: exp(x + 1) => exp(x)\n").unwrap();
+    let program = "fn f(x: f64[n], y: f64[n]) {\n    a = exp(y + 1) * 1e-30\n    b = exp(x * y + 1)\n    return a + b\n}";
+    for device in ["reference", "cpu"] {
+        let config = config(device, "debug").with("rewrite.rules", vec![path.display().to_string()]).unwrap();
+        let text = told(call(config, program), ErrorKind::Internal, &["the rewrite `forgets_an_offset` changes result 0", "at program.arig:3:9", "mine.rules:1"]);
+        assert!(!text.contains("program.arig:2") && text.matches("=> ").count() == 1, "{text}");
+    }
+}
+
 /// Rules that make a result more exact change it, too.
 #[test]
 fn stable_forms_pass() {

@@ -11,10 +11,9 @@ use fastrand::Rng;
 const SEED: u64 = 2026;
 const GRAPHS: u64 = 60;
 
-fn session(device: &str, mode: &str, exclude: &[&str], algebra: &str) -> Session {
-    let config = Config::default().with("device", device).unwrap().with("mode", mode).unwrap();
-    let exclude: Vec<String> = exclude.iter().map(|&name| name.to_owned()).collect();
-    let config = config.with("rewrite.exclude", exclude).unwrap().with("rewrite.algebra", algebra).unwrap();
+fn session(device: &str, level: &str, algebra: &str) -> Session {
+    let config = Config::default().with("device", device).unwrap().with("rewrite.level", level).unwrap();
+    let config = config.with("rewrite.algebra", algebra).unwrap();
     arignote::session_with(config).unwrap()
 }
 
@@ -63,13 +62,12 @@ fn near(a: &Tensor, b: &Tensor) -> bool {
 
 #[test]
 fn levels_differ_in_time_only() {
-    let none = ["canonicalize", "stabilize", "specialize"];
     let mut sessions = Vec::new();
     for device in ["reference", "cpu"] {
-        sessions.push((format!("{device}, none"), session(device, "fast-run", &none, "ieee")));
-        sessions.push((format!("{device}, fast-compile"), session(device, "fast-compile", &[], "ieee")));
-        sessions.push((format!("{device}, fast-run"), session(device, "fast-run", &[], "ieee")));
-        sessions.push((format!("{device}, fast-run, real"), session(device, "fast-run", &[], "real")));
+        for level in ["none", "fast-compile", "fast-run"] {
+            sessions.push((format!("{device}, {level}"), session(device, level, "ieee")));
+        }
+        sessions.push((format!("{device}, fast-run, real"), session(device, "fast-run", "real")));
     }
     let mut fired = std::collections::BTreeSet::new();
     for seed in SEED..SEED + GRAPHS {
@@ -80,6 +78,7 @@ fn levels_differ_in_time_only() {
             let function = graph.and_then(|graph| FunctionBuilder::from_graph(graph).build(session));
             let function = function.unwrap_or_else(|error| panic!("seed {seed}, {name}: {error}\n{text}"));
             fired.extend(function.compiled().firings().iter().map(|firing| firing.rule.clone()));
+            assert!(!name.ends_with("none") || function.compiled().firings().is_empty(), "seed {seed}, {name}: {:?}", function.compiled().firings());
             let types: Vec<Type> = function.graph().inputs.iter().map(|input| input.ty().unwrap().clone()).collect();
             let results = function.call(&draw_inputs(&types, seed).unwrap()).unwrap_or_else(|error| panic!("seed {seed}, {name}: {error}\n{text}"));
             match &expected {
@@ -95,10 +94,35 @@ fn levels_differ_in_time_only() {
     assert!(fired.len() >= 30, "only {fired:?} fired");
 }
 
+/// The mode of that name is a level, and a level that is less counts; what is included runs at whatever level.
+#[test]
+fn levels_say_what_runs() {
+    let text = "fn f(x: f64[n]) { return log(1 + x) + reshape(reshape(x, [2, -1]), [-1]) ** 3 }";
+    let fired = |options: &[(&str, &str)]| -> std::collections::BTreeSet<String> {
+        let config = options.iter().fold(Config::default(), |config, (name, value)| match *name {
+            "rewrite.include" => config.with(name, vec![value.to_string()]).unwrap(),
+            _ => config.with(name, *value).unwrap(),
+        });
+        let graph = lang::load(lang::Source::new("levels", text)).and_then(|module| module.function(None)).unwrap();
+        let function = FunctionBuilder::from_graph(graph).build(&arignote::session_with(config).unwrap()).unwrap();
+        function.compiled().firings().iter().map(|firing| firing.rule.clone()).collect()
+    };
+    let (stable, fast) = ("log1p_of_one_plus", "pow_three");
+    let all = fired(&[]);
+    assert!(all.contains(stable) && all.contains(fast), "{all:?}");
+    for option in [("mode", "fast-compile"), ("rewrite.level", "fast-compile")] {
+        let some = fired(&[option]);
+        assert!(some.contains(stable) && !some.contains(fast), "{some:?}");
+    }
+    assert!(fired(&[("rewrite.level", "none")]).is_empty());
+    assert!(fired(&[("rewrite.level", "none"), ("mode", "fast-compile")]).is_empty());
+    assert!(fired(&[("rewrite.level", "none"), ("rewrite.include", fast)]).iter().eq([fast]));
+}
+
 #[test]
 fn a_draw_that_nothing_reads_goes_and_changes_no_other() {
     for device in ["reference", "cpu"] {
-        let session = session(device, "fast-run", &[], "ieee");
+        let session = session(device, "fast-run", "ieee");
         let draw = |text: &str| {
             let graph = lang::load(lang::Source::new("draws", text)).and_then(|module| module.function(None)).unwrap();
             let function = FunctionBuilder::from_graph(graph).build(&session).unwrap();

@@ -36,7 +36,7 @@ pub use load::Sources;
 pub use options::{Config, OptionSpec, options, options_table};
 pub use show::Row;
 pub use source::Origin;
-pub use types::{Algebra, DebugCheck, Float, GuardAction, Mode};
+pub use types::{Algebra, DebugCheck, Float, GuardAction, Level, Mode};
 pub use value::{Kind, Value};
 
 use error::{Mismatch, nearest};

@@ -3,7 +3,7 @@
 use super::device::DeviceName;
 use super::value::{Kind, Value};
 use super::Setting;
-use super::types::{Algebra, DebugCheck, Float, GuardAction, Mode, OptionType};
+use super::types::{Algebra, DebugCheck, Float, GuardAction, Level, Mode, OptionType};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -121,7 +121,11 @@ declare_options! {
     "plugins.path": Vec<PathBuf> as &[PathBuf] = Vec::new(), plugins_path, with_plugins_path;
     /// Names of the plugins to load; one that is missing is an error. Unset: everything found.
     "plugins.load": Option<Vec<String>> as Option<&[String]> = None, plugins_load, with_plugins_load;
-    /// Names or tags of rewrites to run besides the usual ones.
+    /// How much is rewritten, at most: `fast-run`, everything; `fast-compile`, which the mode of this name implies,
+    /// what keeps digits alone; `none`, nothing: then a program is computed as it is written, and overflows where
+    /// it does as written.
+    "rewrite.level": Level as Level = Level::FastRun, rewrite_level, with_rewrite_level;
+    /// Names or tags of rewrites to run besides those of the level.
     "rewrite.include": Vec<String> as &[String] = Vec::new(), rewrite_include, with_rewrite_include;
     /// Names or tags of rewrites not to run.
     "rewrite.exclude": Vec<String> as &[String] = Vec::new(), rewrite_exclude, with_rewrite_exclude;

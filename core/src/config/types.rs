@@ -115,6 +115,15 @@ words! {
         /// The same operands again.
         Purity = "purity",
     }
+    /// How much is rewritten.
+    Level {
+        /// Nothing.
+        None = "none",
+        /// What keeps digits, and what that takes.
+        FastCompile = "fast-compile",
+        /// Everything.
+        FastRun = "fast-run",
+    }
     /// Which laws rewrites may use.
     Algebra {
         /// Those of floating-point numbers.

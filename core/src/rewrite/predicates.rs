@@ -196,6 +196,7 @@ predicates! {
     is_positive_constant(Value) "A constant whose elements are all above 0 and finite." = |c| {
         c.constant(0, |v| v > 0.0 && v.is_finite())
     };
+    is_negative_constant(Value) "A constant whose elements are all below 0." = |c| c.constant(0, |v| v < 0.0);
     is_nonzero_constant(Value) "A constant of finite elements other than 0." = |c| {
         c.constant(0, |v| v != 0.0 && v.is_finite())
     };

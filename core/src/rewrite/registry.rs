@@ -8,7 +8,7 @@ use super::engine::{Cost, Engine, Limits, Report, Stopped};
 use super::local::Local;
 use super::locals;
 use super::passes::{
-    AccumulateOutside, AfterLoop, BatchSequences, ConstantFold, DeadCode, HoistInvariants, JoinPieces, LogDet, LogOfMoved, Merge,
+    AccumulateOutside, AfterLoop, BatchSequences, ConstantFold, DeadCode, HoistBranches, HoistInvariants, JoinPieces, LogDet, LogOfMoved, Merge,
     MergeBranches, MergeParallel, MergeSolves, Pass, PassContext, PruneBodies, ReverseLoop, UnrollShort,
 };
 use super::pattern::{Rule, compile_each, compile_rules};
@@ -20,7 +20,7 @@ use crate::graph::Graph;
 pub enum Phase {
     /// One form for what means the same.
     Canonicalize,
-    /// Forms that keep their digits. On at every level; only `rewrite.exclude` turns it off.
+    /// Forms that keep their digits. On at every level that rewrites at all; only `rewrite.exclude` turns it off.
     Stabilize,
     /// Forms that devices compute faster.
     Specialize,
@@ -60,20 +60,33 @@ pub enum Algebra {
     Real,
 }
 
-/// How much to rewrite. No level changes what a result means: stability is always on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How much to rewrite, from least to most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
+    /// Nothing: what is written is computed, as it is written.
+    None,
     /// Canonical and stable forms only.
-    Fast,
+    FastCompile,
     /// Everything.
     #[default]
-    Full,
+    FastRun,
+}
+
+impl Level {
+    /// Whether what belongs to a phase runs unless somebody asks otherwise.
+    pub fn runs(self, phase: Phase) -> bool {
+        match self {
+            Level::None => false,
+            Level::FastCompile => phase <= Phase::Stabilize,
+            Level::FastRun => true,
+        }
+    }
 }
 
 /// What the user chose about rewrites.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RewriteOptions {
-    /// Names or tags that run even though an excluded tag covers them.
+    /// Names or tags that run even though an excluded tag covers them, or the level leaves them out.
     pub include: Vec<String>,
     /// Names or tags that do not run.
     pub exclude: Vec<String>,
@@ -173,9 +186,9 @@ impl Rewrites {
     /// The core's rules and passes.
     pub fn core() -> Rewrites {
         let mut rewrites = Rewrites::empty();
-        let core: [Arc<dyn Pass>; 16] = [
+        let core: [Arc<dyn Pass>; 17] = [
             Arc::new(Merge), Arc::new(ConstantFold), Arc::new(DeadCode), Arc::new(PruneBodies), Arc::new(LogOfMoved), Arc::new(LogDet),
-            Arc::new(MergeBranches), Arc::new(MergeSolves), Arc::new(JoinPieces), Arc::new(UnrollShort), Arc::new(HoistInvariants), Arc::new(ReverseLoop),
+            Arc::new(MergeBranches), Arc::new(HoistBranches), Arc::new(MergeSolves), Arc::new(JoinPieces), Arc::new(UnrollShort), Arc::new(HoistInvariants), Arc::new(ReverseLoop),
             Arc::new(AccumulateOutside), Arc::new(AfterLoop), Arc::new(BatchSequences), Arc::new(MergeParallel),
         ];
         rewrites.passes.extend(core.map(|pass| (pass, Origin::Core)));
@@ -344,11 +357,6 @@ impl Rewrites {
     ) -> Result<Report> {
         const MOST_ROUNDS: usize = 16;
         let mut report = Report::default();
-        let phases: Vec<Phase> = phases
-            .iter()
-            .copied()
-            .filter(|&phase| options.level == Level::Full || phase <= Phase::Stabilize)
-            .collect();
         // Changes so far; at how many of them each phase, and what tidies up beside it, last had nothing to do.
         let mut changes = 0;
         let (mut settled, mut tidy) = (vec![None; phases.len()], None);
@@ -438,8 +446,8 @@ fn enabled(name: &str, tags: &[String], phase: Phase, options: &RewriteOptions) 
     if options.algebra == Algebra::Ieee && tags.iter().any(|tag| tag == "real") {
         return false;
     }
-    if names(&options.exclude) || (options.level == Level::Fast && phase > Phase::Stabilize) {
+    if names(&options.exclude) {
         return false;
     }
-    names(&options.include) || covers(&options.include) || !covers(&options.exclude)
+    names(&options.include) || covers(&options.include) || (options.level.runs(phase) && !covers(&options.exclude))
 }

@@ -194,3 +194,28 @@ fn a_long_chain_takes_linear_time() {
     assert_eq!(report.stopped, []);
     assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
 }
+
+#[test]
+fn lengths_of_joins_and_slices() {
+    for (a, b, same) in [
+        ("concatenate([x, y])", "concatenate([y, x])", true),
+        ("concatenate([x, y])", "concatenate([x, x])", false),
+        ("x[1:]", "x[:-1]", true),
+        ("x[1:]", "y[1:]", false),
+        ("x[1:]", "x[2:]", false),
+        ("x[2:][1:]", "x[1:-2]", true),
+        ("x[::-1]", "exp(x)", true),
+        ("x[::2]", "x[1::2]", false),
+        // Of nothing, x[:-1] is nothing, and what stands before it is not.
+        ("concatenate([x[:1], x[:-1]])", "x", true),
+        ("concatenate([zeros(1), x[:-1]])", "x", false),
+        ("concatenate([zeros(2), x])[1:]", "concatenate([x, zeros(1)])", true),
+        ("reshape(x[1:], [shape(x[1:])[0]])", "x[:-1]", true),
+        ("concatenate([x[:3], y, x[3:]])", "concatenate([y, x])", true),
+        ("concatenate([x[:3], y, x[2:]])", "concatenate([y, x])", false),
+    ] {
+        let graph = graph(&format!("fn f(x: f64[n], y: f64[m]) {{ return {a}, {b} }}"));
+        let [left, right] = [0, 1].map(|at| graph.outputs()[at]);
+        assert_eq!(shapes::same_shape(&graph, left, right), same, "{a} and {b}");
+    }
+}

@@ -222,14 +222,17 @@ impl Compiled {
     }
 }
 
-/// The graph of a function, rewritten as the session's options say.
+/// The graph of a function, rewritten as the session's options say up to so many firings, and what fired. A pass
+/// may go beyond in the run in which it reaches them.
 ///
 /// # Errors
 /// As [`Compiled::new`].
-pub(super) fn rewritten(session: &Session, function: &FunctionGraph) -> Result<Graph> {
+pub(super) fn rewritten(session: &Session, function: &FunctionGraph, most_firings: usize) -> Result<(Graph, Vec<Firing>)> {
     let values = function.outputs.iter().map(|(_, value)| value.clone());
     let outputs: Vec<Var> = values.chain(function.updates.iter().map(|update| update.value.clone())).collect();
-    optimize(session, &function.inputs, &super::effects::ordered(&outputs)?, &mut Rewriting::default())
+    let mut rewriting = Rewriting { most_firings: Some(most_firings), ..Rewriting::default() };
+    let graph = optimize(session, &function.inputs, &super::effects::ordered(&outputs)?, &mut rewriting)?;
+    Ok((graph, rewriting.report.firings))
 }
 
 /// Stabilizes, expands gradients and rewrites; in bodies as outside.

@@ -24,8 +24,6 @@ use crate::tensor::{DeviceTensor, MemoryKind, Tensor};
 #[derive(Clone)]
 pub struct Session {
     inner: Arc<Inner>,
-    /// Rewrite options other than the config's.
-    rewrites: Option<Arc<RewriteOptions>>,
 }
 
 struct Inner {
@@ -175,7 +173,7 @@ impl SessionBuilder {
         let memories = devices.iter().map(|(_, device)| device.info().memory).collect();
         let inner =
             Inner { config, plugins, backends, devices, memories, selection, rules, rewrites, cache: Cache::default(), host, folding: Mutex::new(()), watches: self.watches };
-        Ok(Session { inner: Arc::new(inner), rewrites: None })
+        Ok(Session { inner: Arc::new(inner) })
     }
 }
 
@@ -229,14 +227,22 @@ fn rewrite_options(config: &Config, rules: &Rewrites) -> Result<RewriteOptions> 
             crate::config::Algebra::Real => Algebra::Real,
             crate::config::Algebra::Ieee => Algebra::Ieee,
         },
-        level: match config.mode() {
-            Mode::FastCompile => rewrite::Level::Fast,
-            _ => rewrite::Level::default(),
-        },
+        level: level(config),
         most_firings: None,
     };
     rules.check_options(&options)?;
     Ok(options)
+}
+
+/// The level of the config, or that of the mode if it is less.
+fn level(config: &Config) -> rewrite::Level {
+    use rewrite::Level;
+    let set = match config.rewrite_level() {
+        crate::config::Level::None => Level::None,
+        crate::config::Level::FastCompile => Level::FastCompile,
+        crate::config::Level::FastRun => Level::FastRun,
+    };
+    set.min(if config.mode() == Mode::FastCompile { Level::FastCompile } else { Level::FastRun })
 }
 
 type Devices = Vec<(String, Arc<dyn Device>)>;
@@ -411,12 +417,7 @@ impl Session {
 
     /// The rewrite options of the config.
     pub fn rewrite_options(&self) -> &RewriteOptions {
-        self.rewrites.as_deref().unwrap_or(&self.inner.rewrites)
-    }
-
-    /// The same session with other rewrite options.
-    pub(super) fn with_rewrites(&self, options: RewriteOptions) -> Session {
-        Session { inner: self.inner.clone(), rewrites: Some(Arc::new(options)) }
+        &self.inner.rewrites
     }
 
     /// The plugins, those that failed or are hidden included.
@@ -485,7 +486,6 @@ impl Session {
     /// how it is compiled.
     pub(super) fn compiled(&self, graph: &FunctionGraph, request: &CompileRequest) -> Result<(Arc<Compiled>, Vec<State>)> {
         let plain = matches!(self.inner.config.mode(), Mode::FastRun | Mode::FastCompile)
-            && self.rewrites.is_none()
             && self.inner.watches.is_empty()
             && request.watches.is_empty()
             && request.most_firings.is_none();
@@ -544,7 +544,8 @@ impl Session {
     pub(super) fn plan_in_place(
         &self, graph: &Graph, statements: &[NodeId], overwrites: &[Vec<(usize, usize)>], donate: &[bool],
     ) -> Result<Vec<StatementNote>> {
-        let enabled = !self.rewrite_options().exclude.iter().any(|name| name == "inplace");
+        let options = self.rewrite_options();
+        let enabled = options.level > rewrite::Level::None && !options.exclude.iter().any(|name| name == "inplace");
         let pairs: FxHashMap<NodeId, &Vec<(usize, usize)>> = statements.iter().copied().zip(overwrites).collect();
         let allowed = |id: NodeId| match pairs.get(&id) {
             Some(&pairs) if enabled => pairs.clone(),

@@ -170,7 +170,7 @@ pub fn left_side(rule: &Rule, setup: &Setup) -> Result<Graph> {
                 wanted.contains(&condition.predicate.name) && condition.arguments.contains(&Argument::Value(number))
             })
         };
-        let constants = ["is_constant", "is_positive_constant", "is_nonzero_constant", "is_finite_constant",
+        let constants = ["is_constant", "is_positive_constant", "is_negative_constant", "is_nonzero_constant", "is_finite_constant",
             "is_power_of_two_constant", "is_odd_constant", "is_even_constant"];
         let exact = ["exact_sum", "exact_difference", "exact_product", "exact_quotient"];
         // Which of the numbers of such a condition it is; the first argument is none.
@@ -188,7 +188,12 @@ pub fn left_side(rule: &Rule, setup: &Setup) -> Result<Graph> {
             let value = Tensor::scalar([0.0, 0.5, 0.25][at]).cast(setup.dtypes[number]);
             graph.add_constant(Constant { value, weak: false }, Location::unknown())
         } else if required(&constants) {
-            let value = Tensor::scalar(if required(&["is_odd_constant"]) { 3.0f64 } else { 4.0 }).cast(setup.dtypes[number]);
+            let value = match () {
+                () if required(&["is_odd_constant"]) => 3.0f64,
+                () if required(&["is_negative_constant"]) => -4.0,
+                () => 4.0,
+            };
+            let value = Tensor::scalar(value).cast(setup.dtypes[number]);
             graph.add_constant(Constant { value, weak: false }, Location::unknown())
         } else if required(&["is_nonnegative"]) {
             apply(&mut graph, "abs", &[input])?

@@ -82,7 +82,7 @@ impl Bits {
 
     /// Bounds of what was computed, once for each bound: `finite` says that the exact value is no
     /// infinity, so that bounds beyond it overflowed; `nonzero` that it is not 0, so that they underflowed.
-    fn settle(self, mut lo: BigFloat, mut hi: BigFloat, exact: bool, finite: bool, nonzero: bool) -> Interval {
+    pub(super) fn settle(self, mut lo: BigFloat, mut hi: BigFloat, exact: bool, finite: bool, nonzero: bool) -> Interval {
         match (lo.is_nan(), hi.is_nan()) {
             (true, true) => return Nan,
             (false, false) => {}

@@ -17,6 +17,7 @@
 //!
 //! Rules over integers and bools must give equal results. Rules tagged `real` are exempt from the law.
 
+mod bessel;
 mod generate;
 pub mod interval;
 pub mod precise;

@@ -421,6 +421,8 @@ fn element(bits: Bits, op: &str, dtype: DType, x: &[&Interval]) -> Result<Interv
         "floor" | "ceil" | "trunc" | "rint" => bits.round(a, op),
         "erf" => bits.erf(a),
         "erfc" => bits.erfc(a),
+        "kv" => bits.kv(a, b),
+        "iv" => bits.iv(a, b),
         _ => return Err(unknown(op)),
     })
 }

@@ -1,7 +1,7 @@
-//! `if` and `assert`: of which the condition is known, or the branches do not differ.
+//! `if` and `assert` of which the condition is known.
 
 use super::{Found, Local, Site, faster, one};
-use crate::graph::{Body, NodeKind, Var, clone_with, same_graph};
+use crate::graph::{Body, NodeKind, Var, clone_with};
 use crate::ops::Attribute;
 use crate::ops::control::branches;
 use crate::ops::effects::is_effectful;
@@ -10,7 +10,6 @@ use crate::tensor::Tensor;
 pub(super) fn locals() -> Vec<Local> {
     vec![
         faster("if_of_constant", &["if"], "if true { x } else { y } => x", if_of_constant),
-        faster("if_of_equal", &["if"], "if c { x } else { x } => x", if_of_equal),
         faster("assert_of_true", &["assert"], "assert(x, true) => x", assert_of_true),
         faster("if_knows_condition", &["if"], "in the branches of `if c`, c is true and false", if_knows_condition),
     ]
@@ -37,20 +36,6 @@ fn if_of_constant(site: &mut Site<'_>) -> Found {
     }
     let [then, otherwise] = branches(&attributes)?;
     let body = if condition != 0.0 { then.clone() } else { otherwise.clone() };
-    let values = site.inline(&body, &operands[1..])?;
-    let node = site.node();
-    let fit = values.iter().enumerate().all(|(at, &value)| site.fits(node.output(at), value));
-    Ok(fit.then_some(values))
-}
-
-fn if_of_equal(site: &mut Site<'_>) -> Found {
-    let (operands, attributes) = (site.operands(), site.attributes());
-    let [then, otherwise] = branches(&attributes)?;
-    let pairs: Vec<(Var, Var)> = then.inputs().iter().cloned().zip(otherwise.inputs().iter().cloned()).collect();
-    if effectful(site) || !same_graph(then.outputs(), otherwise.outputs(), &pairs) {
-        return Ok(None);
-    }
-    let body = then.clone();
     let values = site.inline(&body, &operands[1..])?;
     let node = site.node();
     let fit = values.iter().enumerate().all(|(at, &value)| site.fits(node.output(at), value));

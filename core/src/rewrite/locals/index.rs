@@ -4,20 +4,34 @@ use super::{Found, Local, Site, faster, one};
 use crate::graph::ValueId;
 use crate::ops::index::slice_range;
 use crate::ops::{Attribute, Attributes, IndexBound, IndexItem};
+use crate::rewrite::shapes::same_length;
 use crate::tensor::Tensor;
 
 pub(super) fn locals() -> Vec<Local> {
     vec![
         faster("index_of_everything", &["index"], "x[:, ...] => x", index_of_everything),
+        faster("index_of_new_axes", &["index"], "x[:, None] => expand_dims(x, axis=1)", index_of_new_axes),
         faster("index_of_index", &["index"], "x[a:b][c:d], x[a:b][i] and the like => one index", index_of_index),
         faster("read_after_write", &["index"], "set_at(x[i], v)[i] => v, and set_at(x[i], v)[j] => x[j] of other places", read_after_write),
         faster("write_after_write", &["set_at"], "set_at(set_at(x[i], v)[i], w) => set_at(x[i], w)", write_after_write),
         faster("write_of_read", &["set_at"], "set_at(x[i], x[i]) => x", write_of_read),
+        faster("write_of_sum", &["set_at"], "set_at(x[i], x[i] + v) => add_at(x[i], v) where i names no place twice", write_of_sum),
         faster("add_to_zeros", &["add_at"], "add_at(zeros[i], v) => set_at(zeros[i], v) where i names no place twice", add_to_zeros),
+        faster(
+            "add_of_write", &["add"],
+            "x + add_at(zeros[i], v) => add_at(x[i], v), also of set_at, where i names no place twice",
+            add_of_write,
+        ),
         faster("index_of_join", &["index"], "stack([x, y])[0] => x, concatenate([x, y])[a:b] => a part of x or y", index_of_join),
         faster("index_by_range", &["index"], "x[[2, 3, 4]] => x[2:5], of a constant within a known length", index_by_range),
         faster("index_of_elementwise", &["index"], "f(x, y)[i] => f(x[i], y[i]), if nothing else reads f(x, y)", index_of_elementwise),
         faster("index_of_transpose", &["index"], "transpose(x)[i] => transpose(x[..., i])", index_of_transpose),
+        faster(
+            "index_of_reduction", &["index"],
+            "sum(x, axis=1)[i] => sum(x[i], axis=1), also of softmax along other axes, if nothing else reads it",
+            index_of_reduction,
+        ),
+        faster("index_of_broadcast", &["index"], "broadcast_to(x, s)[i, j] => x[j], where only new axes are added, and i is one place along them", index_of_broadcast),
         faster(
             "index_of_product", &["index"],
             "(x @ y)[i, j] => x[i] @ y[:, j] of matrices, if nothing else reads x @ y",
@@ -103,6 +117,31 @@ fn index_of_everything(site: &mut Site<'_>) -> Found {
     let Some((x, axes)) = own_index(site) else { return Ok(None) };
     let all = axes.iter().enumerate().all(|(axis, item)| item.is_all(length(site, x, axis)));
     if all { one(site, x) } else { Ok(None) }
+}
+
+fn index_of_new_axes(site: &mut Site<'_>) -> Found {
+    let (operands, attributes) = (site.operands(), site.attributes());
+    let [x] = operands[..] else { return Ok(None) };
+    let (items, rank) = (attributes.index("index")?, site.ty(x).rank());
+    let given = items.iter().filter(|item| !matches!(item, IndexItem::Ellipsis | IndexItem::NewAxis)).count();
+    let (mut axes, mut at) = (Vec::new(), 0);
+    for item in items {
+        match item {
+            IndexItem::NewAxis => {
+                axes.push(Attribute::Int(at));
+                at += 1;
+            }
+            IndexItem::Ellipsis => at += rank.saturating_sub(given) as i64,
+            IndexItem::Slice { start: IndexBound::Open, stop: IndexBound::Open, step: 1 } => at += 1,
+            _ => return Ok(None),
+        }
+    }
+    if axes.is_empty() {
+        return Ok(None);
+    }
+    let axis = if axes.len() == 1 { axes.remove(0) } else { Attribute::List(axes) };
+    let value = site.apply("expand_dims", &[x], Attributes::new().with("axis", axis))?;
+    one(site, value)
 }
 
 /// A slice and then an item of what it gives, as one item.
@@ -259,6 +298,24 @@ fn write_of_read(site: &mut Site<'_>) -> Found {
     one(site, x)
 }
 
+fn write_of_sum(site: &mut Site<'_>) -> Found {
+    let (mut operands, attributes) = (site.operands(), site.attributes());
+    let (x, items) = (operands[0], attributes.index("index")?.to_vec());
+    let Some((terms, _)) = operands.get(1).and_then(|&v| site.made_by(v, "add")).filter(|_| no_arrays(site, &items, &operands[2..])) else { return Ok(None) };
+    let [a, b] = terms[..] else { return Ok(None) };
+    for (read, added) in [(a, b), (b, a)] {
+        let own = site.made_by(read, "index").is_some_and(|(of, own)| of[0] == x && own.get("index") == attributes.get("index") && of[1..] == operands[2..]);
+        // What is added is spread as the sum was.
+        let fits = site.ty(added).rank() <= site.ty(read).rank() && site.ty(added).dtype == site.ty(x).dtype && site.same_shape(read, operands[1]);
+        if own && fits {
+            operands[1] = added;
+            let value = site.apply("add_at", &operands, attributes)?;
+            return one(site, value);
+        }
+    }
+    Ok(None)
+}
+
 fn is_zeros(site: &Site<'_>, value: ValueId) -> bool {
     match site.constant(value) {
         Some(constant) => constant.len() <= 4096 && constant.to_f64_vec().into_iter().all(|x| x == 0.0),
@@ -280,6 +337,27 @@ fn add_to_zeros(site: &mut Site<'_>) -> Found {
     }
     let value = site.apply("set_at", &operands, attributes)?;
     one(site, value)
+}
+
+fn add_of_write(site: &mut Site<'_>) -> Found {
+    let operands = site.operands();
+    let [a, b] = operands[..] else { return Ok(None) };
+    for (x, written) in [(a, b), (b, a)] {
+        let op = site.op(written).to_owned();
+        if !matches!(op.as_str(), "add_at" | "set_at") || !site.used_once(written) || is_zeros(site, x) {
+            continue;
+        }
+        let Some((mut own, attributes)) = site.made_by(written, &op) else { continue };
+        let items = attributes.index("index")?;
+        let fits = site.ty(x).dtype == site.ty(written).dtype && site.same_shape(x, written);
+        if !fits || !is_zeros(site, own[0]) || !no_arrays(site, items, &own[2..]) {
+            continue;
+        }
+        own[0] = x;
+        let value = site.apply("add_at", &own, attributes)?;
+        return one(site, value);
+    }
+    Ok(None)
 }
 
 fn index_of_join(site: &mut Site<'_>) -> Found {
@@ -388,6 +466,62 @@ fn index_of_transpose(site: &mut Site<'_>) -> Found {
         let order: Vec<i64> = left.iter().map(place).collect();
         value = site.apply("transpose", &[value], Attributes::new().with("axes", order))?;
     }
+    one(site, value)
+}
+
+fn index_of_reduction(site: &mut Site<'_>) -> Found {
+    const REDUCTIONS: &[&str] = &["sum", "prod", "mean", "max", "min", "any", "all", "logsumexp", "argmax", "argmin"];
+    let Some((reduced, axes)) = own_index(site) else { return Ok(None) };
+    let op = site.op(reduced).to_owned();
+    let Some((operands, mut attributes)) = site.made_by(reduced, &op) else { return Ok(None) };
+    let [x] = operands[..] else { return Ok(None) };
+    let (rank, along) = (site.ty(x).rank(), matches!(op.as_str(), "softmax" | "log_softmax"));
+    if !site.used_once(reduced) || !(along || REDUCTIONS.contains(&op.as_str())) {
+        return Ok(None);
+    }
+    let gone = if along { vec![attributes.axis("axis", rank)?] } else { attributes.axes("axis", rank)? };
+    let keeps = along || attributes.bool("keepdims")?;
+    // The index of the operand, and where its axes are afterwards.
+    let (mut items, mut rest, mut left, mut places) = (Vec::new(), axes.into_iter(), 0, Vec::new());
+    for axis in 0..rank {
+        let item = match gone.contains(&axis) {
+            // What is kept of a reduced axis is all that there is.
+            true if keeps && rest.next() != Some(ALL) => return Ok(None),
+            true => ALL,
+            false => rest.next().unwrap_or(ALL),
+        };
+        if gone.contains(&axis) {
+            places.push(Attribute::Int(left));
+        }
+        left += i64::from(!matches!(item, Axis::At(_)));
+        items.push(item);
+    }
+    if items.iter().all(|item| *item == ALL) {
+        return Ok(None);
+    }
+    let single = matches!(attributes.get("axis"), Some(Attribute::Int(_)));
+    attributes.set("axis", if single { places.remove(0) } else { Attribute::List(places) });
+    let part = site.apply("index", &[x], attribute(&items))?;
+    let value = site.apply(&op, &[part], attributes)?;
+    one(site, value)
+}
+
+fn index_of_broadcast(site: &mut Site<'_>) -> Found {
+    let Some((spread, axes)) = own_index(site) else { return Ok(None) };
+    let Some((operands, _)) = site.made_by(spread, "broadcast_to") else { return Ok(None) };
+    let x = operands[0];
+    let new = site.ty(spread).rank() - site.ty(x).rank();
+    let (ahead, own) = axes.split_at(new);
+    // One place along each new axis, which certainly is there, and no axis that is spread: then it is x that is indexed.
+    let inside = |(axis, item): (usize, &Axis)| match item {
+        Axis::At(at) => site.ty(spread).dims[axis].known().is_some_and(|length| (-(length as i64)..length as i64).contains(at)),
+        Axis::Slice { .. } => false,
+    };
+    let same = |axis: usize| same_length(site.graph(), (x, axis), (spread, axis + new));
+    if !ahead.iter().enumerate().all(inside) || !(0..own.len()).all(same) {
+        return Ok(None);
+    }
+    let value = site.apply("index", &[x], attribute(own))?;
     one(site, value)
 }
 

@@ -1,6 +1,7 @@
 //! The core's local rewrites, one file per family. docs/rewrites.md lists them beside the rules.
 
 mod branches;
+mod cancel;
 mod index;
 mod join;
 mod linalg;
@@ -16,7 +17,7 @@ use crate::graph::ValueId;
 /// All of them, in the order in which they are tried.
 pub fn all() -> impl Iterator<Item = Local> {
     let families = [
-        sums::locals(), products::locals(), linalg::locals(), shape::locals(), reduce::locals(), index::locals(), join::locals(),
+        sums::locals(), cancel::locals(), products::locals(), linalg::locals(), shape::locals(), reduce::locals(), index::locals(), join::locals(),
         branches::locals(),
     ];
     families.into_iter().flatten()

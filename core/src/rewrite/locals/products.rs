@@ -4,7 +4,7 @@ use super::{Found, Local, Site, faster, one, real, stable};
 use crate::graph::ValueId;
 use crate::ops::{Attribute, Attributes};
 use crate::rewrite::facts::swaps_last;
-use crate::tensor::Dim;
+use crate::tensor::{Dim, Tensor};
 
 pub(super) fn locals() -> Vec<Local> {
     vec![
@@ -19,6 +19,17 @@ pub(super) fn locals() -> Vec<Local> {
             transpose_of_product,
         ),
         faster("product_of_column_and_row", &["matmul"], "x @ y => x * y where x is one column and y one row", column_and_row),
+        faster("product_of_nothing", &["matmul"], "x @ y => zeros where nothing is summed over", product_of_nothing),
+        faster(
+            "sign_of_product", &["matmul"],
+            "(-x) @ y => -(x @ y), and x @ (-y), where the sign meets what is computed from the product, or the product is smaller",
+            sign_of_product,
+        ),
+        real(
+            "scale_of_product", &["mul", "matmul"],
+            "(c * x) @ y, x @ (c * y), c * (x @ y): the number c meets the smallest of the three",
+            scale_of_product,
+        ),
         real("product_with_diagonal", &["matmul"], "diag(d) @ x => d[:, None] * x, and x @ diag(d) => x * d", with_diagonal),
     ]
 }
@@ -139,4 +150,94 @@ fn with_diagonal(site: &mut Site<'_>) -> Found {
         return one(site, value);
     }
     Ok(None)
+}
+
+fn product_of_nothing(site: &mut Site<'_>) -> Found {
+    let operands = site.operands();
+    let ty = site.ty(site.node().output(0)).clone();
+    let summed = site.ty(operands[0]).dims.last().and_then(Dim::known);
+    let (Some(0), Some(shape)) = (summed, ty.known_shape()) else { return Ok(None) };
+    let sizes = site.add_constant(Tensor::vector(shape.iter().map(|&length| length as i64).collect::<Vec<_>>()));
+    let value = site.apply("zeros", &[sizes], Attributes::new().with("dtype", ty.dtype))?;
+    one(site, value)
+}
+
+/// The elements of a value, where they are known.
+fn size(site: &Site<'_>, value: ValueId) -> Option<usize> {
+    site.ty(value).known_shape().map(|shape| shape.iter().product())
+}
+
+/// Whether something is computed element by element from a value: what is done to each element first then costs nothing.
+fn feeds_elementwise(site: &Site<'_>, value: ValueId) -> bool {
+    let graph = site.graph();
+    graph.users(value.node).iter().any(|&user| graph.node(user).apply().is_some_and(|(op, _)| op.is_elementwise()))
+}
+
+fn sign_of_product(site: &mut Site<'_>) -> Found {
+    let mut operands = site.operands();
+    let root = site.node().output(0);
+    let free = feeds_elementwise(site, root);
+    for at in 0..operands.len() {
+        let operand = operands[at];
+        let larger = matches!((size(site, operand), size(site, root)), (Some(own), Some(result)) if own > result);
+        let Some(of) = inside(site, operand, "neg").filter(|_| site.used_once(operand) && (free || larger)) else { continue };
+        operands[at] = of;
+        let product = site.apply("matmul", &operands, Attributes::new())?;
+        let value = site.apply("neg", &[product], Attributes::new())?;
+        return one(site, value);
+    }
+    Ok(None)
+}
+
+/// What a product with a number is taken of, and the number.
+fn scaled(site: &Site<'_>, value: ValueId) -> Option<(ValueId, ValueId)> {
+    let (operands, _) = site.made_by(value, "mul")?;
+    let [a, b] = operands[..] else { return None };
+    let number = |value: ValueId| site.ty(value).rank() == 0;
+    match (number(a), number(b)) {
+        (false, true) => Some((a, b)),
+        (true, false) => Some((b, a)),
+        _ => None,
+    }
+}
+
+fn scale_of_product(site: &mut Site<'_>) -> Found {
+    let root = site.node().output(0);
+    let whole = site.op(root) == "mul";
+    let (product, mut factor) = match scaled(site, root) {
+        Some((product, number)) if whole => (product, Some(number)),
+        _ => (root, None),
+    };
+    let Some((operands, _)) = site.made_by(product, "matmul") else { return Ok(None) };
+    let [mut x, mut y] = operands[..] else { return Ok(None) };
+    let (Some(left), Some(right), Some(result)) = (size(site, x), size(site, y), size(site, product)) else { return Ok(None) };
+    if !site.ty(root).dtype.is_float() || (factor.is_some() && !site.used_once(product)) {
+        return Ok(None);
+    }
+    let least = left.min(right).min(result);
+    let free = feeds_elementwise(site, root);
+    let mut moved = false;
+    for (operand, own) in [(&mut x, left), (&mut y, right)] {
+        if let Some((of, number)) = scaled(site, *operand).filter(|_| site.used_once(*operand) && (own > least || free)) {
+            factor = Some(match factor {
+                None => number,
+                Some(other) => site.apply("mul", &[number, other], Attributes::new())?,
+            });
+            (*operand, moved) = (of, true);
+        }
+    }
+    let Some(number) = factor else { return Ok(None) };
+    let inwards = !free && least < result;
+    if !moved && (!inwards || scaled(site, if left <= right { x } else { y }).is_some()) {
+        return Ok(None);
+    }
+    if inwards {
+        let smaller = if left <= right { &mut x } else { &mut y };
+        *smaller = site.apply("mul", &[*smaller, number], Attributes::new())?;
+    }
+    let mut value = site.apply("matmul", &[x, y], Attributes::new())?;
+    if !inwards {
+        value = site.apply("mul", &[value, number], Attributes::new())?;
+    }
+    one(site, value)
 }

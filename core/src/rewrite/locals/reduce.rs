@@ -3,7 +3,8 @@
 use super::{Found, Local, Site, faster, one, real};
 use crate::graph::ValueId;
 use crate::ops::{Attribute, Attributes};
-use crate::tensor::Dim;
+use crate::rewrite::shapes::same_length;
+use crate::tensor::{DType, Dim};
 
 pub(super) fn locals() -> Vec<Local> {
     vec![
@@ -21,6 +22,16 @@ pub(super) fn locals() -> Vec<Local> {
             "reduction_of_constant", &["sum", "mean", "max", "min", "any", "all"],
             "sum(broadcast_to(c, s)) => c * n, max(broadcast_to(c, s)) => c of a scalar c",
             reduction_of_constant,
+        ),
+        faster(
+            "reduction_of_stack", &["sum", "prod", "max", "min", "any", "all"],
+            "sum(stack([x, y]), axis=0) => x + y, of up to four",
+            reduction_of_stack,
+        ),
+        real(
+            "sum_of_squared_product", &["sum"],
+            "sum(square(x * y), axis=[1, 2]) => square(y) @ sum(square(x), axis=0), where x is the same along axis 0 and y along axis 1: norms of gradients of each example",
+            sum_of_squared_product,
         ),
         real(
             "sum_of_scaled_axes", &["sum", "mean"],
@@ -93,6 +104,55 @@ fn reduction_of_constant(site: &mut Site<'_>) -> Found {
     }
     let count = site.weak(shape.iter().product::<usize>() as f64);
     let value = site.apply("mul", &[inner[0], count], Attributes::new())?;
+    one(site, value)
+}
+
+fn reduction_of_stack(site: &mut Site<'_>) -> Found {
+    const MOST: usize = 4;
+    let (Some(x), attributes) = (site.operand(0), site.attributes()) else { return Ok(None) };
+    let Some((parts, stacked)) = site.made_by(x, "stack").filter(|(parts, _)| (2..=MOST).contains(&parts.len())) else { return Ok(None) };
+    let along = stacked.axis("axis", site.ty(x).rank())?;
+    let wide = matches!(site.ty(x).dtype, DType::F32 | DType::F64) || !matches!(site.view().op_name(), "sum" | "prod");
+    if axes_of(site, &attributes, x) != Some(vec![along]) || attributes.bool("keepdims")? || !plain(site, &attributes, x) || !wide {
+        return Ok(None);
+    }
+    let op = match site.view().op_name() {
+        "sum" => "add",
+        "prod" => "mul",
+        "max" => "maximum",
+        "min" => "minimum",
+        "any" => "logical_or",
+        _ => "logical_and",
+    };
+    let mut value = parts[0];
+    for &part in &parts[1..] {
+        value = site.apply(op, &[value, part], Attributes::new())?;
+    }
+    one(site, value)
+}
+
+fn sum_of_squared_product(site: &mut Site<'_>) -> Found {
+    let (Some(squared), attributes) = (site.operand(0), site.attributes()) else { return Ok(None) };
+    let Some(product) = site.made_by(squared, "square").map(|(operands, _)| operands[0]) else { return Ok(None) };
+    let Some((factors, _)) = site.made_by(product, "mul") else { return Ok(None) };
+    let whole = site.ty(squared).rank() == 3 && site.ty(squared).dtype.is_float();
+    if !whole || !plain(site, &attributes, squared) || axes_of(site, &attributes, squared) != Some(vec![1, 2]) || attributes.bool("keepdims")? {
+        return Ok(None);
+    }
+    let one_along = |value: ValueId, axis: usize| site.ty(value).rank() == 3 && site.ty(value).dims[axis] == Dim::Known(1);
+    let [a, b] = factors[..] else { return Ok(None) };
+    let Some((x, y)) = [(a, b), (b, a)].into_iter().find(|&(x, y)| one_along(x, 0) && one_along(y, 1)) else { return Ok(None) };
+    // x is [1, m, k], y is [n, 1, k]; neither is spread along the last axis.
+    if !same_length(site.graph(), (x, 2), (y, 2)) {
+        return Ok(None);
+    }
+    let mut squares = Vec::new();
+    for (value, axis) in [(x, 0), (y, 1)] {
+        let matrix = site.apply("squeeze", &[value], Attributes::new().with("axis", list(&[axis])))?;
+        squares.push(site.apply("square", &[matrix], Attributes::new())?);
+    }
+    let totals = site.apply("sum", &[squares[0]], Attributes::new().with("axis", list(&[0])))?;
+    let value = site.apply("matmul", &[squares[1], totals], Attributes::new())?;
     one(site, value)
 }
 

@@ -34,6 +34,11 @@ pub(super) fn locals() -> Vec<Local> {
             transpose_of_transpose,
         ),
         faster(
+            "moved_of_elementwise", &["transpose", "reshape"],
+            "transpose(f(transpose(x))) => f(transpose(transpose(x))), and so of reshape: what only moves elements meets",
+            moved_of_elementwise,
+        ),
+        faster(
             "squeeze_of_expand", &["squeeze", "expand_dims"],
             "squeeze(expand_dims(x, a), a) => x, and the other way round",
             squeeze_of_expand,
@@ -149,6 +154,21 @@ fn transpose_of_transpose(site: &mut Site<'_>) -> Found {
     let (Some(first), Some(second)) = (order(&attributes, rank), order(&site.attributes(), rank)) else { return Ok(None) };
     let both: Vec<i64> = second.iter().map(|&axis| first[axis] as i64).collect();
     let value = site.apply("transpose", &[inner[0]], Attributes::new().with("axes", both))?;
+    one(site, value)
+}
+
+fn moved_of_elementwise(site: &mut Site<'_>) -> Found {
+    let mut operands = site.operands();
+    let Some(&between) = operands.first() else { return Ok(None) };
+    let view = site.graph().node(between.node);
+    let single = view.apply().is_some_and(|(op, _)| op.is_elementwise() && !op.is_identity() && !op.can_fail()) && view.operands.len() == 1;
+    let Some(&inner) = view.operands.first().filter(|_| single && view.results.len() == 1) else { return Ok(None) };
+    if site.op(inner) != site.view().op_name() || !site.used_once(between) || !site.used_once(inner) {
+        return Ok(None);
+    }
+    operands[0] = inner;
+    let moved = site.again(site.node(), &operands)?.output(0);
+    let value = site.again(between.node, &[moved])?.output(0);
     one(site, value)
 }
 

@@ -16,7 +16,7 @@ use crate::rewrite::engine::Firing;
 pub struct Merge;
 
 /// A hash that is equal for nodes that are [`same`]; `None` for one that stays single.
-fn signature(graph: &Graph, id: NodeId) -> Option<u64> {
+pub(super) fn signature(graph: &Graph, id: NodeId) -> Option<u64> {
     let view = graph.node(id);
     let mut hasher = FxHasher::default();
     match view.kind {
@@ -38,7 +38,7 @@ fn signature(graph: &Graph, id: NodeId) -> Option<u64> {
 }
 
 /// Whether two nodes compute the same, of the same types.
-fn same(graph: &Graph, left: NodeId, right: NodeId) -> bool {
+pub(super) fn same(graph: &Graph, left: NodeId, right: NodeId) -> bool {
     let (a, b) = (graph.node(left), graph.node(right));
     let alike = match (a.kind, b.kind) {
         (NodeKind::Constant(a), NodeKind::Constant(b)) => a == b,

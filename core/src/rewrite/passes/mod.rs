@@ -1,6 +1,7 @@
 //! Passes: rewrites that a pattern cannot say.
 
 mod bodies;
+mod branches;
 mod constant_fold;
 mod dead_code;
 pub mod inplace;
@@ -12,6 +13,7 @@ mod scan;
 mod together;
 
 pub use bodies::{PruneBodies, normalize_bodies};
+pub use branches::HoistBranches;
 pub use constant_fold::ConstantFold;
 pub use dead_code::DeadCode;
 pub use lift::LogOfMoved;

@@ -175,6 +175,27 @@ fn unsound_plans_are_refused() {
         let error = statements.verify(&notes).unwrap_err();
         assert!(error.to_string().contains(message), "{error}");
     }
+    // Each statement's overwrites, of programs in which all inputs are given and all operands may be overwritten.
+    for (body, overwrites, message) in [
+        ("exp(x), x", vec![vec![(0, 0)]], "an output was overwritten"),
+        ("exp(x) + sum(y)", vec![vec![], vec![], vec![(1, 0)]], "differ in type"),
+        ("max(y) + exp(x)", vec![vec![], vec![(0, 0)], vec![]], ""),
+        ("exp(x) + max(y)", vec![vec![(0, 0)], vec![], vec![]], "before the last that can fail"),
+        ("x * transpose(x)", vec![vec![], vec![(0, 0)]], "another operand shares the memory"),
+    ] {
+        let graph = graph_of(body);
+        let order = super::tests::order(&graph);
+        let notes: Vec<StatementNote> = overwrites.iter().map(|overwrites| note(overwrites)).collect();
+        let allowed = |_: NodeId| vec![(0, 0), (1, 0)];
+        let views = |id: NodeId| usual_views(&graph, id);
+        let statements = Statements { graph: &graph, order: &order, allowed: &allowed, donated: &|_| true, views: &views };
+        let told = statements.verify(&notes).err().map_or(String::new(), |error| error.to_string());
+        assert!(told.contains(message) && told.is_empty() == message.is_empty(), "{body}: {told}");
+    }
+}
+
+fn graph_of(body: &str) -> Graph {
+    graph(&format!("fn f(x: f32[n], y: f32[n]) {{ return {body} }}"))
 }
 
 /// Computes graphs of scalar constants.

@@ -48,7 +48,7 @@ impl Pass for MergeBranches {
     }
 }
 
-fn nodes_of(graph: &Graph, op: &str) -> Vec<NodeId> {
+pub(super) fn nodes_of(graph: &Graph, op: &str) -> Vec<NodeId> {
     graph.topological_order().into_iter().filter(|&id| graph.node(id).op_name() == op).collect()
 }
 

@@ -1,7 +1,7 @@
 //! The part of the mode `debug` that checks rewrites: the graph without any must give what the rewritten one gives
 //! or, where they differ, something less exact.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use rustc_hash::FxHashMap;
 
@@ -21,17 +21,15 @@ pub(super) struct Rewrites {
     session: Session,
     function: FunctionGraph,
     reference: Arc<dyn Device>,
-    /// The rules and passes that fired, in the order in which they first did.
-    fired: Vec<String>,
-    firings: Vec<Firing>,
+    /// How often something fired.
+    fired: usize,
     plain: OnceLock<Variant>,
-    /// Rules that were found to be right where they change a result.
-    acquitted: Mutex<Vec<String>>,
 }
 
-/// The function with some rewrites only, as a program of the reference backend.
+/// The function after the first few firings, as a program of the reference backend.
 struct Variant {
     graph: Graph,
+    firings: Vec<Firing>,
     given: Vec<ValueId>,
     /// The places, among all outputs, of those that are computed.
     outputs: Vec<usize>,
@@ -46,30 +44,24 @@ pub(super) struct Given<'a> {
 
 impl Rewrites {
     pub fn new(session: &Session, compiled: &Compiled, reference: Arc<dyn Device>) -> Rewrites {
-        let mut fired: Vec<String> = Vec::new();
-        for firing in compiled.firings() {
-            if !fired.contains(&firing.rule) {
-                fired.push(firing.rule.clone());
-            }
-        }
         Rewrites {
-            session: session.clone(), function: compiled.function().clone(), reference, fired, firings: compiled.firings().to_vec(),
-            plain: OnceLock::new(), acquitted: Mutex::default(),
+            session: session.clone(), function: compiled.function().clone(), reference, fired: compiled.firings().len(),
+            plain: OnceLock::new(),
         }
     }
 
-    /// Compares the outputs of a call with those of the graph without rewrites, and finds the rule to blame.
+    /// Compares the outputs of a call with those of the graph without rewrites, and finds the firing to blame.
     ///
     /// # Errors
-    /// If a rule made a result less exact.
+    /// If a firing made a result less exact.
     pub fn check(&self, given: &Given<'_>) -> Result<()> {
-        if self.fired.is_empty() {
+        if self.fired == 0 {
             return Ok(());
         }
         let plain = match self.plain.get() {
             Some(plain) => plain,
             None => {
-                let variant = self.variant(&[])?;
+                let variant = self.variant(0)?;
                 self.plain.get_or_init(|| variant)
             }
         };
@@ -83,28 +75,26 @@ impl Rewrites {
         };
         let found: Vec<Option<Tensor>> =
             given.compiled.graph().outputs().iter().map(|output| given.values.get(output).cloned()).collect();
-        let mut acquitted = self.acquitted.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let mut enabled = 0;
-        while Rewrites::differ(&baseline, &found).is_some() && enabled < self.fired.len() {
-            // The least number of first rules that changes a result.
-            let (mut few, mut many) = (enabled, self.fired.len());
+        while Rewrites::differ(&baseline, &found).is_some() && enabled < self.fired {
+            // The least number of first firings that changes a result.
+            let (mut few, mut many) = (enabled, self.fired);
             while many - few > 1 {
                 let middle = (few + many) / 2;
-                let outputs = self.variant(&self.fired[..middle]).and_then(|variant| self.outputs(&variant, given));
-                match outputs {
+                match self.variant(middle).and_then(|variant| self.outputs(&variant, given)) {
                     Ok(outputs) if Rewrites::differ(&baseline, &outputs).is_none() => few = middle,
                     _ => many = middle,
                 }
             }
-            let rule = &self.fired[many - 1];
-            let outputs = self.variant(&self.fired[..many]).and_then(|variant| self.outputs(&variant, given))?;
-            if let Some((output, change)) = Rewrites::differ(&baseline, &outputs)
-                && !acquitted.contains(rule)
-            {
+            let variant = self.variant(many)?;
+            let outputs = self.outputs(&variant, given)?;
+            // Of a pass, all that it did in one run. What a device has taken apart fires later than all of these.
+            let firings = variant.firings.get(few..).unwrap_or_default();
+            if let (Some((output, change)), Some(firing)) = (Rewrites::differ(&baseline, &outputs), firings.first()) {
                 match self.judge(plain, given, output, &change) {
-                    Some(true) => acquitted.push(rule.clone()),
-                    None if self.is_checked(rule) => acquitted.push(rule.clone()),
-                    verdict => return Err(self.blame(rule, output, &change, verdict)),
+                    Some(true) => {}
+                    None if self.is_checked(&firing.rule) => {}
+                    verdict => return Err(self.blame(firings, output, &change, verdict)),
                 }
             }
             (baseline, enabled) = (outputs, many);
@@ -112,11 +102,9 @@ impl Rewrites {
         Ok(())
     }
 
-    /// The function with these of the rewrites that fired.
-    fn variant(&self, enabled: &[String]) -> Result<Variant> {
-        let mut options = self.session.rewrite_options().clone();
-        options.exclude.extend(self.fired.iter().filter(|name| !enabled.contains(name)).cloned());
-        let graph = super::super::compile::rewritten(&self.session.with_rewrites(options), &self.function)?;
+    /// The function after so many firings.
+    fn variant(&self, firings: usize) -> Result<Variant> {
+        let (graph, firings) = super::super::compile::rewritten(&self.session, &self.function, firings)?;
         let nodes: Vec<NodeId> =
             graph.topological_order().into_iter().filter(|&id| graph.node(id).apply().is_some()).collect();
         let wanted = self.function.outputs.len() + self.function.updates.len();
@@ -127,7 +115,7 @@ impl Rewrites {
         let notes = vec![StatementNote::default(); part.statements.len()];
         let program = Program::emit(&part.graph, &part.statements, notes)?;
         let executable = self.reference.compile(&program, &CompileOptions::default())?;
-        Ok(Variant { given: part.given, graph, outputs, executable })
+        Ok(Variant { given: part.given, graph, firings, outputs, executable })
     }
 
     /// The outputs that a variant computes from what the call started from.
@@ -184,7 +172,9 @@ impl Rewrites {
         self.session.rules().is_core(name)
     }
 
-    fn blame(&self, rule: &str, output: usize, change: &Difference, verdict: Option<bool>) -> Error {
+    /// The error that names what fired: of a rule one firing, of a pass all of one run.
+    fn blame(&self, firings: &[Firing], output: usize, change: &Difference, verdict: Option<bool>) -> Error {
+        let rule = firings.first().map_or("", |firing| &firing.rule);
         let which = match self.function.outputs.get(output) {
             Some((Some(name), _)) => format!("the result `{name}`"),
             Some(_) => format!("result {output}"),
@@ -195,7 +185,6 @@ impl Rewrites {
         if verdict == Some(false) {
             error = error.note("the exact value is nearer to the one before");
         }
-        let firings: Vec<&Firing> = self.firings.iter().filter(|firing| firing.rule == rule).collect();
         if let Some(first) = firings.first() {
             error = error.at(&first.location);
             if first.source.is_known() {

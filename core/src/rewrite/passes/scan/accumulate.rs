@@ -13,7 +13,7 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{Depends, Key, Loop, each_loop, elements, name_of, op_of, uses};
+use super::{Depends, Key, Loop, each_even_loop, elements, name_of, op_of, uses};
 use crate::error::Result;
 use crate::graph::{Graph, NodeKind, Var, topological_order};
 use crate::ops::shape::stack;
@@ -43,7 +43,7 @@ impl Pass for AccumulateOutside {
     }
 
     fn run(&self, graph: &mut Graph, _: &PassContext<'_>, firings: &mut Vec<Firing>) -> Result<bool> {
-        each_loop(graph, self.name(), firings, &accumulate)
+        each_even_loop(graph, self.name(), firings, &accumulate)
     }
 }
 
@@ -62,8 +62,8 @@ struct Total {
 }
 
 fn accumulate(given: &Loop) -> Result<Option<(Vec<Var>, String)>> {
-    // Of a loop that may end early, rows of sequences are not those of its steps; lengths that differ must stay an error.
-    if given.until.is_some() || !given.rows_agree() {
+    // Of a loop that may end early, rows of sequences are not those of its steps.
+    if given.until.is_some() {
         return Ok(None);
     }
     let depends = given.depends();

@@ -2,7 +2,7 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{Batchable, Depends, Loop, each_loop, elements, is_heavy, op_of};
+use super::{Batchable, Depends, Loop, each_even_loop, elements, is_heavy, op_of};
 use crate::autodiff::vectorized;
 use crate::error::Result;
 use crate::graph::{Graph, Var, ancestors, clone_with, topological_order};
@@ -31,13 +31,12 @@ impl Pass for AfterLoop {
     }
 
     fn run(&self, graph: &mut Graph, _: &PassContext<'_>, firings: &mut Vec<Firing>) -> Result<bool> {
-        each_loop(graph, self.name(), firings, &after)
+        each_even_loop(graph, self.name(), firings, &after)
     }
 }
 
 fn after(given: &Loop) -> Result<Option<(Vec<Var>, String)>> {
-    // Lengths that differ must stay the error that they are.
-    if given.yields.is_empty() || !given.rows_agree() {
+    if given.yields.is_empty() {
         return Ok(None);
     }
     let carried: Vec<Var> = given.states.iter().map(|state| state.next.clone()).chain(given.until.clone()).collect();

@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashSet;
 
-use super::{Batchable, Depends, Loop, each_loop, elements, name_of, op_of, row_type};
+use super::{Batchable, Depends, Loop, each_even_loop, elements, name_of, op_of, row_type};
 use crate::error::Result;
 use crate::graph::{Graph, Var, topological_order};
 use crate::rewrite::Phase;
@@ -30,7 +30,7 @@ impl Pass for BatchSequences {
     }
 
     fn run(&self, graph: &mut Graph, _: &PassContext<'_>, firings: &mut Vec<Firing>) -> Result<bool> {
-        each_loop(graph, self.name(), firings, &batch)
+        each_even_loop(graph, self.name(), firings, &batch)
     }
 }
 
@@ -57,10 +57,6 @@ fn is_worth(value: &Var) -> bool {
 fn batch(given: &Loop) -> Result<Option<(Vec<Var>, String)>> {
     // A loop that may end early does not come to all rows.
     if given.rows.is_empty() || given.until.is_some() {
-        return Ok(None);
-    }
-    // Rows of sequences of different lengths must stay the error that they are, and not be spread over each other.
-    if !given.rows_agree() {
         return Ok(None);
     }
     let depends = given.depends();

@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashSet;
 
-use super::{Loop, graft, nodes, stand_ins};
+use super::{Loop, graft, is_even, nodes, stand_ins};
 use crate::error::Result;
 use crate::graph::{Graph, NodeId, Var};
 use crate::ops::control::ScanLayout;
@@ -10,7 +10,7 @@ use crate::ops::effects::is_effectful;
 use crate::rewrite::Phase;
 use crate::rewrite::engine::Firing;
 use crate::rewrite::passes::{Pass, PassContext};
-use crate::tensor::Dim;
+use crate::rewrite::shapes::same_length;
 
 /// Makes one loop of two that take equally many steps, neither of which needs the other.
 pub struct MergeParallel;
@@ -66,8 +66,7 @@ fn as_long(graph: &Graph, first: NodeId, second: NodeId) -> bool {
     if a.counted {
         return a.sequences == 0 && b.sequences == 0 && given[0] == other[0];
     }
-    let dim = |operands: &[crate::graph::ValueId]| operands.first().map_or(Dim::Unknown, |&sequence| graph.ty(sequence).dims[0].clone());
-    dim(given).same(&dim(other))
+    a.sequences > 0 && b.sequences > 0 && same_length(graph, (given[0], 0), (other[0], 0))
 }
 
 /// Whether a node is computed from another.
@@ -89,7 +88,8 @@ fn merge(graph: &mut Graph, first: NodeId, second: NodeId, firings: &mut Vec<Fir
     let (vars, values) = stand_ins(graph, &operands);
     let part = |id: NodeId, operands: &[Var]| -> Result<Option<Loop>> {
         let Some((_, attributes)) = graph.node(id).apply() else { return Ok(None) };
-        Loop::of(&ScanLayout::of(attributes)?, operands, vec![true; graph.node(id).results.len()]).map(Some)
+        let (layout, view) = (ScanLayout::of(attributes)?, graph.node(id));
+        Loop::of(&layout, operands, is_even(graph, &layout, view.operands), vec![true; view.results.len()]).map(Some)
     };
     let (Some(a), Some(mut b)) = (part(first, &vars[..split])?, part(second, &vars[split..])?) else { return Ok(false) };
     let before = format!("loops with steps of {} and {} nodes", nodes(&a.outputs()), nodes(&b.outputs()));
@@ -105,6 +105,7 @@ fn merge(graph: &mut Graph, first: NodeId, second: NodeId, firings: &mut Vec<Fir
             }
         }
         b.substitute(&same)?;
+        both.even &= b.even;
         both.states.extend(b.states.iter().cloned());
         both.captured.extend(b.captured.iter().cloned());
         both.yields.extend(b.yields.iter().cloned());

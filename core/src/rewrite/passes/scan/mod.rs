@@ -30,6 +30,7 @@ use crate::ops::control::ScanLayout;
 use crate::ops::effects::is_effectful;
 use crate::ops::{IndexItem, Op};
 use crate::rewrite::engine::Firing;
+use crate::rewrite::shapes::same_length;
 use crate::tensor::{Dim, Type};
 
 /// A value's node and number.
@@ -48,6 +49,8 @@ struct Loop {
     until: Option<Var>,
     truncate: Option<usize>,
     reverse: bool,
+    /// Whether all sequences certainly have equally many rows.
+    even: bool,
     /// Which results something reads: first the final states, then the yields.
     read: Vec<bool>,
 }
@@ -71,7 +74,7 @@ enum Depends {
 }
 
 impl Loop {
-    fn of(layout: &ScanLayout, operands: &[Var], read: Vec<bool>) -> Result<Loop> {
+    fn of(layout: &ScanLayout, operands: &[Var], even: bool, read: Vec<bool>) -> Result<Loop> {
         let (counted, rest) = operands.split_at(usize::from(layout.counted));
         let (inputs, outputs) = (layout.body.inputs(), layout.body.outputs());
         if rest.len() != inputs.len() {
@@ -85,7 +88,7 @@ impl Loop {
         Ok(Loop {
             counted: counted.first().cloned(), rows: rows.to_vec(), states: states.collect(), captured: captured.to_vec(),
             yields: yields.iter().cloned().zip(layout.keep.iter().copied()).collect(), until: until.first().cloned(),
-            truncate: layout.truncate, reverse: layout.reverse, read,
+            truncate: layout.truncate, reverse: layout.reverse, even, read,
         })
     }
 
@@ -150,14 +153,7 @@ impl Loop {
     /// Whether all sequences certainly have equally many rows, and as many as steps are counted: then the loop need
     /// not be there to find out.
     fn lengths_agree(&self) -> bool {
-        !self.rows.is_empty() && self.counted.is_none() && self.rows_agree()
-    }
-
-    /// Whether all sequences are known to have one length.
-    fn rows_agree(&self) -> bool {
-        let dim = |sequence: &Var| sequence.ty().ok().and_then(|ty| ty.dims.first().cloned()).unwrap_or(Dim::Unknown);
-        let mut dims = self.rows.iter().map(|(_, sequence)| dim(sequence));
-        dims.next().is_none_or(|first| dims.all(|dim| dim.same(&first)))
+        !self.rows.is_empty() && self.counted.is_none() && self.even
     }
 
     /// What each node of a step depends on.
@@ -297,6 +293,21 @@ fn row_type(sequence: &Var) -> Result<Type> {
 /// What stands for the results of a loop, first the final states and then the yields, and what was done, in a few words.
 type Replaced = (Vec<Var>, String);
 
+/// Runs a rewrite that looks at the rows of all steps at once on each loop without effects whose sequences certainly
+/// have equally many: rows of different lengths must stay the error that they are, and not be spread over each other.
+fn each_even_loop(
+    graph: &mut Graph, pass: &str, firings: &mut Vec<Firing>, rewrite: &dyn Fn(&Loop) -> Result<Option<Replaced>>,
+) -> Result<bool> {
+    each_loop(graph, pass, firings, &|looped| if looped.even { rewrite(looped) } else { Ok(None) })
+}
+
+/// Whether all sequences of a loop certainly have equally many rows.
+fn is_even(graph: &Graph, layout: &ScanLayout, operands: &[ValueId]) -> bool {
+    let sequences = operands.iter().skip(usize::from(layout.counted)).take(layout.sequences);
+    let mut lengths = sequences.map(|&sequence| (sequence, 0));
+    lengths.next().is_none_or(|first| lengths.all(|length| same_length(graph, first, length)))
+}
+
 /// Runs a rewrite on each loop without effects.
 fn each_loop(
     graph: &mut Graph, pass: &str, firings: &mut Vec<Firing>, rewrite: &dyn Fn(&Loop) -> Result<Option<Replaced>>,
@@ -316,7 +327,8 @@ fn each_loop(
             let value = id.output(output);
             graph.outputs().contains(&value) || graph.users(id).iter().any(|&user| graph.node(user).operands.contains(&value))
         });
-        let looped = Loop::of(&ScanLayout::of(attributes)?, &vars, read.collect())?;
+        let layout = ScanLayout::of(attributes)?;
+        let looped = Loop::of(&layout, &vars, is_even(graph, &layout, view.operands), read.collect())?;
         // What cannot be stated outside stays inside.
         let Ok(Some((results, done))) = location.stand_in(|| rewrite(&looped)) else { continue };
         let before = format!("a step of {} nodes", nodes(&looped.outputs()));
