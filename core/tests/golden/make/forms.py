@@ -188,9 +188,10 @@ def ordered(family):
                 lambda m, a, b: (np.zeros_like(a) + 2 * np.eye(n), np.zeros_like(a), np.zeros_like(a)),
             )
             family.case(f"{start}; {text}, be >= 0.0", inputs, lambda m, a, b: (wanted(*parts(a, b, sort)[2:4]).reshape(batch + (n,)), np.ones(batch + (n,), dtype=bool)))
+            # The form is that of orthogonal turns, so the diagonal of t multiplies to the size of b's determinant.
             family.case(
                 f"{start}; sort(al[..., 0] / be, axis=-1), sort(al[..., 1] / be, axis=-1), prod(be, axis=-1)", inputs,
-                lambda m, a, b: (np.sort(ratios(a, b).real, axis=-1), np.sort(ratios(a, b).imag, axis=-1), np.prod(abs(parts(a, b, sort)[3]), axis=-1).reshape(batch)),
+                lambda m, a, b: (np.sort(ratios(a, b).real, axis=-1), np.sort(ratios(a, b).imag, axis=-1), abs(np.linalg.det(b))),
             )
             if not batch:
                 count = int(np.sum(wanted(*parts(inputs["a"], inputs["b"], sort)[2:4])))
@@ -198,11 +199,12 @@ def ordered(family):
                 family.case(f"{start}; z[:, :{count}] @ transpose(z[:, :{count}])", inputs, space)
     # Infinite eigenvalues, and pairs of real ones.
     a, b = np.diag([3.0, -1.0, 0.5, 2.0]), np.diag([1.0, 0.0, 1.0, -4.0])
-    for sort, values, scales in [
-        ("lhp", [2.0, 3.0, 1.0, 0.5], [4.0, 1.0, 0.0, 1.0]), ("rhp", [3.0, 0.5, 1.0, 2.0], [1.0, 1.0, 0.0, 4.0]),
-        ("iuc", [0.5, 2.0, 3.0, 1.0], [1.0, 4.0, 1.0, 0.0]), ("ouc", [3.0, 1.0, 0.5, 2.0], [1.0, 0.0, 1.0, 4.0]),
+    for sort, k, values, scales in [
+        ("lhp", 1, [2.0, 0.5, 1.0, 3.0], [4.0, 0.0, 1.0, 1.0]), ("rhp", 2, [0.5, 3.0, 1.0, 2.0], [1.0, 1.0, 0.0, 4.0]),
+        ("iuc", 2, [0.5, 2.0, 1.0, 3.0], [1.0, 4.0, 0.0, 1.0]), ("ouc", 2, [1.0, 3.0, 0.5, 2.0], [0.0, 1.0, 1.0, 4.0]),
     ]:
-        family.case(f's, t, al, be, q, z = ordqz(a, b, sort="{sort}"); abs(al[:, 0]), be', {"a": a, "b": b}, lambda m, a, b: (np.array(values), np.array(scales)))
+        text = f's, t, al, be, q, z = ordqz(a, b, sort="{sort}"); v = abs(al[:, 0]); concatenate([sort(v[:{k}]), sort(v[{k}:])]), concatenate([sort(be[:{k}]), sort(be[{k}:])])'
+        family.case(text, {"a": a, "b": b}, lambda m, a, b: (np.array(values), np.array(scales)))
     family.case("s, t, al, be, q, z = ordqz(a, b); s, al, be", {"a": np.zeros((0, 0)), "b": np.zeros((0, 0))}, lambda m, a, b: (a, np.zeros((0, 2)), np.zeros(0)))
 
 
@@ -316,7 +318,7 @@ def images(family):
     for ratio in [1, 2, 3, 4]:
         family.case(f"bilinear_kernel_1d({ratio}), bilinear_kernel_1d(n, normalize=false, dtype=f32)", {"n": np.array(ratio)}, lambda m, n: (triangle(ratio), (triangle(ratio) * ratio).astype(np.float32)))
         family.case(f"bilinear_kernel_2d({ratio}), bilinear_kernel_2d([{ratio}, 2], normalize=false), bilinear_kernel_2d(n)", {"n": np.array([2, ratio])}, lambda m, n: (
-            np.outer(triangle(ratio), triangle(ratio)), np.outer(triangle(ratio), triangle(2)) * ratio * 2, np.outer(triangle(2), triangle(ratio))))
+            np.outer(triangle(ratio), triangle(ratio)), np.outer(triangle(ratio), triangle(2)) * ratio * 2, np.outer(triangle(2), triangle(ratio))), known=True)
         family.case(f"bilinear_upsampling(x, {ratio})", {"x": x[:, :, :3, :2]}, lambda m, x: upsampled(m, x, ratio), grad=True)
     import jax
 
