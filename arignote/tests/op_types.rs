@@ -161,7 +161,7 @@ fn parts_and_order() {
         ("unpack(ones(6), [2, 3])", "f64[2, 3]"),
         ("unpack(ones(7), [2, 3])", "!the values have 6 elements, but the axis that is taken apart has 7"),
         ("unpack(y, [2, 3])", "!one is taken apart"),
-        ("concat_with_broadcast([y, ones(1, 2, 4)], axis=1)", "f64[2, 5, 4]"),
+        ("concat_with_broadcast([y, ones(1, 2, 4)], axis=1)", "f32[2, 5, 4]"),
         ("concat_with_broadcast([y, x])", "!equally many axes"),
         ("specify_shape(x, [3, -1])", "f32[3, 4]"),
         ("specify_shape(x, [3, 5])", "!length 4 is said to have 5"),

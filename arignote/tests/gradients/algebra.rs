@@ -87,9 +87,11 @@ fn factorizations(of: Of<'_>) {
     let factors = |x: &[Var]| Var::apply("tridiagonal_lu_factor", &[x[0].clone(), &x[1] + 0.3, x[2].clone()], Attributes::new()).siblings();
     of("tridiagonal_lu_factor", &|c| {
         // Whose small diagonal makes rows change places.
-        for at in 0..4 {
+        for at in 0..3 {
             c.within(near, &[&[4], &[5], &[4]], move |x| factors(x).swap_remove(at));
         }
+        // Elements of the diagonal on the right alone.
+        c.within(near, &[&[4], &[5], &[4]], move |x| &factors(x)[3] * (x[0].sum(None) * x[1].sum(None)));
         c.within(near, &[&[2, 1], &[2], &[1]], move |x| factors(x).swap_remove(1));
     });
     of("tridiagonal_lu_solve", &|c| {

@@ -21,9 +21,13 @@ use reorder::{Wanted, ordered_qz};
 pub fn kernel(op: &str) -> Option<Function> {
     Some(match op {
         "cholesky" => |call| {
-            mapped(call, |a| {
-                let factor = cholesky(a)?;
-                Ok(vec![factor.values])
+            let or_nan = call.attributes.str("on_error")? == "nan";
+            mapped(call, |a| match cholesky(a) {
+                Err(_) if or_nan => {
+                    let below = |at: usize| if at / a.columns >= at % a.columns { f64::NAN } else { 0.0 };
+                    Ok(vec![(0..a.rows * a.columns).map(below).collect()])
+                }
+                factor => Ok(vec![factor?.values]),
             })
         },
         "inv" => |call| mapped(call, |a| Ok(vec![solved(a, Matrix::identity(a.rows), "gen")?.values])),

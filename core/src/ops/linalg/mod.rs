@@ -58,10 +58,11 @@ pub fn register(registry: &mut Registry) {
     let right = || Param::operand("b", "the right sides: columns of matrices, or one vector");
     let flag = |name, doc| Param::attribute(name, AttributeKind::Bool, Some(false.into()), doc);
     let mut add = |rule, name, params, doc| registry.add(Linalg { rule, name, params, doc });
-    add(Cholesky, "cholesky", vec![square()],
+    add(Cholesky, "cholesky", vec![square(), Param::attribute("on_error", AttributeKind::Str, Some("raise".into()),
+            "of a matrix that is not positive definite: \"raise\", the call fails, or \"nan\", its factor is NaN and the others go on")],
         "The lower triangular L with `L L' = a`, of symmetric positive definite matrices. Only the lower triangle of \
-         `a` is read; the gradient is the symmetric one (Murray 2016), half of it in each triangle. A matrix that is \
-         not positive definite is an error of the call.\n\n    cholesky(k + 0.1 * eye(3))");
+         `a` is read; the gradient is the symmetric one (Murray 2016), half of it in each triangle. The upper \
+         factor is the transposed one.\n\n    cholesky(k + 0.1 * eye(3))\n    cholesky(ks, on_error=\"nan\")");
     add(Solve, "solve",
         vec![square(), right(), Param::attribute("assume_a", AttributeKind::Str, Some("gen".into()),
             "\"gen\": any matrix; \"sym\" and \"pos\": a symmetric (positive definite) one, of which the lower triangle is read")],
@@ -224,6 +225,7 @@ impl Linalg {
         }
         let (batch, n) = square("`a`", a)?;
         Ok(match self.rule {
+            Cholesky if !matches!(attributes.str("on_error")?, "raise" | "nan") => return type_error("`on_error` is \"raise\" or \"nan\""),
             Cholesky | Inv | Adjugate | Expm => vec![joined(batch, &[n.clone(), n])],
             Det => vec![batch.to_vec()],
             Eigh if !matches!(attributes.str("UPLO")?, "L" | "U") => return type_error("`UPLO` is \"L\" or \"U\""),

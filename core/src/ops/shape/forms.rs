@@ -168,7 +168,9 @@ fn unpacked(a: &Arguments<'_>) -> Result<Vec<Var>> {
     if rank != before + after + 1 {
         return type_error(format!("of the packed value {} axes stay as they are and one is taken apart, but it is {}", before + after, packed.ty()?));
     }
-    let shapes = (1..a.operands.len()).map(|number| a.sizes(number)).collect::<Result<Vec<_>>>()?;
+    let known = |number: usize| constant(&a.operands[number]).map(|known| known.to_i64_vec().into_iter().map(Var::scalar).collect());
+    let sizes = |number: usize| a.sizes(number).map(|sizes| known(number).unwrap_or(sizes));
+    let shapes = (1..a.operands.len()).map(sizes).collect::<Result<Vec<Vec<Var>>>>()?;
     if shapes.is_empty() {
         return type_error("the lengths of at least one value are needed");
     }
