@@ -131,7 +131,8 @@ pub fn register(registry: &mut Registry) {
              left and right half plane; \"iuc\" and \"ouc\", those inside and outside of the unit circle")],
         "The generalized real Schur form of `qz` with the wanted eigenvalues first, as SciPy's: the first columns of z then \
          span the space that belongs to them. The eigenvalues are `alpha / beta`, in the order of the diagonal; `alpha[..., i, :]` \
-         is a pair of real and imaginary part. An infinite eigenvalue, of which beta is 0, is outside of the circle and in neither \
+         is a pair of real and imaginary part, and of a complex pair both are those of the complex triangle that the block turns to \
+         (SciPy scales them otherwise). An infinite eigenvalue, of which beta is 0, is outside of the circle and in neither \
          half plane. Blocks change places as Kågström (1993); where eigenvalues are too close for it that is an error of the call. \
          It has no gradient.\n\n    aa, bb, alpha, beta, q, z = ordqz(a, b, sort=\"iuc\")");
     add(Pinv, "pinv", vec![any(), Param::attribute("rcond", AttributeKind::Float, Some(Attribute::None),
