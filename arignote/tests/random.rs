@@ -207,11 +207,16 @@ fn discrete_draws_follow_their_distributions() {
         ("choice(key, 3, [n], p=[2, 0, 6])", 0, |k| [0.25, 0.0, 0.75][k as usize % 3]),
         // The first of an order, and the places that follow it.
         ("vmapped(key)", 0, |_| 1.0 / 6.0),
+        ("shuffled(key)", 0, |_| 1.0 / 6.0),
         ("weighted(key)", 0, |k| [0.5, 0.3, 0.2][k as usize % 3]),
     ];
     for &(expr, first, mass) in rows {
         let draws = match expr {
             "vmapped(key)" => orders(&session, "permutation(k, 3)", |order| order[0] * 2.0 + f64::from(order[1] > order[2])),
+            "shuffled(key)" => {
+                let rows = results(&session, "shuffle_row_elements(key, broadcast_to(arange(3), [3000, 3]))")[0].to_f64_vec();
+                rows.chunks(3).map(|order| order[0] * 2.0 + f64::from(order[1] > order[2])).collect()
+            }
             "weighted(key)" => orders(&session, "choice(k, 3, [3], replace=false, p=[5, 3, 2])", |order| order[0]),
             expr => draws(&session, expr),
         };

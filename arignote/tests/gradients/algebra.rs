@@ -84,6 +84,26 @@ fn factorizations(of: Of<'_>) {
         c.within(near, &[&[3], &[4], &[3], &[4]], move |x| apply("solve_tridiagonal", &[x[0].clone(), &x[1] + 2.0, x[2].clone(), x[3].clone()]));
         c.within(near, &[&[2, 1], &[2], &[1], &[2]], move |x| apply("solve_tridiagonal", &[x[0].clone(), &x[1] + 2.0, x[2].clone(), x[3].clone()]));
     });
+    let factors = |x: &[Var]| Var::apply("tridiagonal_lu_factor", &[x[0].clone(), &x[1] + 0.3, x[2].clone()], Attributes::new()).siblings();
+    of("tridiagonal_lu_factor", &|c| {
+        // Whose small diagonal makes rows change places.
+        for at in 0..3 {
+            c.within(near, &[&[4], &[5], &[4]], move |x| factors(x).swap_remove(at));
+        }
+        // Elements of the diagonal on the right alone.
+        c.within(near, &[&[4], &[5], &[4]], move |x| &factors(x)[3] * (x[0].sum(None) * x[1].sum(None)));
+        c.within(near, &[&[2, 1], &[2], &[1]], move |x| factors(x).swap_remove(1));
+    });
+    of("tridiagonal_lu_solve", &|c| {
+        for trans in [0i64, 1] {
+            for shapes in [&[&[4][..], &[5], &[4], &[5]], &[&[2, 1], &[2], &[1], &[3, 1, 2]], &[&[0], &[1], &[0], &[2, 1]]] {
+                c.within(near, shapes, move |x| {
+                    let operands = [factors(x), vec![x[3].clone()]].concat();
+                    Var::apply("tridiagonal_lu_solve", &operands, with("trans", trans))
+                });
+            }
+        }
+    });
     of("eigvalsh", &|c| c.within(near, &[&[3, 3]], move |x| apply("eigvalsh", &[shifted(&(&x[0] + x[0].t()))])));
     of("pinv", &|c| shapes.iter().for_each(|&shape| c.within(near, &[shape], move |x| apply("pinv", &[shifted(&x[0])]))));
     of("lstsq", &|c| {

@@ -29,14 +29,14 @@ const EXCUSED: &[(&str, &str)] = &[
     ("bitwise_and bitwise_or bitwise_xor bitwise_not shift_left shift_right", "of bools and integers only"),
     ("argmax argmin iround shape size tril_indices triu_indices argsort searchsorted", "the result is an integer"),
     ("broadcast_shape inverse_permutation argtopk confusion_matrix pivot_to_permutation nonzero argwhere flatnonzero count_nonzero ravel_multi_index unravel_index", "the result is an integer"),
-    ("empty zeros ones eye arange zeros_like ones_like one_hot tri identity identity_like bartlett hanning hamming blackman fftfreq rfftfreq", "no operand's value, or only an integer's, is in the result"),
+    ("empty zeros ones eye arange zeros_like ones_like one_hot tri identity identity_like bilinear_kernel_1d bilinear_kernel_2d bartlett hanning hamming blackman fftfreq rfftfreq", "no operand's value, or only an integer's, is in the result"),
     ("uniform normal exponential gumbel laplace logistic cauchy halfnormal halfcauchy rayleigh fold_in split_key", "draws depend on a key of integers only"),
     ("randint poisson binomial multinomial hypergeometric geometric negative_binomial betabinom bernoulli categorical", "the result counts"),
     ("vonmises wald", "no reparameterisation: an error, which a filetest holds"),
     ("random_gamma chisquare invgamma gengamma random_beta student_t dirichlet", "gamma draws move with their quantiles and not with what they were rejected from; `random.rs` holds that"),
     ("print", "writes; passes derivatives on as `assert` and `after` do, and `effects.rs` holds it"),
     ("host_call inspect", "a closure of the program, and a look at a value; `functions` holds what they say of derivatives"),
-    ("schur qz", "their turns are not determined by the matrix: an error, which a filetest holds"),
+    ("schur qz ordqz", "their turns are not determined by the matrix: an error, which a filetest holds"),
     ("stop_gradient", "has no gradient by its meaning; the filetests hold it"),
     ("clip_gradient scale_gradient", "their derivatives are not those of their values; the filetests hold them"),
     ("custom_vjp", "the derivative is the user's, in reverse mode alone; `functions` holds it"),
@@ -174,6 +174,7 @@ fn random_draws(of: Of<'_>) {
         });
     });
     let key = || Var::constant(Tensor::vector(vec![7u64, 9]));
+    of("shuffle_row_elements", &|c| c.add(&[&[3, 2]], move |x| apply("shuffle_row_elements", &[key(), x[0].clone()])));
     of("permutation", &|c| c.add(&[&[3, 2]], move |x| Var::apply("permutation", &[key(), x[0].clone()], with("axis", 1))));
     of("choice", &|c| c.add(&[&[3, 2]], move |x| apply("choice", &[key(), x[0].clone(), Var::constant(integers(&[4]))])));
 }

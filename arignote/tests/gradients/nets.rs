@@ -207,6 +207,10 @@ pub(super) fn images(of: Of<'_>) {
     of("separable_conv3d", &|c| c.add(&[&[1, 2, 2, 2, 3], &[2, 1, 1, 2, 2], &[1, 2, 1, 1, 1]], |x| apply("separable_conv3d", x)));
     of("causal_conv1d", &|c| c.add(&[&[2, 2, 4], &[1, 2, 2]], |x| Var::apply("causal_conv1d", x, with("dilation", 2i64))));
     of("bilinear_upsampling", &|c| c.add(&[&[1, 2, 2, 3]], |x| Var::apply("bilinear_upsampling", x, with("ratio", 2i64))));
+    of("frac_bilinear_upsampling", &|c| {
+        let ratios = Attribute::List(vec![vec![3i64, 2].into(), vec![4i64, 3].into()]);
+        c.add(&[&[1, 2, 2, 3]], move |x| Var::apply("frac_bilinear_upsampling", x, with("frac_ratio", ratios.clone())));
+    });
     of("max_pool_2d_same_size", &|c| {
         c.add(&[&[1, 2, 3, 4]], |x| Var::apply("max_pool_2d_same_size", x, with("patch_size", vec![2i64, 3])));
     });

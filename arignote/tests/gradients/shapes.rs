@@ -156,6 +156,16 @@ pub(super) fn forms(of: Of<'_>) {
     of("shape_padaxis", &|c| c.add(&[&[2, 3]], |x| Var::apply("shape_padaxis", x, with("axis", 1i64))));
     of("atleast_Nd", &|c| c.add(&[&[2, 3]], |x| Var::apply("atleast_Nd", x, with("n", 4i64))));
     of("split_dims", &|c| c.add(&[&[6, 3]], |x| apply("split_dims", &[x[0].clone(), Var::constant(Tensor::vector(vec![2i64, -1]))])));
+    of("pack", &|c| {
+        c.add(&[&[2, 3], &[], &[2]], |x| apply("pack", x));
+        c.add(&[&[2, 3, 2], &[2, 2]], |x| Var::apply("pack", x, with("axes", vec![0i64, -1])));
+    });
+    of("unpack", &|c| {
+        let lengths = |lengths: &[i64]| Var::constant(integers(lengths));
+        c.add(&[&[9]], move |x| results("unpack", &[x[0].clone(), lengths(&[2, 3]), lengths(&[]), lengths(&[2])], Attributes::new()));
+        c.add(&[&[2, 5]], move |x| Var::apply("unpack", &[x[0].clone(), lengths(&[3]), lengths(&[1, 2])], with("axes", 0i64)).sibling(1));
+    });
+    of("concat_with_broadcast", &|c| c.add(&[&[2, 3], &[1, 2]], |x| Var::apply("concat_with_broadcast", x, with("axis", 1i64))));
     of("mgrid", &|c| c.add(&[&[2], &[3]], |x| apply("mgrid", x)));
     of("ogrid", &|c| c.add(&[&[2], &[3]], |x| {
         let open = results("ogrid", x, Attributes::new());

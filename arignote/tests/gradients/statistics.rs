@@ -26,6 +26,11 @@ pub(super) fn reductions(of: Of<'_>) {
         let rows = Tensor::from_vec(vec![0.0, 2.0, 3.0, 4.0, 0.0, 0.0], &[2, 3]).unwrap();
         c.at(vec![rows], |x| x[0].prod(Some(1)));
     });
+    of("reduce", &|c| {
+        for op in ["add", "mul", "maximum", "logaddexp", "hypot"] {
+            c.add(&[&[2, 3]], move |x| Var::apply("reduce", x, with("op", op).with("axis", 1i64).with("keepdims", true)));
+        }
+    });
     of("sum_to", &|c| {
         for (from, to) in [(&[2, 3][..], &[1, 3][..]), (&[2, 3], &[]), (&[4, 2, 3], &[2, 1]), (&[0, 3], &[3]), (&[3], &[3])] {
             let to = integers(to);

@@ -179,8 +179,14 @@ fn plain(a: MatRef<'_, f64>) -> Factors {
 /// `cholesky`
 pub fn cholesky(call: &mut Call<'_, '_>) -> Result<()> {
     let a = Stack::square(call.operand(0)?)?;
+    let or_nan = call.attributes.str("on_error")? == "nan";
     each(call.context, &mut call.results[0], a.batch, &|number, out| {
-        store(factor(a.matrix(number))?.as_ref(), out);
+        match factor(a.matrix(number)) {
+            Err(_) if or_nan => {
+                for (at, out) in out.iter_mut().enumerate() { *out = if at / a.columns >= at % a.columns { f64::NAN } else { 0.0 }; }
+            }
+            factor => store(factor?.as_ref(), out),
+        }
         Ok(())
     })
 }

@@ -1,10 +1,10 @@
-//! Linear algebra on stacks of matrices, each by itself: factorizations that a page shows are written
-//! out, the iterative ones are `faer`'s, on one thread so that results do not depend on their number.
-//! Everything is computed in `f64` and rounded once.
+//! Linear algebra on stacks of matrices, each by itself: factorizations are `faer`'s, on one thread so that results do not
+//! depend on their number. Everything is computed in `f64` and rounded once.
 
 mod direct;
 mod general;
 mod matrices;
+mod reorder;
 mod spectral;
 
 use arignote_core::Result;
@@ -13,16 +13,21 @@ use arignote_core::tensor::{DType, Tensor, Type};
 
 use crate::kernel::{Function, KernelCall};
 use crate::values::{fail, from_floats};
-use direct::{Triangle, cholesky, lu, substitute};
+use direct::{Triangle, by_factors, cholesky, corrected, lu, substitute};
 use matrices::{Matrix, Stack, named, pairs};
+use reorder::{Wanted, ordered_qz};
 
 /// The kernel of an op of the family.
 pub fn kernel(op: &str) -> Option<Function> {
     Some(match op {
         "cholesky" => |call| {
-            mapped(call, |a| {
-                let factor = cholesky(a)?;
-                Ok(vec![factor.values])
+            let or_nan = call.attributes.str("on_error")? == "nan";
+            mapped(call, |a| match cholesky(a) {
+                Err(_) if or_nan => {
+                    let below = |at: usize| if at / a.columns >= at % a.columns { f64::NAN } else { 0.0 };
+                    Ok(vec![(0..a.rows * a.columns).map(below).collect()])
+                }
+                factor => Ok(vec![factor?.values]),
             })
         },
         "inv" => |call| mapped(call, |a| Ok(vec![solved(a, Matrix::identity(a.rows), "gen")?.values])),
@@ -97,19 +102,13 @@ pub fn kernel(op: &str) -> Option<Function> {
             })
         },
         "qz" => |call| {
-            let [a, b] = [Stack::of(&call.as_result(0)?)?, Stack::of(&call.as_result(1)?)?];
-            if [a.columns, b.rows, b.columns] != [a.rows; 3] {
-                let shape = |of: &Stack| format!("{} by {}", of.rows, of.columns);
-                return Err(fail(format!("the matrices must be square and as large, not {} and {}", shape(&a), shape(&b))));
-            }
-            let (batch, pairs) = pairs(&a, &b)?;
-            let mut lists: [Vec<f64>; 4] = Default::default();
-            for (number, (left, right)) in pairs.into_iter().enumerate() {
-                let parts = general::qz(&a.matrix(left), &b.matrix(right)).map_err(|error| named(&error, &batch, number))?;
-                lists.iter_mut().zip(parts).for_each(|(list, part)| list.extend(part.values));
-            }
-            let shape = [batch.as_slice(), &[a.rows, a.rows]].concat();
-            lists.into_iter().map(|list| from_floats(call.dtype()?, list, &shape)).collect()
+            on_pairs(call, |n| vec![vec![n, n]; 4], |a, b| Ok(general::qz(a, b)?.map(|part| part.values).into()))
+        },
+        "ordqz" => |call| {
+            let sort = call.attributes.str("sort")?;
+            let Some(wanted) = Wanted::named(sort) else { return Err(fail(format!("`sort` is unknown: {sort:?}"))) };
+            let own = |n: usize| vec![vec![n, n], vec![n, n], vec![n, 2], vec![n], vec![n, n], vec![n, n]];
+            on_pairs(call, own, |a, b| Ok(ordered_qz(a, b, wanted)?.into()))
         },
         "pinv" => |call| {
             let given = if call.attributes.get("rcond") == Some(&Attribute::None) { None } else { Some(call.attributes.float("rcond")?) };
@@ -185,6 +184,26 @@ fn any(
     call.results.iter().zip(lists).zip(shapes).map(|((ty, list), shape)| from_floats(ty.dtype, list, &shape)).collect()
 }
 
+/// What is computed of each pair of square matrices: one list of elements per result, whose own axes follow from
+/// the matrices' length.
+fn on_pairs(
+    call: &KernelCall<'_>, own: impl Fn(usize) -> Vec<Vec<usize>>, f: impl Fn(&Matrix, &Matrix) -> Result<Vec<Vec<f64>>>,
+) -> Result<Vec<Tensor>> {
+    let [a, b] = [Stack::of(&call.as_result(0)?)?, Stack::of(&call.as_result(1)?)?];
+    if [a.columns, b.rows, b.columns] != [a.rows; 3] {
+        let shape = |of: &Stack| format!("{} by {}", of.rows, of.columns);
+        return Err(fail(format!("the matrices must be square and as large, not {} and {}", shape(&a), shape(&b))));
+    }
+    let (batch, pairs) = pairs(&a, &b)?;
+    let mut lists: Vec<Vec<f64>> = vec![Vec::new(); call.results.len()];
+    for (number, (left, right)) in pairs.into_iter().enumerate() {
+        let parts = f(&a.matrix(left), &b.matrix(right)).map_err(|error| named(&error, &batch, number))?;
+        lists.iter_mut().zip(parts).for_each(|(list, part)| list.extend(part));
+    }
+    let shapes = own(a.rows).into_iter().map(|own| [batch.as_slice(), &own].concat());
+    call.results.iter().zip(lists).zip(shapes).map(|((ty, list), shape)| from_floats(ty.dtype, list, &shape)).collect()
+}
+
 /// Solutions for all pairs of a matrix and a right side.
 fn solve_all(call: &KernelCall<'_>, f: impl Fn(&Matrix, Matrix) -> Result<Matrix>) -> Result<Vec<Tensor>> {
     let (a, b) = (Stack::of(&call.as_result(0)?)?, call.as_result(1)?);
@@ -208,17 +227,23 @@ fn solve_all(call: &KernelCall<'_>, f: impl Fn(&Matrix, Matrix) -> Result<Matrix
 fn solved(a: &Matrix, b: Matrix, kind: &str) -> Result<Matrix> {
     if kind == "pos" {
         let factor = cholesky(a)?;
-        let half = substitute(&factor, b, Triangle { lower: true, transposed: false, unit: false })?;
-        return substitute(&factor, half, Triangle { lower: true, transposed: true, unit: false });
+        let triangle = Triangle { lower: true, transposed: false, unit: false };
+        let solve = |b: &Matrix| {
+            let half = substitute(&factor, b.clone(), triangle)?;
+            substitute(&factor, half, Triangle { transposed: true, ..triangle })
+        };
+        let x = solve(&b)?;
+        return corrected(&a.mirrored(), &b, x, solve);
     }
     let mirrored = if kind == "sym" { Some(a.mirrored()) } else { None };
-    let factors = lu(mirrored.as_ref().unwrap_or(a));
+    let a = mirrored.as_ref().unwrap_or(a);
+    let factors = lu(a);
     if (0..a.rows).any(|i| factors.values.at(i, i) == 0.0) {
         return Err(fail("is singular"));
     }
-    let b = b.permuted(&factors.order);
-    let half = substitute(&factors.values, b, Triangle { lower: true, transposed: false, unit: true })?;
-    substitute(&factors.values, half, Triangle { lower: false, transposed: false, unit: false })
+    let solve = |b: &Matrix| by_factors(&factors, b);
+    let x = solve(&b)?;
+    corrected(a, &b, x, solve)
 }
 
 /// Determinant, its sign, and the logarithm of its magnitude.

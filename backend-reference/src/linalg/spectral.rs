@@ -6,7 +6,7 @@ use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::{evd, householder, qr::no_pivoting::factor, svd};
 use faer::{Conj, Mat, Par, diag::Diag};
 
-use super::direct::{Triangle, lu, substitute};
+use super::direct::{by_factors, lu};
 use super::matrices::Matrix;
 use crate::values::fail;
 
@@ -158,9 +158,7 @@ pub fn exponential(a: &Matrix) -> Result<Matrix> {
     }
     let odd = x.times(&odd);
     let factors = lu(&even.plus(&odd.scaled(-1.0)));
-    let right = even.plus(&odd).permuted(&factors.order);
-    let half = substitute(&factors.values, right, Triangle { lower: true, transposed: false, unit: true })?;
-    let mut result = substitute(&factors.values, half, Triangle { lower: false, transposed: false, unit: false })?;
+    let mut result = by_factors(&factors, &even.plus(&odd))?;
     for _ in 0..halvings {
         result = result.times(&result);
     }

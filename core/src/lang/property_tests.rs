@@ -83,8 +83,8 @@ fn fitting(op: &str, operand: &str) -> Option<usize> {
         ("unshared_conv2d", _) => 4,
         ("h_softmax", "b1") => 1,
         ("h_softmax", "w2") => 3,
-        ("h_softmax" | "solve_discrete_are" | "solve_continuous_are" | "qz", _) => 2,
-        ("solve_tridiagonal", "diagonal" | "b") => 1,
+        ("h_softmax" | "solve_discrete_are" | "solve_continuous_are" | "qz" | "ordqz", _) => 2,
+        ("solve_tridiagonal" | "tridiagonal_lu_factor", "diagonal" | "b") | ("tridiagonal_lu_solve", "d" | "b") => 1,
         _ => return None,
     })
 }
@@ -280,7 +280,7 @@ fn random_attribute(kind: K, default: Option<&Attribute>, random: &mut Rng) -> A
         },
         K::Str => match (random.usize(..2), default) {
             (0, Some(default)) => default.clone(),
-            _ => of(random, &["zero", "error", "tanh", "none", "positive", "...", "a\"b\\\n"]).into(),
+            _ => of(random, &["zero", "error", "tanh", "none", "positive", "maximum", "...", "a\"b\\\n"]).into(),
         },
         // Made together with its operands.
         K::Index => Attribute::Index(vec![I::Ellipsis]),

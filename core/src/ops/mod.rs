@@ -33,6 +33,7 @@ pub mod effects;
 pub mod einsum;
 pub mod elementwise;
 pub mod fft;
+mod fold;
 pub mod gradient;
 pub mod host;
 pub mod index;
@@ -78,6 +79,7 @@ use crate::tensor::{DType, Shape, Type};
 pub const FAMILIES: &[fn(&mut Registry)] = &[
     elementwise::register,
     reduce::register,
+    fold::register,
     cumulative::register,
     statistics::register,
     order::register,

@@ -2,7 +2,7 @@
 
 use super::super::composed::{Arguments, Composed, Settle, add, length, lengths, positions, type_error, vector, whole};
 use super::{matrix, square};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::Var;
 use crate::ops::control::Scan;
 use crate::ops::{Attribute, AttributeKind, Attributes, Param, Registry, normalize_axis, where_};
@@ -55,6 +55,36 @@ pub(super) fn register(registry: &mut Registry) {
          \n\n    solve_tridiagonal(lower, diagonal, upper, b)", |a| {
             Ok(vec![tridiagonal(a.operand(0)?, a.operand(1)?, a.operand(2)?, a.operand(3)?)?])
         });
+    floats(3, "tridiagonal_lu_factor", vec![operand("lower", "the elements left of the diagonal, one less than rows"),
+            operand("diagonal", "the elements of the diagonal"), operand("upper", "the elements right of the diagonal, one less than rows")],
+        "The factors of matrices with three diagonals, along the last axis of all operands, by elimination with exchanges of \
+         neighbouring rows (LAPACK's `gttrf`): the multipliers below the diagonal, the diagonal of the upper triangle, the \
+         first and the second diagonal right of it, and the pivots, the row that each row changed places with. The pivots \
+         count from 0. Of a singular matrix there are elements that are 0 on the diagonal, or not finite.\
+         \n\n    dl, d, du, du2, pivots = tridiagonal_lu_factor(lower, diagonal, upper)", |a| {
+            Ok(tridiagonal_factors(a.operand(0)?, a.operand(1)?, a.operand(2)?)?.into())
+        });
+    registry.add(Composed {
+        name: "tridiagonal_lu_solve",
+        params: vec![operand("dl", "the multipliers, as `tridiagonal_lu_factor` gives"), operand("d", "the diagonal of the upper triangle"),
+            operand("du", "the diagonal right of it"), operand("du2", "the next one"), pivots(),
+            operand("b", "the right sides: a vector along the last axis"),
+            Param::attribute("trans", AttributeKind::Int, Some(Attribute::Int(0)), "0: `a @ x = b`; 1 or 2: `transpose(a) @ x = b`")],
+        doc: "The x with `a @ x = b` by the factors of a matrix with three diagonals (LAPACK's `gttrs`), in linear work.\n\n    \
+              tridiagonal_lu_solve(dl, d, du, du2, pivots, b)",
+        // The pivots are no floats; the right side takes the dtype of the factors.
+        settle: Settle::ToFloat(4),
+        build: |a| {
+            let transposed = match a.attributes.int("trans")? {
+                0 => false,
+                1 | 2 => true,
+                other => return type_error(format!("`trans` is 0, 1 or 2, not {other}")),
+            };
+            let factors = [a.operand(0)?, a.operand(1)?, a.operand(2)?, a.operand(3)?, a.operand(4)?];
+            Ok(vec![tridiagonal_solution(factors, a.operand(5)?, transposed)?])
+        },
+    });
+    let mut floats = |count, name, params, doc, build| registry.add(Composed { name, params, doc, settle: Settle::ToFloat(count), build });
     floats(1, "eigvals", vec![operand("a", "square matrices")],
         "The eigenvalues of `eig`: pairs of real and imaginary part.\n\n    eigvals(a)", |a| {
             Ok(vec![Var::apply("eig", a.operands, Attributes::new())])
@@ -220,54 +250,157 @@ fn continuous_riccati(a: &Var, g: &Var, q: &Var) -> Result<Var> {
     discrete_riccati(&start, &weight, &cost)
 }
 
-/// Elimination row by row, the larger of two possible pivots first, and substitution from the last row on.
-fn tridiagonal(lower: &Var, diagonal: &Var, upper: &Var, b: &Var) -> Result<Var> {
-    let known = |x: &Var| Ok::<_, Error>(x.ty()?.dims.last().cloned());
-    let [of_lower, n, of_upper, rows] = [known(lower)?, known(diagonal)?, known(upper)?, known(b)?];
-    let (Some(of_lower), Some(n), Some(of_upper), Some(rows)) = (of_lower, n, of_upper, rows) else {
-        return type_error("diagonals and right sides stand along the last axis, but one of the operands is a scalar");
-    };
-    let less = n.known().map(|n| n.saturating_sub(1));
-    let fits = |dim: &Dim| less.is_none_or(|less| dim.known().is_none_or(|length| length == less));
-    if !fits(&of_lower) || !fits(&of_upper) || !rows.compatible(&n) || n.known() == Some(0) {
-        return type_error(format!("of {n} rows, which are 1 or more, the diagonals beside the main one have one element less and `b` \
-            as many; they have {of_lower} and {of_upper}, `b` {rows}"));
+/// What stands along the last axis of diagonals and right sides has the same lengths before it, and its rows fit.
+fn beside(n: &Dim, diagonals: &[(&Var, usize)], right: Option<&Var>) -> Result<()> {
+    let last = |x: &Var| x.ty().map(|ty| ty.dims.last().cloned());
+    let mut fits = n.known() != Some(0);
+    let mut found = Vec::new();
+    for (x, less) in diagonals {
+        let Some(length) = last(x)? else { return type_error("diagonals stand along the last axis, but one of the operands is a scalar") };
+        let wanted = n.known().map(|n| n.saturating_sub(*less));
+        fits &= wanted.is_none_or(|wanted| length.known().is_none_or(|length| length == wanted));
+        found.push(length.to_string());
     }
-    let batch_of = |x: &Var| x.zeros_like().reduce_axes("sum", Some(&[-1]), true);
-    let all = (diagonal + b + batch_of(lower) + batch_of(upper)).zeros_like();
-    let edge = all.slice(all.ty()?.rank() - 1, Some(1), None);
-    let first = |x: Var| x.moveaxis(-1, 0);
-    let [d, r] = [diagonal, b].map(|x| first(x + &all));
-    let [l, u] = [lower, upper].map(|x| first(x + &edge));
-    let u = concatenate(&[u, d.slice(0, Some(-1), None).zeros_like()], 0);
+    if let Some(right) = right {
+        let Some(rows) = last(right)? else { return type_error("right sides stand along the last axis, but `b` is a scalar") };
+        fits &= rows.compatible(n);
+        found.push(format!("`b` {rows}"));
+    }
+    if !fits {
+        return type_error(format!("of {n} rows, which are 1 or more, the diagonals beside the main one have one element less for each \
+            step from it and `b` as many; they have {}", found.join(", ")));
+    }
+    Ok(())
+}
+
+/// The number of rows of a matrix with this main diagonal.
+fn rows_of(diagonal: &Var) -> Result<Dim> {
+    match diagonal.ty()?.dims.last() {
+        Some(n) => Ok(n.clone()),
+        None => type_error("diagonals stand along the last axis, but one of the operands is a scalar"),
+    }
+}
+
+/// 0 in the shape that operands have together before their last axis, with 1 in place of that.
+fn zero_of_all(operands: &[&Var]) -> Option<Var> {
+    let edge = |x: &&Var| x.zeros_like().reduce_axes("sum", Some(&[-1]), true);
+    operands.iter().map(edge).reduce(|all, one| all + one)
+}
+
+/// The last axis as the first, behind the axes that all operands have together.
+fn along(x: &Var, edge: &Var) -> Var {
+    (x + edge).moveaxis(-1, 0)
+}
+
+/// Elimination row by row, the larger of two possible pivots first: LAPACK's `gttrf`. The factors are the multipliers,
+/// the three diagonals of the upper triangle, and for each row the row that it changed places with.
+fn tridiagonal_factors(lower: &Var, diagonal: &Var, upper: &Var) -> Result<[Var; 5]> {
+    let n = rows_of(diagonal)?;
+    beside(&n, &[(lower, 1), (upper, 1)], None)?;
+    let Some(edge) = zero_of_all(&[lower, diagonal, upper]) else { return type_error("three diagonals are needed") };
+    let [l, d, u] = [lower, diagonal, upper].map(|x| along(x, &edge));
     let rest = |x: &Var| x.slice(0, Some(1), None);
-    let loops = Scan::new().sequence("l", &l).sequence("d", &rest(&d)).sequence("u", &rest(&u)).sequence("r", &rest(&r));
-    let rows = loops.state("on", &d.at(0)).state("beside", &u.at(0)).state("right", &r.at(0)).run(|step| {
-        let here = ["on", "beside", "right"].map(|name| step.get(name));
-        let next = ["l", "d", "r"].map(|name| step.get(name));
+    let u = concatenate(&[u, d.slice(0, Some(-1), None).zeros_like()], 0);
+    let at = positions(&length(&l, 0));
+    let loops = Scan::new().sequence("l", &l).sequence("d", &rest(&d)).sequence("u", &rest(&u)).sequence("at", &at);
+    let rows = loops.state("on", &d.at(0)).state("beside", &u.at(0)).run(|step| {
+        let here = ["on", "beside"].map(|name| step.get(name));
+        let next = ["l", "d", "u"].map(|name| step.get(name));
         let exchanged = next[0].abs().gt(&here[0].abs());
         let larger = |one: &Var, other: &Var| where_(&exchanged, other, one);
-        let [pivot, pivot_beside, pivot_right] = [0, 1, 2].map(|at| larger(&here[at], &next[at]));
-        let beyond = larger(&here[0].zeros_like(), &step.get("u"));
+        let [pivot, pivot_beside] = [0, 1].map(|at| larger(&here[at], &next[at]));
+        let beyond = larger(&here[0].zeros_like(), &next[2]);
         let factor = larger(&next[0], &here[0]) / &pivot;
         step.set("on", &(larger(&next[1], &here[1]) - &factor * &pivot_beside));
-        step.set("beside", &(larger(&step.get("u"), &here[0].zeros_like()) - &factor * &beyond));
-        step.set("right", &(larger(&next[2], &here[2]) - &factor * &pivot_right));
-        [pivot, pivot_beside, beyond, pivot_right].iter().for_each(|value| step.give(value));
+        step.set("beside", &(larger(&next[2], &here[0].zeros_like()) - &factor * &beyond));
+        let place = step.get("at") + exchanged.cast(DType::I64);
+        [factor, pivot, pivot_beside, beyond, place].iter().for_each(|value| step.give(value));
     });
-    let last = ["on", "beside", "right"].map(|name| rows.last(name));
-    let whole = |number: usize, last: &Var| concatenate(&[rows.stacked(number), last.expand_dims(0)], 0).flip(0);
-    let zero = last[0].zeros_like();
-    let back = Scan::new().sequence("pivot", &whole(0, &last[0])).sequence("beside", &whole(1, &zero));
-    let back = back.sequence("beyond", &whole(2, &zero)).sequence("right", &whole(3, &last[2]));
-    let found = back.state("x", &zero).state("before", &zero).run(|step| {
+    let last = rows.last("on").expand_dims(0);
+    let behind = |x: Var| x.moveaxis(0, -1);
+    let stay = (last.zeros_like().cast(DType::I64)) + length(&l, 0);
+    Ok([
+        behind(rows.stacked(0)), behind(concatenate(&[rows.stacked(1), last], 0)), behind(rows.stacked(2)),
+        // Beside the last row of the loop there is nothing.
+        behind(rows.stacked(3).slice(0, None, Some(-1))), behind(concatenate(&[rows.stacked(4), stay], 0)),
+    ])
+}
+
+/// The solution of equations by the factors of their matrix: LAPACK's `gttrs`.
+fn tridiagonal_solution(factors: [&Var; 5], b: &Var, transposed: bool) -> Result<Var> {
+    let [lower, diagonal, upper, second, pivots] = factors;
+    let n = rows_of(diagonal)?;
+    beside(&n, &[(lower, 1), (upper, 1), (second, 2), (pivots, 0)], Some(b))?;
+    whole(pivots)?;
+    let exchanges = {
+        let last = pivots.ty()?.rank() - 1;
+        let places = pivots.cast(DType::I64);
+        places.ne(&positions(&length(pivots, last))).slice(last, None, Some(-1)).cast(diagonal.ty()?.dtype)
+    };
+    let Some(edge) = zero_of_all(&[lower, diagonal, upper, second, b]) else { return type_error("factors are needed") };
+    let edge = edge + exchanges.zeros_like().reduce_axes("sum", Some(&[-1]), true);
+    let [l, d, u, second, right] = [lower, diagonal, upper, second, b].map(|x| along(x, &edge));
+    let exchanges = along(&exchanges, &edge).gt(&Var::weak(0.0));
+    let count = length(&d, 0);
+    // 0 beside the last rows.
+    let filled = |x: &Var| {
+        let nothing = d.slice(0, None, Some(1)).zeros_like();
+        concatenate(&[x.clone(), nothing.clone(), nothing], 0).slice_between(0, &Var::scalar(0i64), &count)
+    };
+    let (u, second) = (filled(&u), filled(&second));
+    Ok(if transposed { transposed_rows([&l, &d, &u, &second, &exchanges], &right) } else { straight_rows([&l, &d, &u, &second, &exchanges], &right) })
+}
+
+/// By the multipliers and exchanges from the first row on, and then by the upper triangle from the last.
+fn straight_rows([l, d, u, second, exchanges]: [&Var; 5], right: &Var) -> Var {
+    let loops = Scan::new().sequence("l", l).sequence("exchanged", exchanges).sequence("r", &right.slice(0, Some(1), None));
+    let rows = loops.state("right", &right.at(0)).run(|step| {
+        let [here, next, exchanged] = ["right", "r", "exchanged"].map(|name| step.get(name));
+        let (first, other) = (where_(&exchanged, &next, &here), where_(&exchanged, &here, &next));
+        step.set("right", &(other - step.get("l") * &first));
+        step.give(&first);
+    });
+    let right = concatenate(&[rows.stacked(0), rows.last("right").expand_dims(0)], 0);
+    let zero = d.at(0).zeros_like();
+    let back = Scan::new().sequence("pivot", &d.flip(0)).sequence("beside", &u.flip(0)).sequence("beyond", &second.flip(0));
+    let found = back.sequence("right", &right.flip(0)).state("x", &zero).state("before", &zero).run(|step| {
         let (x, before) = (step.get("x"), step.get("before"));
         let now = (step.get("right") - step.get("beside") * &x - step.get("beyond") * &before) / step.get("pivot");
         step.set("before", &x);
         step.set("x", &now);
         step.give(&now);
     });
-    Ok(found.stacked(0).flip(0).moveaxis(0, -1))
+    found.stacked(0).flip(0).moveaxis(0, -1)
+}
+
+/// The same of the transposed matrix: by its lower triangle from the first row on, and then by the multipliers and
+/// exchanges from the last.
+fn transposed_rows([l, d, u, second, exchanges]: [&Var; 5], right: &Var) -> Var {
+    let zero = d.at(0).zeros_like();
+    let loops = Scan::new().sequence("pivot", d).sequence("beside", u).sequence("beyond", second).sequence("right", right);
+    // What each row leaves to the next and to the one behind that.
+    let rows = loops.state("next", &zero).state("after", &zero).run(|step| {
+        let x = (step.get("right") - step.get("next")) / step.get("pivot");
+        step.set("next", &(step.get("after") + step.get("beside") * &x));
+        step.set("after", &(step.get("beyond") * &x));
+        step.give(&x);
+    });
+    let found = rows.stacked(0).flip(0);
+    let back = Scan::new().sequence("l", &l.flip(0)).sequence("exchanged", &exchanges.flip(0)).sequence("r", &found.slice(0, Some(1), None));
+    let rows = back.state("x", &found.at(0)).run(|step| {
+        let (behind, exchanged) = (step.get("x"), step.get("exchanged"));
+        let here = step.get("r") - step.get("l") * &behind;
+        step.set("x", &where_(&exchanged, &behind, &here));
+        step.give(&where_(&exchanged, &here, &behind));
+    });
+    concatenate(&[rows.stacked(0), rows.last("x").expand_dims(0)], 0).flip(0).moveaxis(0, -1)
+}
+
+fn tridiagonal(lower: &Var, diagonal: &Var, upper: &Var, b: &Var) -> Result<Var> {
+    let n = rows_of(diagonal)?;
+    beside(&n, &[(lower, 1), (upper, 1)], Some(b))?;
+    let factors = tridiagonal_factors(lower, diagonal, upper)?;
+    tridiagonal_solution(factors.each_ref(), b, false)
 }
 
 fn lu_factor(a: &Arguments<'_>) -> Result<Vec<Var>> {

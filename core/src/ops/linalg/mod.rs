@@ -39,6 +39,7 @@ enum Rule {
     Eig,
     Schur,
     Qz,
+    OrdQz,
     Pinv,
     Expm,
 }
@@ -57,10 +58,11 @@ pub fn register(registry: &mut Registry) {
     let right = || Param::operand("b", "the right sides: columns of matrices, or one vector");
     let flag = |name, doc| Param::attribute(name, AttributeKind::Bool, Some(false.into()), doc);
     let mut add = |rule, name, params, doc| registry.add(Linalg { rule, name, params, doc });
-    add(Cholesky, "cholesky", vec![square()],
+    add(Cholesky, "cholesky", vec![square(), Param::attribute("on_error", AttributeKind::Str, Some("raise".into()),
+            "of a matrix that is not positive definite: \"raise\", the call fails, or \"nan\", its factor is NaN and the others go on")],
         "The lower triangular L with `L L' = a`, of symmetric positive definite matrices. Only the lower triangle of \
-         `a` is read; the gradient is the symmetric one (Murray 2016), half of it in each triangle. A matrix that is \
-         not positive definite is an error of the call.\n\n    cholesky(k + 0.1 * eye(3))");
+         `a` is read; the gradient is the symmetric one (Murray 2016), half of it in each triangle. The upper \
+         factor is the transposed one.\n\n    cholesky(k + 0.1 * eye(3))\n    cholesky(ks, on_error=\"nan\")");
     add(Solve, "solve",
         vec![square(), right(), Param::attribute("assume_a", AttributeKind::Str, Some("gen".into()),
             "\"gen\": any matrix; \"sym\" and \"pos\": a symmetric (positive definite) one, of which the lower triangle is read")],
@@ -124,6 +126,15 @@ pub fn register(registry: &mut Registry) {
         "The generalized real Schur form: `a = q @ aa @ transpose(z)` and `b = q @ bb @ transpose(z)` with orthogonal q and z, \
          aa of a triangle above 1 by 1 and 2 by 2 blocks, bb of a triangle whose diagonal is not negative. The order of the \
          eigenvalues is that of the factorization. It has no gradient.\n\n    aa, bb, q, z = qz(a, b)");
+    add(OrdQz, "ordqz", vec![square(), Param::operand("b", "square matrices as large"),
+            Param::attribute("sort", AttributeKind::Str, Some("lhp".into()), "which eigenvalues come first: \"lhp\" and \"rhp\", those in the \
+             left and right half plane; \"iuc\" and \"ouc\", those inside and outside of the unit circle")],
+        "The generalized real Schur form of `qz` with the wanted eigenvalues first, as SciPy's: the first columns of z then \
+         span the space that belongs to them. The eigenvalues are `alpha / beta`, in the order of the diagonal; `alpha[..., i, :]` \
+         is a pair of real and imaginary part, and of a complex pair both are those of the complex triangle that the block turns to \
+         (SciPy scales them otherwise). An infinite eigenvalue, of which beta is 0, is outside of the circle and in neither \
+         half plane. Blocks change places as Kågström (1993); where eigenvalues are too close for it that is an error of the call. \
+         It has no gradient.\n\n    aa, bb, alpha, beta, q, z = ordqz(a, b, sort=\"iuc\")");
     add(Pinv, "pinv", vec![any(), Param::attribute("rcond", AttributeKind::Float, Some(Attribute::None),
             "singular values up to this part of the largest count as 0; the larger length times the dtype's epsilon if none")],
         "The Moore-Penrose inverse. Its gradient, as Golub and Pereyra (1973), is that of constant rank.\n\n    pinv(a)");
@@ -215,6 +226,7 @@ impl Linalg {
         }
         let (batch, n) = square("`a`", a)?;
         Ok(match self.rule {
+            Cholesky if !matches!(attributes.str("on_error")?, "raise" | "nan") => return type_error("`on_error` is \"raise\" or \"nan\""),
             Cholesky | Inv | Adjugate | Expm => vec![joined(batch, &[n.clone(), n])],
             Det => vec![batch.to_vec()],
             Eigh if !matches!(attributes.str("UPLO")?, "L" | "U") => return type_error("`UPLO` is \"L\" or \"U\""),
@@ -224,14 +236,23 @@ impl Linalg {
                 vec![joined(batch, &[n.clone(), two.clone()]), joined(batch, &[n.clone(), n, two])]
             }
             Schur => vec![joined(batch, &[n.clone(), n]); 2],
-            Qz => {
+            OrdQz if !matches!(attributes.str("sort")?, "lhp" | "rhp" | "iuc" | "ouc") => {
+                return type_error("`sort` is \"lhp\", \"rhp\", \"iuc\" or \"ouc\"");
+            }
+            Qz | OrdQz => {
                 let Some(b) = operands.get(1) else { return type_error("operand 1 is missing") };
                 let (lead, rows) = square("`b`", b)?;
                 if !rows.compatible(&n) {
                     return type_error(format!("`b` has {rows} rows where `a` has {n}"));
                 }
                 let n = super::sizes::meet(&n, &rows);
-                vec![joined(&broadcast_dims(batch, lead)?, &[n.clone(), n]); 4]
+                let batch = broadcast_dims(batch, lead)?;
+                let (matrices, values) = (joined(&batch, &[n.clone(), n.clone()]), joined(&batch, &[n.clone()]));
+                let pairs = joined(&batch, &[n, Dim::Known(2)]);
+                match self.rule {
+                    Qz => vec![matrices; 4],
+                    _ => vec![matrices.clone(), matrices.clone(), pairs, values, matrices.clone(), matrices],
+                }
             }
             Lu | Qr | Svd | Pinv => Vec::new(),
             SlogDet => vec![batch.to_vec(), batch.to_vec()],
@@ -308,7 +329,7 @@ impl Op for Linalg {
             Svd => spectral::svd_vjp(context),
             Eigh => spectral::eigh_vjp(context),
             Eig => general::eig_vjp(context),
-            Schur | Qz => general::none(self.name),
+            Schur | Qz | OrdQz => general::none(self.name),
             Pinv => spectral::pinv_vjp(context),
             Expm => factors::expm_vjp(context),
         }
@@ -327,7 +348,7 @@ impl Op for Linalg {
             Svd => spectral::svd_jvp(context),
             Eigh => spectral::eigh_jvp(context),
             Eig => general::eig_jvp(context),
-            Schur | Qz => general::none(self.name),
+            Schur | Qz | OrdQz => general::none(self.name),
             Pinv => spectral::pinv_jvp(context),
             Expm => factors::expm_jvp(context),
         }
@@ -340,7 +361,7 @@ impl Op for Linalg {
 
     fn batch(&self, context: &Batch<'_>) -> Result<Batched> {
         let apply = |operands: &[Var]| Var::apply(self.name, operands, context.attributes.clone()).siblings();
-        if !matches!(self.rule, Solve | SolveTriangular | Qz) {
+        if !matches!(self.rule, Solve | SolveTriangular | Qz | OrdQz) {
             return Ok(Batched::Rows(apply(context.operands)));
         }
         let (rank_a, rank_b) = (context.rank(0)?, context.rank(1)?);

@@ -4,7 +4,10 @@ use super::conv::{check_ranks, convolved};
 use super::windows::{padded, size, span};
 use crate::error::Result;
 use crate::graph::Var;
-use crate::ops::composed::{Arguments, Composed, Settle, add, length, lengths, positions, type_error, vector, zero_of};
+use crate::ops::composed::{
+    Arguments, Composed, Settle, add, constant, constant_int, length, lengths, positions, type_error, vector, whole as whole_numbers,
+    zero_of,
+};
 use crate::ops::{Attribute, AttributeKind, Attributes, Param, ParamKind, Registry, where_};
 use crate::tensor::DType;
 
@@ -52,6 +55,31 @@ pub(super) fn register(registry: &mut Registry) {
               `i` is the old `(i - (ratio - 1) // 2) / ratio`, within the image.\n\n    bilinear_upsampling(x, 2)",
         build: upsampling,
     });
+    registry.add(Composed {
+        name: "frac_bilinear_upsampling", settle: Settle::ToFloat(1),
+        params: vec![x(), Param::attribute("frac_ratio", AttributeKind::Ints, None, "[numerator, denominator], or one of those for rows and one for columns")],
+        doc: "Images with `numerator / denominator` times as many rows and columns, rounded up, as Theano: those of \
+              `bilinear_upsampling(x, numerator)` of which every denominator-th is kept, of fractions in lowest terms.\
+              \n\n    frac_bilinear_upsampling(x, [3, 2])\n    frac_bilinear_upsampling(x, [[3, 2], [4, 3]])",
+        build: frac_upsampling,
+    });
+    let kernel = || vec![
+        Param::attribute("normalize", AttributeKind::Bool, Some(Attribute::Bool(true)), "whether the largest element is 1, else `ratio`"),
+        Param::attribute("dtype", AttributeKind::DType, Some(Attribute::None), "a float; the config's if none"),
+    ];
+    registry.add(Composed {
+        name: "bilinear_kernel_1d", settle: Settle::Draws(0),
+        params: [vec![operand("ratio", "a whole number of at least 1")], kernel()].concat(),
+        doc: "The `2 ratio - 1` weights of a kernel that fills in lines between elements that stand `ratio` places apart: \
+              `1, 2, .., ratio, .., 2, 1` over `ratio`, as Theano's `bilinear_kernel_1D`.\n\n    bilinear_kernel_1d(3)",
+        build: |a| Ok(vec![triangle(a.operand(0)?, a)?]),
+    });
+    registry.add(Composed {
+        name: "bilinear_kernel_2d", settle: Settle::Draws(0),
+        params: [vec![operand("ratio", "a whole number of at least 1, or one for rows and one for columns")], kernel()].concat(),
+        doc: "The outer product of two `bilinear_kernel_1d`, as Theano's `bilinear_kernel_2D`.\n\n    bilinear_kernel_2d([3, 2])",
+        build: kernel_2d,
+    });
     let shape = |name, doc| Param { name, kind: ParamKind::Sizes, doc };
     let pair = |name, default, doc| Param::attribute(name, AttributeKind::Ints, default, doc);
     let mode = || Param::attribute("mode", AttributeKind::Str, Some(Attribute::Str("valid".into())), "\"valid\": windows fill the image, else it is an error; \"ignore_borders\": what is left over is dropped");
@@ -82,21 +110,25 @@ fn separable(a: &Arguments<'_>, rank: usize) -> Result<Vec<Var>> {
     Ok(vec![Var::apply(name, &[each, pointwise.clone()], Attributes::new())])
 }
 
-fn upsampling(a: &Arguments<'_>) -> Result<Vec<Var>> {
-    let (x, ratio) = (a.operand(0)?, a.attributes.int("ratio")?);
+/// The largest factor: lengths stay small enough to count.
+const MOST: i64 = 1 << 20;
+
+/// Images on straight lines between their elements: of each of the last two axes `numerator` places for each old one, of
+/// which every `denominator`-th is kept.
+fn upsampled(x: &Var, ratios: [(i64, i64); 2]) -> Result<Var> {
     if x.ty()?.rank() != 4 {
         return type_error(format!("images have four axes, batch, channels, rows, columns, not {}", x.ty()?));
     }
-    if !(1..=1 << 20).contains(&ratio) {
-        return type_error(format!("`ratio` is at least 1, but this is {ratio}"));
-    }
     let dtype = x.ty()?.dtype;
     let mut result = x.clone();
-    for axis in [2usize, 3] {
+    for (axis, (numerator, denominator)) in [2usize, 3].into_iter().zip(ratios) {
         let n = length(x, axis);
         let last = size("sub", &n, &Var::scalar(1i64))?;
-        let places = positions(&size("mul", &n, &Var::scalar(ratio))?).cast(DType::F64);
-        let at = ((places - ((ratio - 1) / 2) as f64) / ratio as f64).maximum(&Var::weak(0.0)).minimum(&last.cast(DType::F64));
+        let count = size("add", &size("mul", &n, &Var::scalar(numerator))?, &Var::scalar(denominator - 1))?;
+        let count = size("floor_div", &count, &Var::scalar(denominator))?;
+        let places = positions(&count) * denominator;
+        let at = (places.cast(DType::F64) - ((numerator - 1) / 2) as f64) / numerator as f64;
+        let at = at.maximum(&Var::weak(0.0)).minimum(&last.cast(DType::F64));
         let low = at.floor();
         let share = (at - &low).cast(dtype);
         let low = low.cast(DType::I64);
@@ -105,7 +137,88 @@ fn upsampling(a: &Arguments<'_>) -> Result<Vec<Var>> {
         let (below, above) = (result.take(&low, axis as i64), result.take(&high, axis as i64));
         result = &below + (above - &below) * share;
     }
-    Ok(vec![result])
+    Ok(result)
+}
+
+fn upsampling(a: &Arguments<'_>) -> Result<Vec<Var>> {
+    let ratio = a.attributes.int("ratio")?;
+    if !(1..=MOST).contains(&ratio) {
+        return type_error(format!("`ratio` is at least 1, but this is {ratio}"));
+    }
+    Ok(vec![upsampled(a.operand(0)?, [(ratio, 1); 2])?])
+}
+
+/// A fraction in lowest terms.
+fn reduced(numerator: i64, denominator: i64) -> Result<(i64, i64)> {
+    if !(1..=MOST).contains(&numerator) || !(1..=MOST).contains(&denominator) {
+        return type_error(format!("a ratio is [numerator, denominator], whole numbers of at least 1, not [{numerator}, {denominator}]"));
+    }
+    let (mut divisor, mut rest) = (numerator, denominator);
+    while rest != 0 {
+        (divisor, rest) = (rest, divisor % rest);
+    }
+    Ok((numerator / divisor, denominator / divisor))
+}
+
+fn frac_upsampling(a: &Arguments<'_>) -> Result<Vec<Var>> {
+    let given = a.attributes.get("frac_ratio");
+    let number = |value: &Attribute| if let Attribute::Int(value) = value { Some(*value) } else { None };
+    let fraction = |value: &Attribute| match value {
+        Attribute::List(parts) => match parts.iter().map(number).collect::<Option<Vec<i64>>>()?.as_slice() {
+            &[numerator, denominator] => Some((numerator, denominator)),
+            _ => None,
+        },
+        _ => None,
+    };
+    let each = match given {
+        Some(Attribute::List(axes)) if axes.len() == 2 => axes.iter().map(fraction).collect::<Option<Vec<_>>>(),
+        _ => None,
+    };
+    let ratios = match (given.and_then(fraction), each.as_deref()) {
+        (Some(both), _) => [both; 2],
+        (None, Some(&[rows, columns])) => [rows, columns],
+        _ => return type_error("`frac_ratio` is [numerator, denominator], or one of those for rows and one for columns"),
+    };
+    let [rows, columns] = ratios.map(|(numerator, denominator)| reduced(numerator, denominator));
+    Ok(vec![upsampled(a.operand(0)?, [rows?, columns?])?])
+}
+
+/// A triangle with one side of `ratio` steps: `1, 2, .., ratio, .., 2, 1`.
+fn triangle(ratio: &Var, a: &Arguments<'_>) -> Result<Var> {
+    if ratio.ty()?.rank() != 0 || constant_int(ratio).is_some_and(|ratio| ratio < 1) {
+        return type_error("`ratio` is one whole number of at least 1");
+    }
+    whole_numbers(ratio)?;
+    let Some(dtype) = a.attributes.dtype("dtype")? else { return type_error("no dtype is known") };
+    if !dtype.is_float() {
+        return type_error(format!("a kernel has a float dtype, not {dtype}"));
+    }
+    let ratio = match constant_int(ratio) {
+        Some(known) => Var::scalar(known),
+        None => ratio.cast(DType::I64).assert(&ratio.ge(&Var::weak(1i64)), "a kernel's `ratio` is at least 1"),
+    };
+    let count = size("sub", &size("mul", &ratio, &Var::scalar(2i64))?, &Var::scalar(1i64))?;
+    let away = (positions(&count) + 1i64 - &ratio).abs();
+    let steps = (&ratio - away).cast(dtype);
+    Ok(if a.attributes.bool("normalize")? { steps / ratio.cast(dtype) } else { steps })
+}
+
+fn kernel_2d(a: &Arguments<'_>) -> Result<Vec<Var>> {
+    let ratio = a.operand(0)?;
+    let [rows, columns] = match ratio.ty()?.dims.as_slice() {
+        [] => [ratio.clone(), ratio.clone()],
+        [two] if two.known() == Some(2) => [0, 1].map(|at| picked(ratio, at)),
+        _ => return type_error(format!("`ratio` is one whole number, or one for rows and one for columns, not {}", ratio.ty()?)),
+    };
+    Ok(vec![triangle(&rows, a)?.expand_dims(1) * triangle(&columns, a)?])
+}
+
+/// An element of a vector; a constant's is one.
+fn picked(x: &Var, at: usize) -> Var {
+    match constant(x).and_then(|known| known.to_i64_vec().get(at).copied()) {
+        Some(value) => Var::scalar(value),
+        None => x.at(at as i64),
+    }
 }
 
 /// Two numbers of an attribute that are at least 1.

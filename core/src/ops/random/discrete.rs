@@ -64,6 +64,16 @@ pub(super) fn register(registry: &mut Registry) {
             let order = random_order(a.operand(0)?, &length(&x, axis));
             Ok(vec![x.take(&order, axis as i64)])
         });
+    add(registry, "shuffle_row_elements", vec![key(), Param::operand("x", "rows along the last axis")],
+        "Each row in a random order of its own, all orders equally likely: that of uniform draws, as NumPy's \
+         `permuted(x, axis=-1)`.\n\n    shuffle_row_elements(key, x)", |a| {
+            let x = a.operand(1)?;
+            if x.ty()?.rank() == 0 {
+                return type_error(format!("rows have an axis, but this is {}", x.ty()?));
+            }
+            let draws = Var::apply("uniform", &[a.operand(0)?.clone(), x.shape()], Attributes::new().with("dtype", DType::F64));
+            Ok(vec![x.take_along_axis(&draws.argsort(-1), -1)])
+        });
     add(registry, "choice",
         vec![key(), Param::operand("a", "a value, or how many whole numbers from 0 on"),
             Param { name: "shape", kind: ParamKind::SpreadSizes, doc: "the lengths of the axes that stand for the one that is chosen from" },
@@ -72,8 +82,9 @@ pub(super) fn register(registry: &mut Registry) {
             int_axis(0, "the axis of the entries")],
         "Entries along an axis, at random. With weights by their running sums; without putting back in the order of \
          `log(p) + gumbel` (Efraimidis and Spirakis, 2006, *Weighted random sampling with a reservoir*). To choose more \
-         entries than there are without putting back is an error.\n\n    choice(key, 10, [3], replace=false)\n    \
-         choice(key, x, n, p=weights)", choice);
+         entries than there are without putting back is an error. Theano's `multinomial_wo_replacement(n=n, pvals=p)` of one row \
+         of probabilities is `choice(key, k, [n], replace=false, p=p)` of its k entries; `vectorize` gives one for each row.\
+         \n\n    choice(key, 10, [3], replace=false)\n    choice(key, x, n, p=weights)", choice);
 }
 
 /// The dtype of draws that count.

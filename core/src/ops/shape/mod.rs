@@ -11,6 +11,7 @@ mod repeat;
 mod types;
 
 pub use builders::{concatenate, stack};
+pub use forms::{pack, unpack};
 pub use parts::meshgrid_ij;
 pub use ranges::linspace;
 

@@ -85,10 +85,17 @@ fn triangular(lower: bool, transposed: bool) -> Attributes {
     Attributes::new().with("trans", i64::from(transposed)).with("lower", lower).with("unit_diagonal", false)
 }
 
+/// Whether a factor is what it should be or an error: of a matrix that has none it may be NaN, where others go on.
+fn is_sure(attributes: &Attributes) -> bool {
+    attributes.str("on_error").is_ok_and(|on_error| on_error == "raise")
+}
+
 /// The Cholesky factor of a matrix, if the graph has it, of a matrix that is known to be symmetric.
 fn factor(site: &Site<'_>, a: ValueId) -> Option<ValueId> {
     let graph = site.graph();
-    let is_factor = |&&user: &&NodeId| graph.node(user).op_name() == "cholesky";
+    let is_factor = |&&user: &&NodeId| {
+        graph.node(user).op_name() == "cholesky" && graph.node(user).apply().is_some_and(|(_, attributes)| is_sure(attributes))
+    };
     let found = graph.users(a.node).iter().filter(is_factor).min()?;
     (graph.node(*found).operands[0] == a && certain(graph, a, Fact::Symmetric)).then(|| found.output(0))
 }
@@ -189,10 +196,8 @@ fn cholesky_of_factors(site: &mut Site<'_>) -> Found {
     let Some(a) = site.operand(0) else { return Ok(None) };
     let Some((operands, _)) = site.made_by(a, "matmul") else { return Ok(None) };
     let (l, other) = (operands[0], operands[1]);
-    if site.op(l) != "cholesky" || untransposed(site, other) != Some(l) {
-        return Ok(None);
-    }
-    one(site, l)
+    let is_factor = site.made_by(l, "cholesky").is_some_and(|(_, attributes)| is_sure(&attributes));
+    if is_factor && untransposed(site, other) == Some(l) { one(site, l) } else { Ok(None) }
 }
 
 fn inverse_of_inverse(site: &mut Site<'_>) -> Found {

@@ -122,6 +122,7 @@ def spectra(family):
         family.case(
             "s, t, q, z = qz(a, b); diagonal(t, axis1=-2, axis2=-1) >= 0.0", inputs, lambda m, a, b: np.ones(batch + (n,), dtype=bool),
         )
+    ordered(family)
     family.case("w, v = eig(a); w, v", {"a": np.zeros((0, 0))}, lambda m, a: (np.zeros((0, 2)), np.zeros((0, 0, 2))))
     family.case("w, v = eig(a); w, v", {"a": np.array([[0.0, 2.0], [-2.0, 0.0]])}, lambda m, a: (
         np.array([[0.0, 2.0], [0.0, -2.0]]), np.sqrt(0.5) * np.array([[[1.0, 0.0], [1.0, 0.0]], [[0.0, 1.0], [0.0, -1.0]]])))
@@ -143,6 +144,68 @@ def spectra(family):
         if n == 6:
             inputs = dict(inputs, d=np.zeros(n))
             family.case("solve_tridiagonal(l, d, u, y)", inputs, solve, grad=True)
+            inputs = dict(inputs, d=spread("tri small d", (n,), -0.3, 0.3))
+        text = "dl, e, du, du2, p = tridiagonal_lu_factor(l, d, u)"
+        operands = {name: inputs[name] for name in "ldu"}
+        if not batch:
+            family.case(f"{text}; dl, e, du, du2, p", operands, lambda m, l, d, u: factored(l, d, u))
+        transposed = lambda m, l, d, u, y: m.linalg.solve(m.swapaxes(dense(m, l, d, u), -1, -2), y[..., None])[..., 0]
+        for trans, expected in [(0, solve), (1, transposed), (2, transposed)]:
+            family.case(f"{text}; tridiagonal_lu_solve(dl, e, du, du2, p, y, trans={trans})", inputs, expected, grad=trans < 2 or None)
+
+
+def factored(l, d, u):
+    """LAPACK's, whose pivots count from 1; SciPy's wrapper asks for three rows at least."""
+    if len(d) == 1:
+        return l, d, u, np.zeros(0), np.zeros(1, dtype=np.int64)
+    if len(d) == 2:
+        swap = abs(l[0]) > abs(d[0])
+        first, other = ((l[0], d[1]), (d[0], u[0])) if swap else ((d[0], u[0]), (l[0], d[1]))
+        factor = other[0] / first[0]
+        return np.array([factor]), np.array([first[0], other[1] - factor * first[1]]), np.array([first[1]]), np.zeros(0), np.array([int(swap), 1])
+    dl, e, du, du2, pivots, _ = scipy.linalg.lapack.dgttrf(l, d, u)
+    return dl, e, du, du2[: len(d) - 2], pivots.astype(np.int64) - 1
+
+
+def ordered(family):
+    """What does not depend on the order among the wanted eigenvalues: how many there are and where, their values, the space
+    that belongs to them."""
+    first = {
+        "lhp": ("al[..., 0] / be < 0.0", lambda x, y: (x / y).real < 0),
+        "rhp": ("al[..., 0] / be > 0.0", lambda x, y: (x / y).real > 0),
+        "iuc": ("sum(al * al, axis=-1) < be * be", lambda x, y: abs(x) < abs(y)),
+        "ouc": ("sum(al * al, axis=-1) > be * be", lambda x, y: abs(x) > abs(y)),
+    }
+    for n, batch in [(1, ()), (2, ()), (3, ()), (5, ()), (6, ()), (9, ()), (4, (2,))]:
+        inputs = {"a": spread(f"ordqz {n} {batch}", batch + (n, n)), "b": spread(f"ordqz b {n} {batch}", batch + (n, n))}
+        parts = lambda a, b, sort: [np.stack(part) for part in zip(*(scipy.linalg.ordqz(*pair, sort=sort) for pair in zip(a.reshape(-1, n, n), b.reshape(-1, n, n))))]
+        for sort, (text, wanted) in first.items():
+            start = f's, t, al, be, q, z = ordqz(a, b, sort="{sort}")'
+            ratios = lambda a, b: (lambda p: (p[2] / p[3]).reshape(batch + (n,)))(parts(a, b, sort))
+            family.case(f"{start}; q @ s @ swapaxes(z, -1, -2), q @ t @ swapaxes(z, -1, -2)", inputs, lambda m, a, b: (a, b))
+            family.case(
+                f"{start}; q @ swapaxes(q, -1, -2) + z @ swapaxes(z, -1, -2), tril(s, -2), tril(t, -1)", inputs,
+                lambda m, a, b: (np.zeros_like(a) + 2 * np.eye(n), np.zeros_like(a), np.zeros_like(a)),
+            )
+            family.case(f"{start}; {text}, be >= 0.0", inputs, lambda m, a, b: (wanted(*parts(a, b, sort)[2:4]).reshape(batch + (n,)), np.ones(batch + (n,), dtype=bool)))
+            # The form is that of orthogonal turns, so the diagonal of t multiplies to the size of b's determinant.
+            family.case(
+                f"{start}; sort(al[..., 0] / be, axis=-1), sort(al[..., 1] / be, axis=-1), prod(be, axis=-1)", inputs,
+                lambda m, a, b: (np.sort(ratios(a, b).real, axis=-1), np.sort(ratios(a, b).imag, axis=-1), abs(np.linalg.det(b))),
+            )
+            if not batch:
+                count = int(np.sum(wanted(*parts(inputs["a"], inputs["b"], sort)[2:4])))
+                space = lambda m, a, b: (lambda z: z[:, :count] @ z[:, :count].T)(parts(a, b, sort)[5][0])
+                family.case(f"{start}; z[:, :{count}] @ transpose(z[:, :{count}])", inputs, space)
+    # Infinite eigenvalues, and pairs of real ones.
+    a, b = np.diag([3.0, -1.0, 0.5, 2.0]), np.diag([1.0, 0.0, 1.0, -4.0])
+    for sort, k, values, scales in [
+        ("lhp", 1, [2.0, 0.5, 1.0, 3.0], [4.0, 0.0, 1.0, 1.0]), ("rhp", 2, [0.5, 3.0, 1.0, 2.0], [1.0, 1.0, 0.0, 4.0]),
+        ("iuc", 2, [0.5, 2.0, 1.0, 3.0], [1.0, 4.0, 0.0, 1.0]), ("ouc", 2, [1.0, 3.0, 0.5, 2.0], [0.0, 1.0, 1.0, 4.0]),
+    ]:
+        text = f's, t, al, be, q, z = ordqz(a, b, sort="{sort}"); v = abs(al[:, 0]); concatenate([sort(v[:{k}]), sort(v[{k}:])]), concatenate([sort(be[:{k}]), sort(be[{k}:])])'
+        family.case(text, {"a": a, "b": b}, lambda m, a, b: (np.array(values), np.array(scales)))
+    family.case("s, t, al, be, q, z = ordqz(a, b); s, al, be", {"a": np.zeros((0, 0)), "b": np.zeros((0, 0))}, lambda m, a, b: (a, np.zeros((0, 2)), np.zeros(0)))
 
 
 def places(family):
@@ -156,6 +219,32 @@ def places(family):
     family.case("join_dims(x)", {"x": x}, lambda m, x: x.reshape(-1))
     family.case("join_dims(x, 1, 0)", {"x": x}, lambda m, x: x.reshape(2, 1, 3, 4))
     family.case("split_dims(x, [2, -1], axis=2)", {"x": x}, lambda m, x: x.reshape(2, 3, 2, 2), grad=True)
+    y = spread("packed", (2, 4))
+    family.case("p, s, t = pack(x, y); p, s, t", {"x": x, "y": y}, lambda m, x, y: (m.concatenate([x.ravel(), y.ravel()]), np.array([2, 3, 4]), np.array([2, 4])), grad=True)
+    family.case("p, s, t = pack(x, y, axes=-1); p, s, t", {"x": x, "y": y}, lambda m, x, y: (m.concatenate([x.reshape(-1, 4), y]), np.array([2, 3]), np.array([2])), grad=True)
+    family.case("p, s, t = pack(x, y, axes=[0, -1]); p, s", {"x": x, "y": y}, lambda m, x, y: (m.concatenate([x, y[:, None]], axis=1), np.array([3])))
+    family.case("p, s, t = pack(x, z); p, s", {"x": x, "z": np.array(2.5)}, lambda m, x, z: (m.concatenate([x.ravel(), m.reshape(z, (1,))]), np.array([2, 3, 4])), grad=True)
+    family.case("p, s, t = pack(x, y, axes=0); v, w = unpack(p, s, t, axes=0); v, w", {"x": x, "y": y}, lambda m, x, y: (x * 1.0, y * 1.0), grad=True)
+    family.case("v, w, u = unpack(p, [2, 2], [3], s); v, w, u", {"p": spread("unpack", (9,)), "s": np.array([1, 2])}, lambda m, p, s: (p[:4].reshape(2, 2), p[4:7], p[7:].reshape(1, 2)), grad=True, known=True)
+    family.case("concat_with_broadcast([x, y], axis=1)", {"x": x, "y": spread("joined", (1, 2, 1))}, lambda m, x, y: m.concatenate([x, m.broadcast_to(y, (2, 2, 4))], axis=1), grad=True)
+    family.case("concat_with_broadcast([y, x], axis=0)", {"x": x, "y": spread("joined", (1, 3, 1))}, lambda m, x, y: m.concatenate([m.broadcast_to(y, (1, 3, 4)), x]), grad=True)
+    bits = spread("bits", (3, 4), -128, 127, dtype="i8")
+    flags = spread("flags", (3, 5), dtype="bool")
+    for name in ["bitwise_and", "bitwise_or", "bitwise_xor"]:
+        ufunc = getattr(np, name)
+        family.case(f'reduce(x, "{name}", axis=0)', {"x": bits}, lambda m, x: ufunc.reduce(x, axis=0))
+        family.case(f'reduce(x, "{name}", keepdims=true)', {"x": bits}, lambda m, x: ufunc.reduce(x, axis=None, keepdims=True))
+        family.case(f'reduce(x, "{name}", axis=[-1, 0])', {"x": spread("bits 3", (2, 3, 4), 0, 65535, dtype="u16")}, lambda m, x: ufunc.reduce(x, axis=(-1, 0)))
+        family.case(f'reduce(x, "{name}", axis=1)', {"x": flags}, lambda m, x: ufunc.reduce(x, axis=1))
+        family.case(f'reduce(x, "{name}", axis=1)', {"x": np.zeros((2, 0), dtype=np.uint8)}, lambda m, x: ufunc.reduce(x, axis=1))
+        family.case(f'reduce(x, "{name}")', {"x": np.array(6)}, lambda m, x: ufunc.reduce(x, axis=None))
+    for name in ["logical_and", "logical_or", "logical_xor"]:
+        family.case(f'reduce(x, "{name}", axis=1)', {"x": flags}, lambda m, x: getattr(np, name).reduce(x, axis=1))
+        family.case(f'reduce(x, "{name}", axis=0, keepdims=true)', {"x": np.round(x[0] - 0.2)}, lambda m, x: getattr(np, name).reduce(x, axis=0, keepdims=True))
+    for name, same in [("add", "sum"), ("mul", "prod"), ("maximum", "max"), ("minimum", "min")]:
+        family.case(f'reduce(x, "{name}", axis=[0, 2])', {"x": x}, lambda m, x: getattr(m, same)(x, axis=(0, 2)), grad=True)
+    family.case('reduce(x, "logaddexp", axis=1)', {"x": y}, lambda m, x: m.log(m.sum(m.exp(x), axis=1)), grad=True)
+    family.case('reduce(x, "hypot", axis=0)', {"x": y}, lambda m, x: m.sqrt(m.sum(x * x, axis=0)), grad=True)
     family.case("broadcast_shape(x, y)", {"x": x, "y": spread("y", (3, 1))}, lambda m, x, y: np.array([2, 3, 4]))
     family.case("identity_like(x)", {"x": spread("id", (2, 3), dtype="f32")}, lambda m, x: np.eye(2, 3, dtype=np.float32))
     family.case("mgrid(a, b)", {"a": np.arange(3), "b": np.arange(1, 5)}, lambda m, a, b: np.mgrid[0:3, 1:5])
@@ -207,7 +296,29 @@ def images(family):
             x = m.take(x, low, axis=axis) * (1 - share) + m.take(x, high, axis=axis) * share
         return x
 
+    def triangle(ratio):
+        half = np.arange(1, ratio + 1)
+        return np.concatenate([half, half[-2::-1]]) / ratio
+
+    def stretched(m, x, ratios):
+        """A convolution of a wide kernel with the images, whose edges are doubled and whose elements stand apart: Theano's."""
+        convolve2d = scipy.signal.convolve2d if not isinstance(m, Jax) else __import__("jax").scipy.signal.convolve2d
+        ups, downs = zip(*ratios)
+        pads = [(2 * n - 1) * up + 1 for n, up in zip(x.shape[2:], ups)]
+        kernel = np.pad(np.outer(triangle(ups[0]), triangle(ups[1])), [(pad // 2, pad - pad // 2) for pad in pads])
+        apart = [np.kron(np.eye(n + 2), np.eye(up)[:1])[:, : (n + 1) * up + 1] for n, up in zip(x.shape[2:], ups)]
+        image = lambda x: convolve2d(kernel, apart[0].T @ m.pad(x, 1, mode="edge") @ apart[1], mode="valid")[:: downs[0], :: downs[1]]
+        return m.stack([m.stack([image(channel) for channel in images]) for images in x])
+
+    for text, ratios in [
+        ("[3, 2]", [(3, 2)] * 2), ("[2, 3]", [(2, 3)] * 2), ("[6, 4]", [(3, 2)] * 2), ("[4, 1]", [(4, 1)] * 2), ("[[3, 2], [5, 3]]", [(3, 2), (5, 3)]),
+        ("[[1, 2], [4, 3]]", [(1, 2), (4, 3)]), ("[7, 5]", [(7, 5)] * 2),
+    ]:
+        family.case(f"frac_bilinear_upsampling(x, {text})", {"x": x[:, :, :3, :]}, lambda m, x: stretched(m, x, ratios), grad=True)
     for ratio in [1, 2, 3, 4]:
+        family.case(f"bilinear_kernel_1d({ratio}), bilinear_kernel_1d(n, normalize=false, dtype=f32)", {"n": np.array(ratio)}, lambda m, n: (triangle(ratio), (triangle(ratio) * ratio).astype(np.float32)))
+        family.case(f"bilinear_kernel_2d({ratio}), bilinear_kernel_2d([{ratio}, 2], normalize=false), bilinear_kernel_2d(n)", {"n": np.array([2, ratio])}, lambda m, n: (
+            np.outer(triangle(ratio), triangle(ratio)), np.outer(triangle(ratio), triangle(2)) * ratio * 2, np.outer(triangle(2), triangle(ratio))), known=True)
         family.case(f"bilinear_upsampling(x, {ratio})", {"x": x[:, :, :3, :2]}, lambda m, x: upsampled(m, x, ratio), grad=True)
     import jax
 
