@@ -122,8 +122,8 @@ declare_options! {
     /// Names of the plugins to load; one that is missing is an error. Unset: everything found.
     "plugins.load": Option<Vec<String>> as Option<&[String]> = None, plugins_load, with_plugins_load;
     /// How much is rewritten, at most: `fast-run`, everything; `fast-compile`, which the mode of this name implies,
-    /// what keeps digits alone; `none`, nothing: then a program is computed as it is written, and overflows where
-    /// it does as written.
+    /// what keeps digits, and results are written over operands; `none`, only what keeps digits. Results are the
+    /// same.
     "rewrite.level": Level as Level = Level::FastRun, rewrite_level, with_rewrite_level;
     /// Names or tags of rewrites to run besides those of the level.
     "rewrite.include": Vec<String> as &[String] = Vec::new(), rewrite_include, with_rewrite_include;

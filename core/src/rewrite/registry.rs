@@ -20,7 +20,7 @@ use crate::graph::Graph;
 pub enum Phase {
     /// One form for what means the same.
     Canonicalize,
-    /// Forms that keep their digits. On at every level that rewrites at all; only `rewrite.exclude` turns it off.
+    /// Forms that keep their digits. On at every level; only `rewrite.exclude` turns it off.
     Stabilize,
     /// Forms that devices compute faster.
     Specialize,
@@ -63,9 +63,9 @@ pub enum Algebra {
 /// How much to rewrite, from least to most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Nothing: what is written is computed, as it is written.
+    /// What keeps digits, in canonical forms; nothing is written over operands.
     None,
-    /// Canonical and stable forms only.
+    /// The same, and results are written over operands.
     FastCompile,
     /// Everything.
     #[default]
@@ -76,8 +76,9 @@ impl Level {
     /// Whether what belongs to a phase runs unless somebody asks otherwise.
     pub fn runs(self, phase: Phase) -> bool {
         match self {
-            Level::None => false,
-            Level::FastCompile => phase <= Phase::Stabilize,
+            // Results are the same at every level, so that each has what keeps digits.
+            Level::None => phase <= Phase::Stabilize,
+            Level::FastCompile => phase <= Phase::Stabilize || phase == Phase::Inplace,
             Level::FastRun => true,
         }
     }

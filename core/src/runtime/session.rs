@@ -545,7 +545,7 @@ impl Session {
         &self, graph: &Graph, statements: &[NodeId], overwrites: &[Vec<(usize, usize)>], donate: &[bool],
     ) -> Result<Vec<StatementNote>> {
         let options = self.rewrite_options();
-        let enabled = options.level > rewrite::Level::None && !options.exclude.iter().any(|name| name == "inplace");
+        let enabled = options.level.runs(Phase::Inplace) && !options.exclude.iter().any(|name| name == "inplace");
         let pairs: FxHashMap<NodeId, &Vec<(usize, usize)>> = statements.iter().copied().zip(overwrites).collect();
         let allowed = |id: NodeId| match pairs.get(&id) {
             Some(&pairs) if enabled => pairs.clone(),
