@@ -8,6 +8,7 @@ use ndarray::{Array1, Array2, Ix0, Ix1, Ix2, array, s};
 use super::{input, session, sessions, told, vector};
 
 type Vector = Array<f64, Ix1>;
+type Given = (Array<f64, Ix2>, Vector);
 
 fn matrix_times_vector(session: &Session) -> Function {
     let (w, x) = (input("w", &["n", "k"]), input("x", &["k"]));
@@ -18,7 +19,7 @@ fn matrix_times_vector(session: &Session) -> Function {
 #[test]
 fn arrays_go_in_and_views_come_out() {
     for session in sessions() {
-        let f: TypedFunction<(Array<f64, Ix2>, Vector), (Vector, Array<f64, Ix0>)> = matrix_times_vector(&session).typed().unwrap();
+        let f: TypedFunction<Given, (Vector, Array<f64, Ix0>)> = matrix_times_vector(&session).typed().unwrap();
         let w = array![[1.0, 2.0, 0.0], [3.0, 4.0, 0.0]];
         let (y, total) = f.call((&w, &array![1.0, 1.0, 5.0])).unwrap();
         assert_eq!((y.view(), total.view()[()]), (array![3.0, 7.0].view(), 7.0));
