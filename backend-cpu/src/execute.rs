@@ -39,7 +39,7 @@ pub struct Runner {
 
 /// A contiguous tensor in host memory that `owner` keeps alive.
 pub fn host_tensor(shape: &[usize], dtype: arignote_core::tensor::DType, data: *mut u8, owner: Arc<dyn std::any::Any + Send + Sync>) -> DeviceTensor {
-    DeviceTensor { data, memory: MEMORY, ordinal: 0, dtype, shape: shape.into(), strides: contiguous_strides(shape), byte_offset: 0, owner }
+    DeviceTensor { data, memory: MEMORY, ordinal: 0, dtype, shape: Shape::from_slice(shape), strides: contiguous_strides(shape), byte_offset: 0, owner }
 }
 
 /// Makes arguments contiguous and aligned, and leaves donated only those that may indeed be overwritten.

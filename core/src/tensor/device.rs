@@ -54,7 +54,7 @@ impl DeviceTensor {
             memory: MemoryKind::HOST,
             ordinal: 0,
             dtype: tensor.dtype(),
-            shape: tensor.shape().into(),
+            shape: Shape::from_slice(tensor.shape()),
             strides: contiguous_strides(tensor.shape()),
             byte_offset: 0,
             owner: tensor.owner(),
@@ -101,9 +101,13 @@ impl DeviceTensor {
 
     /// Whether the elements lie in row-major order without gaps.
     pub fn is_contiguous(&self) -> bool {
-        let expected = contiguous_strides(&self.shape);
-        self.shape.contains(&0)
-            || (0..self.shape.len()).all(|axis| self.shape[axis] == 1 || self.strides[axis] == expected[axis])
+        let mut expected = 1;
+        let as_expected = |(&length, &stride): (&usize, &isize)| {
+            let fits = length == 1 || stride == expected;
+            expected *= length as isize;
+            fits
+        };
+        self.shape.contains(&0) || self.shape.iter().zip(&self.strides).rev().all(as_expected)
     }
 
     /// Number of elements.

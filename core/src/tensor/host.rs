@@ -13,10 +13,16 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// A tensor in host memory, contiguous and row-major. Clones share their elements; writing to a
 /// shared one copies first.
-#[derive(Clone)]
 pub struct Tensor {
     data: Data,
     shape: Shape,
+}
+
+impl Clone for Tensor {
+    fn clone(&self) -> Tensor {
+        // `SmallVec` clones element by element, which a small call would feel.
+        Tensor { data: self.data.clone(), shape: Shape::from_slice(&self.shape) }
+    }
 }
 
 #[derive(Clone)]
@@ -108,7 +114,7 @@ impl Tensor {
             // not written to while it is shared.
             <T as Stored>::wrap(unsafe { Elements::lent(start, tensor.len(), tensor.owner.clone()) }?)
         });
-        Some(Tensor { data, shape: tensor.shape.clone() })
+        Some(Tensor { data, shape: Shape::from_slice(&tensor.shape) })
     }
 
     /// An array as a tensor without a copy, with an owner that knows how long it is borrowed; `None` if it is not
