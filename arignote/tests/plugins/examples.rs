@@ -44,6 +44,29 @@ fn an_op_runs_and_differentiates_on_every_device() {
 }
 
 #[test]
+fn libraries_give_back_what_is_lent_to_them() {
+    use arignote::runtime::Array;
+    use ndarray::{Ix1, array};
+
+    type Vector = Array<f64, Ix1>;
+    let cases: [(&[&str], &str); 3] = [(&["swish", "cpu"], "cpu"), (&["swish", "reference"], "reference"), (&["swish", "tiny-device"], "tiny")];
+    for (plugins, device) in cases {
+        let fallback: &[&str] = if device == "tiny" { &["cpu"] } else { &[] };
+        let program = "fn f(x: f64[n], y: f64[n]) { return x, reshape(y, [-1]), swish::swish(x * y - x, beta=2) }";
+        let f = compile(&session(plugins, device, fallback), program).unwrap();
+        let f = f.typed::<(Vector, Vector), (Vector, Vector, Vector)>().unwrap();
+        let (mut x, mut y) = (array![0.5, -2.0], array![1.5, 3.0]);
+        let (same, other, found) = f.call((&x, &y)).unwrap();
+        let expected = [0.25, -4.0].map(|x: f64| swish(x).0);
+        assert!(found.view().iter().zip(expected).all(|(found, exact)| (found - exact).abs() <= 1e-15), "{device}: {}", found.view());
+        // What came back is not the caller's memory.
+        x.fill(9.0);
+        y.fill(9.0);
+        assert_eq!((same.view(), other.view()), (array![0.5, -2.0].view(), array![1.5, 3.0].view()), "{device}");
+    }
+}
+
+#[test]
 fn a_kernel_is_used_in_place_where_it_can_be() {
     let program = "fn f(x: f32[n]) { return swish::swish(x + 1), sum(x) }";
     let x = Tensor::vector(vec![1.0f32, -2.0, 3.0]);
