@@ -69,6 +69,14 @@ fn loops_of_small_steps() {
             }
         }
     }
+    // States of types that stay in memory beside one that stays in a register, all of them written over.
+    for narrow in ["i16", "u8", "f16", "bool"] {
+        let text = format!(
+            "fn f(x: f64[], z: {narrow}[]) {{\nreturn scan (steps = 21) {{\nstate a: f64[] = x\nstate k: {narrow}[] = z\n\
+             next = a * 0.5 + 1\na <- next\nk <- cast(cast(k, i64) + cast(next > 1, i64), {narrow})\n}}\n}}\n"
+        );
+        agree(&text, &[Tensor::scalar(0.3), Tensor::scalar(0i64).cast(narrow.parse().unwrap())], true);
+    }
     // One number, with what is constant, a condition, a function and numbers of other types.
     let text = "fn f(r: f64[], x: f64[], flags: bool[m], small: f32[m]) {\nlast, total, rows = scan (flag in flags, s in small, final = true) {\n\
                 state h: f64[] = x\nstate total: f64[] = 0.0\nnext = where(flag, exp(-r) * h * (1 - h), h * 0.5 + s)\nh <- next\ntotal <- total + next\nyield next > 0.5\n}\n\

@@ -37,6 +37,11 @@ impl StepForm {
             let before = |output: &usize| second[input] == first[inputs + output] && third[input] == second[inputs + output];
             *carried = (0..kernel.outputs.len()).find(before).filter(|&output| whole(kernel.inputs[input]) && kernel.outputs[output].1 == kernel.inputs[input]);
         }
+        // What is written over in memory, as too narrow to be carried, is not the same in each step.
+        let is_written = |input: usize| (0..kernel.outputs.len()).any(|output| first[inputs + output] == first[input]);
+        if (0..inputs).any(|input| carried[input].is_none() && is_written(input)) {
+            return None;
+        }
         let is_carried = |output: usize| carried.contains(&Some(output));
         let mut strides = vec![0; first.len()];
         let mut stored = vec![true; kernel.outputs.len()];
