@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Attribute, AttributeKind, Attributes, Op, ParamKind, default_float};
 use crate::error::{Error, ErrorKind, Result, nearest};
-use crate::tensor::{DType, Dim, Kind, Tensor, Type, broadcast_dims};
+use crate::tensor::{DType, Dim, Kind, Tensor, Type, broadcast_dims, check_rank};
 
 /// An operand as a type rule sees it.
 #[derive(Clone, Copy, Debug)]
@@ -154,5 +154,7 @@ pub fn infer(op: &dyn Op, operands: &[Operand<'_>], attributes: &Attributes) -> 
         let message = format!("expected {least} operands, found {}", operands.len());
         return Err(describe(Error::new(ErrorKind::Type, message)));
     }
-    op.infer(operands, attributes).map_err(describe)
+    let inferred = op.infer(operands, attributes).map_err(describe)?;
+    inferred.iter().try_for_each(|result| check_rank(result.ty.rank())).map_err(describe)?;
+    Ok(inferred)
 }

@@ -4,7 +4,7 @@
 use super::{Operand, ShapeOperand};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Var;
-use crate::tensor::{Dim, Shape, Tensor};
+use crate::tensor::{Dim, Shape, Tensor, unknown_dims};
 
 /// The dims that an operand of sizes stands for, as far as they are known.
 ///
@@ -46,7 +46,7 @@ fn read(operand: &Operand<'_>, open: bool) -> Result<Vec<Dim>> {
     }
     match (operand.sizes, length) {
         (Some(sizes), _) => Ok(sizes.to_vec()),
-        (None, Dim::Known(rank)) => Ok(vec![Dim::Unknown; *rank]),
+        (None, Dim::Known(rank)) => unknown_dims(*rank),
         _ => fail("the number of axes is not known: sizes of unknown length".to_owned()),
     }
 }

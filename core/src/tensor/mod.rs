@@ -10,7 +10,9 @@ pub use device::{DeviceTensor, MemoryKind, contiguous_strides};
 pub use dtype::{DType, Element, Kind};
 pub use half::{bf16, f16};
 pub use host::{Tensor, TensorElement};
-pub use types::{Dim, Shape, Type, broadcast_dims, broadcast_shapes};
+pub use types::{
+    Dim, MAX_RANK, Shape, Type, broadcast_dims, broadcast_shapes, check_rank, unknown_dims,
+};
 
 /// Calls `$body` with `$T` bound to the Rust type of a [`DType`].
 ///

@@ -9,6 +9,27 @@ use crate::error::{Error, ErrorKind, Result};
 /// A concrete shape: the length of each axis.
 pub type Shape = smallvec::SmallVec<[usize; 4]>;
 
+/// The most axes that a tensor has, as in NumPy.
+pub const MAX_RANK: usize = 64;
+
+/// Dims of which nothing but their number is known.
+///
+/// # Errors
+/// If there are more than [`MAX_RANK`].
+pub fn unknown_dims(rank: usize) -> Result<Vec<Dim>> {
+    check_rank(rank)?;
+    Ok(vec![Dim::Unknown; rank])
+}
+
+/// # Errors
+/// If a tensor does not have that many axes.
+pub fn check_rank(rank: usize) -> Result<()> {
+    if rank <= MAX_RANK {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Type, format!("{rank} axes are too many: a tensor has at most {MAX_RANK}")))
+}
+
 /// One dim of a symbolic type.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Dim {

@@ -19,7 +19,7 @@ use super::source::Span;
 use crate::error::{Error, ErrorKind, Result, nearest};
 use crate::graph::{Constant, FunctionGraph, Location, NodeKind, State, StateValue, Update, Var, inputs_of};
 use crate::ops::Attributes;
-use crate::tensor::{DType, Dim, Tensor, Type};
+use crate::tensor::{DType, Dim, Tensor, Type, check_rank};
 
 /// How deep calls of functions may nest; they are inlined.
 const MAX_CALL_DEPTH: usize = 128;
@@ -330,6 +330,7 @@ impl<'a> Lowerer<'a> {
 
     fn ty(&self, ty: &ast::Type) -> Result<Type> {
         let dtype = self.dtype(ty.dtype)?;
+        check_rank(ty.dims.len()).map_err(|error| self.error(ty.span, error.message().to_owned()))?;
         let dims = ty.dims.iter().map(|dim| {
             Ok(match dim {
                 ast::Dim::Known(n) => Dim::Known(

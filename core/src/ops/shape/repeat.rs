@@ -10,7 +10,7 @@ use crate::ops::{
     Attribute, AttributeKind, Attributes, IndexItem, Inferred, Jvp, Op, Operand, Param, ParamKind, Registry, ShapeOperand, Vjp,
     normalize_axis, nth,
 };
-use crate::tensor::{DType, Dim, Shape, Tensor, Type};
+use crate::tensor::{DType, Dim, Shape, Tensor, Type, unknown_dims};
 
 pub(super) fn register(registry: &mut Registry) {
     let x = || Param::operand("x", "the operand");
@@ -188,7 +188,7 @@ impl Op for SpecifyShape {
                 sizes.iter().map(|&size| usize::try_from(size).map_or(Dim::Unknown, Dim::Known)).collect()
             }
             (None, Some(sizes)) => sizes.to_vec(),
-            (None, None) => vec![Dim::Unknown; shape.ty.dims[0].known().unwrap_or(rank)],
+            (None, None) => unknown_dims(shape.ty.dims[0].known().unwrap_or(rank))?,
         };
         if sizes.len() != rank {
             return type_error(format!("{} sizes for {rank} axes", sizes.len()));
