@@ -185,6 +185,8 @@ fn cases() -> Vec<Case> {
         ("max_pool1d", "max_pool1d(x, window=3, stride=2, padding=1)", &[&[&[3, 7]]]),
         ("sum_pool1d", "sum_pool1d(x, window=3, stride=2, padding=1)", &[&[&[3, 7]]]),
         ("cross_entropy", "cross_entropy(x, arange(shape(x)[0]) % shape(x)[1])", &[&[&[7, 5]], &[&[1, 1]]]),
+        ("cross_entropy_with_gradient", "cross_entropy_with_gradient(x, arange(shape(x)[0]) % shape(x)[1], x[:, 0])[1]", &[&[&[7, 5]], &[&[1, 1]], &[&[40, 70]]]),
+        ("cross_entropy_with_gradient", "cross_entropy_with_gradient(x, arange(shape(x)[0]) % shape(x)[1], x[:, 0])[0]", &[&[&[7, 5]], &[&[40, 70]]]),
         ("reshape", "reshape(x, [-1, 5])", &[&[&[7, 5]], &[&[0, 5]]]),
         ("reshape", "reshape(transpose(x), [-1])", &[&[&[7, 5]]]),
         ("transpose", "transpose(x, axes=[1, 2, 0])", &[&[&[2, 3, 4]], &[&[0, 3, 4]], &[&[9, 30, 21]]]),

@@ -15,7 +15,7 @@ use crate::kernels::{Axes, Context};
 use crate::kernel::lower::Lowering;
 use crate::kernel::ir::Reduction;
 use crate::kernel::reduce::{self, Reducing, Spec};
-use crate::kernel::run::{Cache, Region};
+use crate::kernel::run::{Cache, REDUCTIONS, Region};
 use crate::kernels::elementwise::broadcast_strides;
 use crate::tiles::{self, Access, Storages, Tiles};
 
@@ -210,8 +210,9 @@ impl Plan {
     }
 }
 
-/// Nodes of a region at most.
-const REGION: usize = 256;
+/// Instructions of a region at most, unless one node alone has more: machine code of so many stays in the nearest
+/// instruction cache.
+const REGION: usize = 2000;
 
 /// Values in the arena up to which they are packed largest first, which is tighter but quadratic.
 const PACKED: usize = 2048;
@@ -328,22 +329,36 @@ impl Planner<'_> {
         fits.then(|| Spec { reduction, mean: op.name() == "mean", axes })
     }
 
+    /// How many instructions an elementwise node is of a kernel of its own.
+    fn instructions(&self, id: NodeId) -> usize {
+        let node = self.code.graph.node(id);
+        match self.code.implementations.get(&id) {
+            Some(Implementation::Elementwise(operation)) => {
+                Lowering::instructions(*operation, &self.code.operand_types(node.operands), node.results[0].ty.dtype)
+            }
+            _ => 1,
+        }
+    }
+
     /// For each node the last node of the region that it is computed in; itself if that is its own.
     ///
     /// A node joins the first of its users' regions. It is one of the region's results if others use it too, which
     /// then come later, so that no region needs what a later one computes. What is reduced is no result as well.
+    /// A reduction joins a later one along the same axes of the same shape, if nobody reads it before that.
     fn regions(&self, live: &[NodeId], readers: &HashMap<NodeId, Vec<NodeId>>, reductions: &HashMap<NodeId, Spec>) -> HashMap<NodeId, NodeId> {
         let outputs: HashSet<NodeId> = self.code.graph.outputs().iter().map(|value| value.node).collect();
         let mut root: HashMap<NodeId, NodeId> = HashMap::new();
         let mut sizes: HashMap<NodeId, usize> = HashMap::new();
+        let mut several: HashMap<(&[usize], &[usize]), (NodeId, usize)> = HashMap::new();
         let position: HashMap<NodeId, usize> = live.iter().enumerate().map(|(at, &id)| (id, at)).collect();
         let elementwise = |id: &NodeId| matches!(self.code.implementations.get(id), Some(Implementation::Elementwise(_)));
         for &id in live.iter().rev() {
             let mut own = id;
+            let size = self.instructions(id);
+            let roots = || readers.get(&id).into_iter().flatten().map(|reader| root[reader]);
             if elementwise(&id) {
-                let roots = || readers.get(&id).into_iter().flatten().map(|reader| root[reader]);
                 if let Some(first) = roots().min_by_key(|root| position[root])
-                    && sizes[&first] < REGION
+                    && sizes[&first] + size <= REGION
                 {
                     let over = match reductions.contains_key(&first) {
                         true => self.code.graph.node(first).operands.first().copied(),
@@ -354,9 +369,17 @@ impl Planner<'_> {
                         own = first;
                     }
                 }
+            } else if let Some(spec) = reductions.get(&id) {
+                let shape = self.shape_of[&self.code.graph.node(id).operands[0]].as_slice();
+                if reduce::takes_several(shape, &spec.axes) {
+                    let (leader, count) = several.entry((shape, spec.axes.as_slice())).or_insert((id, 0));
+                    if *count == REDUCTIONS || roots().any(|root| position[&root] <= position[leader]) { (*leader, *count) = (id, 0); }
+                    *count += 1;
+                    own = *leader;
+                }
             }
             root.insert(id, own);
-            *sizes.entry(own).or_insert(0) += 1;
+            *sizes.entry(own).or_insert(0) += size;
         }
         root
     }
@@ -423,6 +446,8 @@ impl Planner<'_> {
             let region = matches!(code.implementations[&id], Implementation::Elementwise(_));
             let produced: Vec<ValueId> = if region {
                 members[&id].iter().filter(|&&member| is_result(member)).map(|member| member.output(0)).collect()
+            } else if reductions.contains_key(&id) {
+                members[&id].iter().filter(|member| reductions.contains_key(member)).map(|member| member.output(0)).collect()
             } else {
                 (0..view.results.len()).map(|output| id.output(output)).collect()
             };
@@ -476,9 +501,10 @@ impl Planner<'_> {
                 let mut sources: Vec<usize> = Vec::new();
                 let mut strides = Vec::new();
                 // A reduction may have operands that only say its shape.
-                let is_read = |value: ValueId| {
-                    spec.is_none_or(|_| view.operands[0] == value) || members[&id].iter().any(|&member| member != id && code.graph.node(member).operands.contains(&value))
-                };
+                let is_read = |value: ValueId| members[&id].iter().any(|member| {
+                    let operands = code.graph.node(*member).operands;
+                    if reductions.contains_key(member) { operands[0] == value } else { operands.contains(&value) }
+                });
                 for (&value, &slot) in inputs.iter().zip(&slots).filter(|(value, _)| is_read(**value)) {
                     let dtype = code.graph.ty(value).dtype;
                     let register = match self.known.get(&value).filter(|tensor| tensor.len() == 1) {
@@ -505,8 +531,11 @@ impl Planner<'_> {
                     let _ = write!(note, " fused [{}]", names.join(" "));
                 }
                 if let Some(spec) = spec {
-                    let (value, dtype) = (registers[&view.operands[0]], view.results[0].ty.dtype);
-                    let reducing = Reducing::new(lowering, value, spec, dtype, self.cache, &shape, &strides);
+                    let reduced: Vec<_> = produced.iter().map(|value| {
+                        let node = code.graph.node(value.node);
+                        (registers[&node.operands[0]], &reductions[&value.node], node.results[0].ty.dtype)
+                    }).collect();
+                    let reducing = Reducing::new(lowering, &reduced, self.cache, &shape, &strides);
                     let outer = shape.len() - spec.axes.len();
                     let by_rows = outer > 0 && spec.axes.iter().copied().eq(outer..shape.len());
                     accesses.push(by_rows.then(|| Access { shape, strides, outer: Some(outer), cost: reducing.cost() }));

@@ -12,6 +12,7 @@ pub fn kernel(op: &str) -> Option<Function> {
         "softmax" => |call| along(call, |shifted, sum| shifted.exponential / (1.0 + sum)),
         "log_softmax" => |call| along(call, |shifted, sum| shifted.difference - libm::log1p(sum)),
         "cross_entropy" => cross_entropy,
+        "cross_entropy_with_gradient" => cross_entropy_with_gradient,
         _ => return None,
     })
 }
@@ -70,8 +71,8 @@ fn along(call: &KernelCall<'_>, f: fn(Shifted, f64) -> f64) -> Result<Vec<Tensor
     Ok(vec![from_floats(x.dtype(), results, x.shape())?])
 }
 
-/// `logsumexp(logits) - logits[label]` along the last axis.
-fn cross_entropy(call: &KernelCall<'_>) -> Result<Vec<Tensor>> {
+/// The logits, the number of classes, and the label of each row.
+fn labelled(call: &KernelCall<'_>) -> Result<(Tensor, usize, Vec<usize>)> {
     let (logits, labels) = (call.as_result(0)?, call.operand(1)?);
     let Some((&classes, leading)) = logits.shape().split_last() else {
         return Err(fail("logits need an axis of classes"));
@@ -82,14 +83,47 @@ fn cross_entropy(call: &KernelCall<'_>) -> Result<Vec<Tensor>> {
         );
         return Err(fail(message));
     }
-    let values = floats(&logits);
+    let number = |label: i128| match usize::try_from(label) {
+        Ok(label) if label < classes => Ok(label),
+        _ => Err(fail(format!("label {label} is out of range for {classes} classes"))),
+    };
+    let labels: Vec<usize> = integers(labels).into_iter().map(number).collect::<Result<_>>()?;
+    Ok((logits, classes, labels))
+}
+
+/// `logsumexp(logits) - logits[label]` along the last axis.
+fn cross_entropy(call: &KernelCall<'_>) -> Result<Vec<Tensor>> {
+    let (logits, classes, labels) = labelled(call)?;
+    let (values, leading) = (floats(&logits), &logits.shape()[..logits.rank() - 1]);
     let mut losses = allocate(leading)?;
-    for (row, label) in integers(labels).into_iter().enumerate() {
-        if !(0..classes as i128).contains(&label) {
-            return Err(fail(format!("label {label} is out of range for {classes} classes")));
-        }
+    for (row, label) in labels.into_iter().enumerate() {
         let (shifted, sum) = shifted(&values[row * classes..(row + 1) * classes]);
-        losses.push(libm::log1p(sum) - shifted[label as usize].difference);
+        losses.push(libm::log1p(sum) - shifted[label].difference);
     }
     Ok(vec![from_floats(logits.dtype(), losses, leading)?])
+}
+
+/// The same, and `(softmax(logits) - one_hot(labels)) * g`.
+fn cross_entropy_with_gradient(call: &KernelCall<'_>) -> Result<Vec<Tensor>> {
+    let (logits, classes, labels) = labelled(call)?;
+    let (values, weights, leading) = (floats(&logits), floats(call.operand(2)?), &logits.shape()[..logits.rank() - 1]);
+    if weights.len() != labels.len() {
+        return Err(fail(format!("{} weights for {} labels", weights.len(), labels.len())));
+    }
+    let (mut losses, mut gradient) = (allocate(leading)?, allocate(logits.shape())?);
+    for ((row, label), weight) in labels.into_iter().enumerate().zip(weights) {
+        let (shifted, sum) = shifted(&values[row * classes..(row + 1) * classes]);
+        losses.push(libm::log1p(sum) - shifted[label].difference);
+        gradient.extend(shifted.iter().enumerate().map(|(class, x)| {
+            let total = 1.0 + sum;
+            // Of the largest, 1 is left out of both, so that a small rest keeps its digits.
+            let slope = match (class == label, x.difference == 0.0) {
+                (true, true) => -(sum / total),
+                (true, false) => x.exponential / total - 1.0,
+                (false, _) => x.exponential / total,
+            };
+            slope * weight
+        }));
+    }
+    Ok(vec![from_floats(logits.dtype(), losses, leading)?, from_floats(logits.dtype(), gradient, logits.shape())?])
 }

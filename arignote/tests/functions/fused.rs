@@ -129,3 +129,54 @@ fn tiles_are_used_and_save_memory() {
     let plan = f.compiled().debug_text();
     assert!(plan.contains("in tiles of"), "{plan}");
 }
+
+#[test]
+fn reductions_of_one_shape_go_over_memory_together() {
+    let text = "fn f(x: f64[n, m], y: f64[m], z: f32[n, m]) {
+        u = (x - y) / 3
+        a = sum(u)
+        b = max(u * u)
+        c = mean(x + a)
+        d = prod(sin(x), axis=1)
+        e = min(x * y, axis=1)
+        g = sum(z * 2, axis=1)
+        h = any(x > 0.9, axis=1)
+        k = sum(x, axis=0)
+        return a, b, c, d, e, g, h, k, sum(x), mean(x), max(x), min(x), sum(x * x), prod(x * 0.1)
+    }";
+    for (rows, columns) in [(1, 1), (3, 5), (40, 70), (2, 3000), (700, 9)] {
+        let arguments = [numbers(DType::F64, &[rows, columns], 1), numbers(DType::F64, &[columns], 2), numbers(DType::F32, &[rows, columns], 3)];
+        agree(text, &arguments, false);
+    }
+    let function = build(&cpu(1, "native"), "fn f(x: f64[n]) { return sum(x), max(x * 2), mean(x) }");
+    function.call(&[numbers(DType::F64, &[100], 1)]).unwrap();
+    let plan = function.compiled().debug_text();
+    assert!(plan.contains("step 0") && !plan.contains("step 1"), "{plan}");
+}
+
+#[test]
+fn tall_products_with_narrow_matrices() {
+    for dtype in ["f32", "f64"] {
+        let text = format!("fn f(x: {dtype}[b, m, k], y: {dtype}[b, k, n]) {{ return x @ y, transpose(x, axes=[0, 2, 1]) @ (x @ y) }}");
+        for [batch, m, k, n] in [[1, 33, 20, 3], [2, 100, 70, 8], [1, 600, 784, 10], [3, 40, 17, 16]] {
+            let dtype = if dtype == "f32" { DType::F32 } else { DType::F64 };
+            // Whole numbers, whose sums are exact.
+            let whole = |shape: &[usize], seed: u64| {
+                let elements: Vec<f64> = numbers(DType::I32, shape, seed).to_f64_vec().iter().map(|x| x % 8.0).collect();
+                Tensor::from_vec(elements, shape).unwrap().cast(dtype)
+            };
+            agree(&text, &[whole(&[batch, m, k], 1), whole(&[batch, k, n], 2)], true);
+        }
+    }
+}
+
+#[test]
+fn large_matrices_are_transposed() {
+    for (rows, columns) in [(2111, 2003), (2048, 2064)] {
+        let x = numbers(DType::F32, &[rows, columns], 5);
+        let found = build(&cpu(2, "native"), "fn f(x: f32[m, n]) { return transpose(x) }").call(std::slice::from_ref(&x)).unwrap().remove(0);
+        assert_eq!(found.shape(), [columns, rows]);
+        let (x, found) = (x.to_f64_vec(), found.to_f64_vec());
+        assert!((0..rows * columns).all(|at| found[at] == x[at % rows * columns + at / rows]));
+    }
+}

@@ -67,9 +67,10 @@ impl Lowering {
         self.builder.finish(&outputs, &[])
     }
 
-    /// The kernel that reduces a value over all elements.
-    pub fn finish_reduced(self, value: Register, reduction: Reduction) -> Kernel {
-        self.builder.finish(&[], &[(value.value, reduction)])
+    /// The kernel that reduces values over all elements.
+    pub fn finish_reduced(self, values: &[(Register, Reduction)]) -> Kernel {
+        let reductions: Vec<(Value, Reduction)> = values.iter().map(|&(register, reduction)| (register.value, reduction)).collect();
+        self.builder.finish(&[], &reductions)
     }
 
     /// What was reduced before with one more value, both of one dtype.
@@ -84,6 +85,16 @@ impl Lowering {
             (Reduction::Min, _) => self.binary(Binary::Minimum, dtype, x, y),
         };
         Register { value: result, dtype }
+    }
+
+    /// How many instructions one op is, in a kernel of its own.
+    pub fn instructions(operation: Operation, types: &[Type], result: DType) -> usize {
+        let mut lowering = Lowering::default();
+        let operands: Vec<Register> = types.iter().map(|ty| lowering.input(ty.dtype)).collect();
+        match lowering.apply(operation, &operands, types, result) {
+            Some(register) => lowering.finish(&[register]).instructions.len(),
+            None => 1,
+        }
     }
 
     /// One op applied to registers. `types` are the operands' types, `result` the result's dtype; `None` if there are

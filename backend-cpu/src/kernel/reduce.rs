@@ -1,4 +1,4 @@
-//! A reduction over the elements that a kernel computes, in one pass over memory: what it is of is not stored.
+//! Reductions over the elements that a kernel computes, in one pass over memory: what they are of is not stored.
 //!
 //! Rows are cut into parts of `PART` elements. A part is reduced in several accumulators, the parts pairwise, so
 //! that sums are accurate; which elements meet when follows from the shape alone, not from the threads.
@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use super::ir::{Kind, Reduction};
 use super::lower::{Lowering, Register};
 use super::portable::combine;
-use super::run::{Cache, Region, SMALL};
+use super::run::{Cache, Region, SMALL, Totals};
 use crate::buffer::with_scratch;
 use crate::kernels::Context;
 use crate::stored_type;
@@ -45,18 +45,27 @@ enum Layout {
     Columns { beside: usize, axes: SmallVec<[usize; 6]>, strides: Vec<SmallVec<[usize; 6]>>, sizes: Vec<usize> },
 }
 
-/// A reduction of what a kernel computes, for a shape.
-pub struct Reducing {
-    region: Region,
-    layout: Layout,
+/// One of the reductions.
+#[derive(Clone, Copy)]
+struct Total {
     reduction: Reduction,
     kind: Kind,
     mean: bool,
     result: DType,
+}
+
+/// Reductions along the same axes of what a kernel computes, for a shape.
+pub struct Reducing {
+    region: Region,
+    layout: Layout,
+    totals: SmallVec<[Total; 1]>,
     outer: usize,
     length: usize,
     inner: usize,
 }
+
+/// What is reduced: the value, how, and the dtype of the result.
+pub type Reduced<'a> = (Register, &'a Spec, DType);
 
 /// The first element of the results; threads write disjoint ones.
 struct Target(*mut u8);
@@ -73,6 +82,13 @@ fn accumulator(result: DType) -> DType {
     if matches!(result, DType::F16 | DType::BF16) { DType::F32 } else { result }
 }
 
+/// Whether reductions along such axes of a shape may be several at once.
+pub fn takes_several(shape: &[usize], axes: &[usize]) -> bool {
+    let together = axes.windows(2).all(|pair| pair[1] == pair[0] + 1);
+    let after = axes.last().map_or(0, |axis| axis + 1);
+    !together || shape[after.min(shape.len())..].iter().product::<usize>() == 1
+}
+
 /// Whether such a reduction to a dtype can be computed here.
 pub fn is_supported(reduction: Reduction, result: DType) -> bool {
     match reduction {
@@ -83,12 +99,16 @@ pub fn is_supported(reduction: Reduction, result: DType) -> bool {
 }
 
 impl Reducing {
-    /// Reduces `value`, of elements of `shape`, to a dtype. `strides` are those of the inputs of the kernel that
-    /// computes it.
-    pub fn new(mut lowering: Lowering, value: Register, spec: &Spec, result: DType, cache: &Cache, shape: &[usize], strides: &[Option<Vec<usize>>]) -> Reducing {
-        let dtype = accumulator(result);
-        let value = lowering.cast(value, dtype);
-        let kind = Kind::of(dtype);
+    /// Reduces values of elements of `shape`: one, or several if [`takes_several`] says so, along the same axes.
+    /// `strides` are those of the inputs of the kernel that computes them.
+    pub fn new(mut lowering: Lowering, reduced: &[Reduced<'_>], cache: &Cache, shape: &[usize], strides: &[Option<Vec<usize>>]) -> Reducing {
+        let spec = reduced[0].1;
+        let totals: SmallVec<[Total; 1]> = reduced.iter().map(|&(_, spec, result)| {
+            Total { reduction: spec.reduction, kind: Kind::of(accumulator(result)), mean: spec.mean, result }
+        }).collect();
+        let values: SmallVec<[(Register, Reduction); 1]> = reduced.iter().map(|&(value, spec, result)| {
+            (lowering.cast(value, accumulator(result)), spec.reduction)
+        }).collect();
         let size = |axes: &[usize]| axes.iter().map(|&axis| shape[axis]).product::<usize>();
         let kept: Vec<usize> = (0..shape.len()).filter(|axis| !spec.axes.contains(axis)).collect();
         let length = size(&spec.axes);
@@ -99,14 +119,14 @@ impl Reducing {
         let natural = arignote_core::tensor::contiguous_strides(shape);
         let natural: Vec<usize> = natural.iter().map(|&stride| stride as usize).collect();
         let full: Vec<Vec<usize>> = strides.iter().map(|strides| strides.clone().unwrap_or_else(|| natural.clone())).collect();
-        let (reduction, mean) = (spec.reduction, spec.mean);
-        if inner == 1 || !together {
+        if takes_several(shape, &spec.axes) {
             let order: Vec<usize> = kept.iter().chain(&spec.axes).copied().collect();
             let moved: Vec<usize> = order.iter().map(|&axis| shape[axis]).collect();
             let strides: Vec<Option<Vec<usize>>> = full.iter().map(|strides| Some(order.iter().map(|&axis| strides[axis]).collect())).collect();
-            let region = Region::new(lowering.finish_reduced(value, spec.reduction), cache, &moved, &strides);
-            return Reducing { region, layout: Layout::Rows, reduction, kind, mean, result, outer: size(&kept), length, inner };
+            let region = Region::new(lowering.finish_reduced(&values), cache, &moved, &strides);
+            return Reducing { region, layout: Layout::Rows, totals, outer: size(&kept), length, inner };
         }
+        let (value, dtype) = (values[0].0, accumulator(totals[0].result));
         let sum = lowering.input(dtype);
         let sum = lowering.combined(spec.reduction, sum, value);
         let beside = if spec.axes.len() == 1 { (WIDTH / inner).clamp(1, length) } else { 1 };
@@ -122,7 +142,7 @@ impl Reducing {
             sizes,
         };
         let outer = shape[..first].iter().product();
-        Reducing { region, layout, reduction, kind, mean, result, outer, length, inner }
+        Reducing { region, layout, totals, outer, length, inner }
     }
 
     /// What it computes and how, for people.
@@ -133,39 +153,47 @@ impl Reducing {
     /// Computes all results. `arrays` are the first elements of the inputs, then of the results.
     ///
     /// # Safety
-    /// Every input must cover what its strides reach over the shape, and the result have room; it overlaps nothing.
+    /// Every input must cover what its strides reach over the shape, and the results have room; they overlap nothing.
     pub unsafe fn run(&self, context: &Context<'_>, arrays: &[*mut u8]) {
-        let Some((&result, inputs)) = arrays.split_last() else { return };
+        let several = self.totals.len();
+        let (inputs, results) = arrays.split_at(arrays.len() - several);
         let count = self.outer * self.inner;
         let work = count.saturating_mul(self.length).saturating_mul(self.region.cost());
         let parallel = |tasks: usize, body: &(dyn Fn(usize) + Sync)| {
             if work <= SMALL { (0..tasks).for_each(body) } else { context.parallel(tasks, body) }
         };
-        let (inputs, target) = (Arrays(inputs), Target(result));
+        let (inputs, arrays) = (Arrays(inputs), Arrays(arrays));
         match &self.layout {
             Layout::Rows => {
                 let parts = self.length.div_ceil(PART);
                 if parts > 1 && self.outer < 16 {
-                    with_scratch(self.outer * parts, |values: &mut [u64]| {
+                    with_scratch(self.outer * parts * several, |values: &mut [u64]| {
                         let group = (SMALL / 4 / self.region.cost().max(1) / PART).clamp(1, parts);
                         let cells = Target(values.as_mut_ptr().cast());
+                        // Of each row and reduction the parts lie together.
                         parallel((self.outer * parts).div_ceil(group), &|task| {
                             let (inputs, cells) = (&inputs, &cells);
                             for at in task * group..((task + 1) * group).min(self.outer * parts) {
+                                let (row, part) = (at / parts, at % parts);
                                 // SAFETY: each cell is written by one task.
-                                unsafe { *cells.0.cast::<u64>().add(at) = self.part(inputs.0, at / parts, at % parts) };
+                                unsafe {
+                                    let found = self.part(inputs.0, row, part);
+                                    for (total, value) in found.into_iter().enumerate() {
+                                        *cells.0.cast::<u64>().add((row * several + total) * parts + part) = value;
+                                    }
+                                }
                             }
                         });
-                        for (row, values) in values.chunks_mut(parts).enumerate() {
-                            let value = self.pairwise(values);
+                        for (at, values) in values.chunks_mut(parts).enumerate() {
+                            let total = &self.totals[at % several];
+                            let value = total.pairwise(values);
                             // SAFETY: the result has room for a row's element.
-                            unsafe { self.put(target.0, row, value) };
+                            unsafe { total.put(results[at % several], at / several, value, self.length) };
                         }
                     });
                     return;
                 }
                 let group = (PART / self.length.max(1)).max(1) * 8;
-                let arrays = Arrays(arrays);
                 parallel(self.outer.div_ceil(group), &|task| {
                     let arrays = &arrays;
                     // SAFETY: the caller's promise; each row is one task's.
@@ -179,7 +207,8 @@ impl Reducing {
                 let parts = (self.length / (2 * ROWS * beside)).clamp(1, (32 / (self.outer * columns)).max(1));
                 let size = self.length.div_ceil(parts).next_multiple_of(ROWS * beside);
                 let parts = self.length.div_ceil(size);
-                let dtype = accumulator(self.result);
+                let (total, target) = (&self.totals[0], results[0]);
+                let dtype = accumulator(total.result);
                 let width = dtype.size();
                 with_scratch(self.outer * parts * beside * inner, |sums: &mut [u64]| {
                     let cells = Target(sums.as_mut_ptr().cast());
@@ -200,9 +229,9 @@ impl Reducing {
                             // SAFETY: the cells were written above.
                             unsafe { read(dtype, cells.0.wrapping_add(cell)) }
                         }).collect();
-                        let value = self.pairwise(&mut values);
+                        let value = total.pairwise(&mut values);
                         // SAFETY: the result has room.
-                        unsafe { self.put(target.0, at, value) };
+                        unsafe { total.put(target, at, value, self.length) };
                     }
                 });
             }
@@ -214,13 +243,18 @@ impl Reducing {
     /// # Safety
     /// As for [`Self::run`], of these rows.
     pub unsafe fn run_rows(&self, arrays: &[*mut u8], rows: Range<usize>) {
-        let Some((&result, inputs)) = arrays.split_last() else { return };
-        with_scratch(self.length.div_ceil(PART), |values: &mut [u64]| {
+        let (inputs, results) = arrays.split_at(arrays.len() - self.totals.len());
+        let parts = self.length.div_ceil(PART).max(1);
+        with_scratch(parts * self.totals.len(), |values: &mut [u64]| {
             for row in rows {
-                // SAFETY: the caller's promise.
-                unsafe {
-                    for (part, value) in values.iter_mut().enumerate() { *value = self.part(inputs, row, part); }
-                    self.put(result, row, self.pairwise(values));
+                for part in 0..parts {
+                    // SAFETY: the caller's promise.
+                    let found = unsafe { self.part(inputs, row, part) };
+                    for (total, value) in found.into_iter().enumerate() { values[total * parts + part] = value; }
+                }
+                for ((total, &result), values) in self.totals.iter().zip(results).zip(values.chunks_mut(parts)) {
+                    // SAFETY: the caller's promise.
+                    unsafe { total.put(result, row, total.pairwise(values), self.length) };
                 }
             }
         });
@@ -230,7 +264,7 @@ impl Reducing {
     ///
     /// # Safety
     /// As for [`Self::run`].
-    unsafe fn part(&self, inputs: &[*mut u8], row: usize, part: usize) -> u64 {
+    unsafe fn part(&self, inputs: &[*mut u8], row: usize, part: usize) -> Totals {
         let start = row * self.length;
         // SAFETY: the caller's promise.
         unsafe { self.region.reduce(inputs, start + part * PART, start + ((part + 1) * PART).min(self.length)) }
@@ -240,7 +274,9 @@ impl Reducing {
     pub fn cost(&self) -> usize {
         self.region.cost()
     }
+}
 
+impl Total {
     /// Neighbours first.
     fn pairwise(&self, values: &mut [u64]) -> u64 {
         let mut left = values.len();
@@ -254,12 +290,12 @@ impl Reducing {
         values.first().copied().unwrap_or_else(|| self.reduction.identity(self.kind))
     }
 
-    /// Writes one result.
+    /// Writes one result, of so many elements.
     ///
     /// # Safety
     /// The result has room.
-    unsafe fn put(&self, target: *mut u8, at: usize, bits: u64) {
-        let count = self.length as f64;
+    unsafe fn put(&self, target: *mut u8, at: usize, bits: u64, length: usize) {
+        let count = length as f64;
         stored_type!(self.result, T => {
             let value = match self.kind {
                 Kind::F32 => {
@@ -321,7 +357,8 @@ impl Job<'_> {
     /// # Safety
     /// The inputs cover the rows, and `out` has room for the columns of as many rows as are side by side.
     unsafe fn add(&self, (start, end): (usize, usize), out: *mut u8) {
-        let Reducing { region, reduction, kind, .. } = self.reducing;
+        let Reducing { region, totals, .. } = self.reducing;
+        let Total { reduction, kind, .. } = &totals[0];
         let (count, dtype, width) = ((self.to - self.from) * self.beside, self.dtype, self.dtype.size());
         let most = ROWS * self.beside;
         if end - start > most {

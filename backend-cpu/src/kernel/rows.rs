@@ -20,6 +20,8 @@ pub struct Rows {
     sums: Compiled,
     /// A row divided by a number.
     quotient: Compiled,
+    /// A row divided by a number, times another.
+    weighted: Compiled,
     /// A row less one number, then another.
     difference: Compiled,
 }
@@ -29,8 +31,8 @@ pub struct Rows {
 pub struct Scale {
     /// The largest element.
     pub largest: f64,
-    /// The sum of `exp(x - largest)`.
-    pub sum: f64,
+    /// The sum of `exp(x - largest)` over all elements but one that is the largest.
+    pub others: f64,
     /// Its logarithm.
     pub log: f64,
 }
@@ -71,6 +73,10 @@ impl Rows {
             exponentials: exponentials(true),
             sums: exponentials(false),
             quotient: two(&|b, x| b.binary(Binary::Div, x[0], x[1]), &[false, true]),
+            weighted: two(&|b, x| {
+                let quotient = b.binary(Binary::Div, x[0], x[1]);
+                b.binary(Binary::Mul, quotient, x[2])
+            }, &[false, true, true]),
             difference: two(&|b, x| {
                 let first = b.binary(Binary::Sub, x[0], x[1]);
                 b.binary(Binary::Sub, first, x[2])
@@ -98,7 +104,7 @@ impl Rows {
     /// `row` has `length` elements of the dtype, and `out` room for them; they do not overlap.
     pub unsafe fn scale(&self, row: *const u8, length: usize, out: Option<*mut u8>) -> Scale {
         let row = row.cast_mut();
-        let mut largest = [self.largest.identity()];
+        let mut largest = self.largest.identities();
         self.parts(length, |at, count| {
             let mut arrays = Addresses::from_slice(&[row.wrapping_add(at)]);
             // SAFETY: the caller's promise.
@@ -126,7 +132,7 @@ impl Rows {
         // One element is the largest: with its 1, a small sum of the others would lose its digits. An infinite
         // largest has no distance from itself.
         let others = if largest.is_finite() { rest + (same - 1.0) } else { f64::NAN };
-        Scale { largest, sum: 1.0 + others, log: others.ln_1p() }
+        Scale { largest, others, log: others.ln_1p() }
     }
 
     /// The softmax of a row.
@@ -136,10 +142,24 @@ impl Rows {
     pub unsafe fn softmax(&self, row: *const u8, length: usize, out: *mut u8) {
         // SAFETY: the caller's promise.
         let scale = unsafe { self.scale(row, length, Some(out)) };
-        let sum = self.bits(scale.sum);
+        let sum = self.bits(1.0 + scale.others);
         let mut arrays = Addresses::from_slice(&[out, (&raw const sum).cast_mut().cast(), out]);
         // SAFETY: the caller's promise; the result lies over the exponentials.
         unsafe { self.quotient.run(&mut arrays, length, &mut []) };
+    }
+
+    /// The softmax of a row times a weight, and what the row was normalized by.
+    ///
+    /// # Safety
+    /// As for [`Self::scale`].
+    pub unsafe fn weighted_softmax(&self, row: *const u8, length: usize, weight: f64, out: *mut u8) -> Scale {
+        // SAFETY: the caller's promise.
+        let scale = unsafe { self.scale(row, length, Some(out)) };
+        let (sum, weight) = (self.bits(1.0 + scale.others), self.bits(weight));
+        let mut arrays = Addresses::from_slice(&[out, (&raw const sum).cast_mut().cast(), (&raw const weight).cast_mut().cast(), out]);
+        // SAFETY: the caller's promise; the result lies over the exponentials.
+        unsafe { self.weighted.run(&mut arrays, length, &mut []) };
+        scale
     }
 
     /// The logarithm of the softmax of a row.

@@ -130,9 +130,9 @@ impl Compiled {
         text
     }
 
-    /// The bits of what changes nothing in the kernel's first reduction.
-    pub fn identity(&self) -> u64 {
-        self.kernel.reductions.first().map_or(0, |&(number, reduction)| reduction.identity(self.kernel.instructions[number as usize].1))
+    /// The bits of what changes nothing in each of the kernel's reductions.
+    pub fn identities(&self) -> Totals {
+        self.kernel.reductions.iter().map(|&(number, reduction)| reduction.identity(self.kernel.instructions[number as usize].1)).collect()
     }
 
     /// Runs the kernel over `count` elements in a row, and combines `totals` with what they are reduced to.
@@ -162,7 +162,10 @@ impl Compiled {
 }
 
 /// Reductions of a kernel at most.
-const REDUCTIONS: usize = 4;
+pub const REDUCTIONS: usize = 4;
+
+/// The bits of what each of a kernel's reductions gives.
+pub type Totals = SmallVec<[u64; REDUCTIONS]>;
 
 /// How an operand of a region lies along the axes that are left.
 #[derive(Clone, Debug)]
@@ -284,15 +287,15 @@ impl Region {
         unsafe { self.part(arrays, start, end, &mut []) };
     }
 
-    /// Reduces the elements from `start` to `end` to the bits of one, by the kernel's only reduction.
+    /// Reduces the elements from `start` to `end` to the bits of one, by each of the kernel's reductions.
     ///
     /// # Safety
     /// As for [`Self::run`].
-    pub unsafe fn reduce(&self, arrays: &[*mut u8], start: usize, end: usize) -> u64 {
-        let mut total = [self.compiled.identity()];
+    pub unsafe fn reduce(&self, arrays: &[*mut u8], start: usize, end: usize) -> Totals {
+        let mut totals = self.compiled.identities();
         // SAFETY: the caller's promise.
-        unsafe { self.part(arrays, start, end, &mut total) };
-        total[0]
+        unsafe { self.part(arrays, start, end, &mut totals) };
+        totals
     }
 
     /// What it computes and how, for people.

@@ -147,7 +147,7 @@ fn reductions_of_any_shape() {
             let x: Vec<Register> = (0..3).map(|_| lowering.input(DType::F32)).collect();
             let value = sum_of_products(&mut lowering, &x);
             let spec = Spec { reduction, mean, axes: axes.clone() };
-            let reducing = Reducing::new(lowering, value, &spec, DType::F32, &cache, &case.shape, &case.strides());
+            let reducing = Reducing::new(lowering, &[(value, &spec, DType::F32)], &cache, &case.shape, &case.strides());
             let mut out = vec![f32::NAN; expected.len() + 8];
             // SAFETY: every operand covers its shape, and the result has room.
             unsafe { reducing.run(&Context { host: &Two, threads, cache: &cache }, &case.arrays(out.as_mut_ptr().cast())) };
@@ -179,7 +179,7 @@ fn long_sums_are_accurate_and_the_same_with_any_threads() {
                 let mut lowering = Lowering::default();
                 let x = lowering.input(DType::F32);
                 let spec = Spec { reduction: Reduction::Sum, mean: false, axes: axes.clone() };
-                let reducing = Reducing::new(lowering, x, &spec, DType::F32, &cache, &shape, &[None]);
+                let reducing = Reducing::new(lowering, &[(x, &spec, DType::F32)], &cache, &shape, &[None]);
                 let count = data.len() / axes.iter().map(|&axis| shape[axis]).product::<usize>();
                 let mut out = vec![0f32; count];
                 let arrays = [data.as_ptr().cast_mut().cast(), out.as_mut_ptr().cast()];

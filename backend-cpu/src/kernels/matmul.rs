@@ -9,9 +9,11 @@ use faer::linalg::matmul::matmul as multiply;
 use faer::{Accum, MatMut, MatRef, Par};
 use smallvec::SmallVec;
 
+use super::narrow::{self, Narrow};
 use super::number::Number;
 use super::vector::Real;
 use super::{Call, Context};
+use crate::buffer::with_scratch;
 
 /// Multiplications below which one block is enough: less is done sooner than a second thread wakes.
 const SMALL: usize = 1 << 21;
@@ -19,6 +21,8 @@ const SMALL: usize = 1 << 21;
 const LARGE: usize = 1 << 28;
 /// Blocks into which a product is cut, between those limits.
 const BLOCKS: usize = 16;
+/// Rows and sums from which on a product with a narrow matrix is one of its own kind.
+const TALL: usize = 16;
 /// Bytes of a matrix below which its product with a vector is not cut.
 const SMALL_MATRIX: usize = 1 << 18;
 
@@ -53,6 +57,17 @@ pub trait Matrix: Number {
 
     /// The product of a matrix with a vector, in the first case of rows that lie together, else of columns.
     const REAL: Option<Vectors<Self>> = None;
+
+    /// The product of a tall matrix with a narrow one.
+    const TALL: Option<Tall<Self>> = None;
+}
+
+/// Products of tall matrices with narrow ones, as `narrow` has them.
+#[derive(Clone, Copy)]
+pub struct Tall<T> {
+    width: usize,
+    pack: unsafe fn((*const T, Layout), Sizes, &mut [T]),
+    multiply: unsafe fn((*const T, Layout), &[T], *mut T, Sizes),
 }
 
 /// Products with vectors, as `vector` has them.
@@ -80,6 +95,7 @@ macro_rules! fast {
             }
 
             const REAL: Option<Vectors<Self>> = Some(Vectors { rows: <$T as Real>::rows_times, columns: <$T as Real>::columns_times });
+            const TALL: Option<Tall<Self>> = Some(Tall { width: <$T as Narrow>::WIDTH, pack: narrow::pack::<$T>, multiply: <$T as Narrow>::narrow });
         }
     )*};
 }
@@ -169,6 +185,9 @@ fn products<T: Matrix>(context: &Context<'_>, x: &[T], y: &[T], products: &Produ
         let turned = Products { pairs: &pairs, left: right.turned(), right: left.turned(), sizes: Sizes { m: n, k, n: 1 } };
         return with_vectors(context, vectors, y, x, &turned, out);
     }
+    if let Some(tall) = T::TALL.filter(|tall| n <= tall.width && m >= TALL && k >= TALL) {
+        return tall_products(context, tall, x, y, products, out);
+    }
     let (height, width) = blocks(sizes);
     let (down, across) = (m.div_ceil(height), n.div_ceil(width));
     let (x, y, start) = (Source(x.as_ptr()), Source(y.as_ptr()), Start(out.as_mut_ptr()));
@@ -195,6 +214,35 @@ impl Layout {
     pub fn turned(self) -> Layout {
         Layout { row: self.column, column: self.row }
     }
+}
+
+/// Products of tall matrices with narrow ones.
+fn tall_products<T: Matrix>(context: &Context<'_>, tall: Tall<T>, x: &[T], y: &[T], products: &Products<'_>, out: &mut [T]) {
+    let Products { pairs, left, right, sizes: Sizes { m, k, n } } = *products;
+    // Groups of rows that one thread takes; how many follows from the sizes.
+    let height = (SMALL / 8 / k / tall.width).max(TALL).next_multiple_of(14).min(m);
+    let down = m.div_ceil(height);
+    let size = k * tall.width;
+    with_scratch(size * pairs.len(), |packed: &mut [T]| {
+        for (packed, pair) in packed.chunks_exact_mut(size).zip(pairs) {
+            // SAFETY: the place and layout are those of an operand.
+            unsafe { (tall.pack)((y.as_ptr().add(pair.1), right), Sizes { m, k, n }, packed) };
+        }
+        let (x, start, packed) = (Source(x.as_ptr()), Start(out.as_mut_ptr()), Source(packed.as_ptr()));
+        let task = |at: usize| {
+            let (x, start, packed) = (&x, &start, &packed);
+            let (product, row) = (at / down, at % down * height);
+            let sizes = Sizes { m: height.min(m - row), k, n };
+            // SAFETY: the rows lie inside their product, and no other task has them; each product has its packed matrix.
+            unsafe {
+                let left_at = x.0.add(pairs[product].0).offset(row as isize * left.row);
+                let packed = std::slice::from_raw_parts(packed.0.add(product * size), size);
+                (tall.multiply)((left_at, left), packed, start.0.add((product * m + row) * n), sizes);
+            }
+        };
+        let count = pairs.len() * down;
+        if m * k * n * pairs.len() <= SMALL / 4 { (0..count).for_each(task) } else { context.parallel(count, &task) }
+    });
 }
 
 /// Products of matrices with vectors.

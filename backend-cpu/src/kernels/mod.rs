@@ -35,6 +35,7 @@ pub mod elementwise;
 pub mod index;
 pub mod linalg;
 pub mod matmul;
+mod narrow;
 pub mod nn;
 pub mod number;
 pub mod order;
@@ -169,6 +170,7 @@ pub fn lookup(name: &str) -> Option<(Kernel, &'static [(usize, usize)])> {
         "softmax" => (nn::softmax, &[]),
         "log_softmax" => (nn::log_softmax, &[]),
         "cross_entropy" => (nn::cross_entropy, &[]),
+        "cross_entropy_with_gradient" => (nn::cross_entropy_with_gradient, &[]),
         "uniform" => (random::uniform, &[]),
         "normal" => (random::normal, &[]),
         "fold_in" => (random::fold_in, &[]),
@@ -221,5 +223,5 @@ pub fn refuses(name: &str, operands: &[arignote_core::tensor::Type]) -> Option<S
 
 /// Whether a kernel of this backend can fail on values.
 pub fn can_fail(name: &str) -> bool {
-    matches!(name, "index" | "set_at" | "add_at" | "take" | "one_hot" | "cross_entropy" | "print" | "max" | "min" | "argmax" | "argmin" | "arange" | "cholesky" | "solve_triangular")
+    matches!(name, "index" | "set_at" | "add_at" | "take" | "one_hot" | "cross_entropy" | "cross_entropy_with_gradient" | "print" | "max" | "min" | "argmax" | "argmin" | "arange" | "cholesky" | "solve_triangular")
 }

@@ -88,6 +88,7 @@ fn transposed_copy<T: Stored>(
     let parts = length.div_ceil(ROWS);
     let others: Vec<usize> = (0..last).filter(|&axis| axis != near).collect();
     let count: usize = others.iter().map(|&axis| shape[axis]).product();
+    let past_caches = size_of_val(target) >= PAST_CACHES;
     let start = Start(target.as_mut_ptr());
     let body = |task: usize| {
         let start = &start;
@@ -100,26 +101,72 @@ fn transposed_copy<T: Stored>(
             to += index * own[axis] as usize;
         }
         let rows = part * ROWS..((part + 1) * ROWS).min(length);
-        let mut square = [T::default(); SIDE * SIDE];
+        let mut square = Square([T::default(); SIDE * SIDE]);
         for first in (0..inner).step_by(SIDE) {
             let width = SIDE.min(inner - first);
             for row in rows.clone().step_by(SIDE) {
                 let height = SIDE.min(rows.end - row);
-                for column in 0..width {
-                    let at = (from + row as isize + (first + column) as isize * step) as usize;
-                    let line = &source[at..at + height];
-                    for (i, &value) in line.iter().enumerate() { square[i * SIDE + column] = value; }
+                let line_at = |column: usize| (from + row as isize + (first + column) as isize * step) as usize;
+                if (height, width) == (SIDE, SIDE) {
+                    // Their numbers are known here, so that no bounds are checked in the loops.
+                    for column in 0..SIDE {
+                        let Some(line) = source[line_at(column)..].first_chunk::<SIDE>() else { continue };
+                        for (i, &value) in line.iter().enumerate() { square.0[i * SIDE + column] = value; }
+                    }
+                } else {
+                    for column in 0..width {
+                        for (i, &value) in source[line_at(column)..][..height].iter().enumerate() { square.0[i * SIDE + column] = value; }
+                    }
                 }
                 for i in 0..height {
                     // SAFETY: this row of the target is inside of it, and no other task's: the others have other
                     // rows, or other places on the other axes.
                     let out = unsafe { std::slice::from_raw_parts_mut(start.0.add(to + (row + i) * apart + first), width) };
-                    out.copy_from_slice(&square[i * SIDE..i * SIDE + width]);
+                    let line = &square.0[i * SIDE..i * SIDE + width];
+                    if past_caches { store_past_caches(line, out) } else { out.copy_from_slice(line) }
                 }
             }
         }
+        if past_caches { fence() }
     };
     if shape.iter().product::<usize>() <= CHUNK { (0..count * parts).for_each(body) } else { context.parallel(count * parts, &body) }
+}
+
+/// Elements that begin at a line of the cache.
+#[repr(align(64))]
+struct Square<T, const N: usize>([T; N]);
+
+/// Bytes of a result from on which its lines are written past the caches: no cache would keep them for who reads it,
+/// and what a line was before need not be fetched.
+const PAST_CACHES: usize = 1 << 24;
+
+/// Copies a line, past the caches if it lies as the processor wants it for that.
+#[cfg(target_arch = "x86_64")]
+fn store_past_caches<T: Stored>(line: &[T], out: &mut [T]) {
+    use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_stream_si128};
+    let bytes = size_of_val(out);
+    if bytes != size_of_val(line) || !bytes.is_multiple_of(16) || !out.as_ptr().addr().is_multiple_of(16) {
+        return out.copy_from_slice(line);
+    }
+    let (from, to) = (line.as_ptr().cast::<__m128i>(), out.as_mut_ptr().cast::<__m128i>());
+    for at in 0..bytes / 16 {
+        // SAFETY: both slices have so many bytes, and the second is aligned; its elements have no padding.
+        unsafe { _mm_stream_si128(to.add(at), _mm_loadu_si128(from.add(at))) };
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn store_past_caches<T: Stored>(line: &[T], out: &mut [T]) {
+    out.copy_from_slice(line);
+}
+
+/// Makes what this thread has written past the caches visible before what it writes next.
+fn fence() {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every such processor has the instruction.
+    unsafe {
+        std::arch::x86_64::_mm_sfence();
+    }
 }
 
 fn strides_of(shape: &[usize]) -> Vec<isize> {

@@ -195,7 +195,12 @@ impl<'g> Site<'g> {
 
     /// Adds a number that adopts the dtype of what it meets.
     pub fn weak(&mut self, value: f64) -> ValueId {
-        let constant = Constant { value: Tensor::scalar(value), weak: true };
+        self.weak_constant(Tensor::scalar(value))
+    }
+
+    /// Adds a constant that adopts the dtype of what it meets.
+    pub fn weak_constant(&mut self, value: Tensor) -> ValueId {
+        let constant = Constant { value, weak: true };
         let constant = self.graph.add_constant(constant, self.location.clone());
         self.added.push(constant.node);
         constant

@@ -1,6 +1,7 @@
 //! Neural networks: the softmax family, stable by construction, and what is given by other ops.
 
 mod conv;
+mod cross_entropy;
 mod hierarchical;
 mod images;
 mod losses;
@@ -54,6 +55,7 @@ pub fn register(registry: &mut Registry) {
         doc: "`-log_softmax(logits)[..., label]` for each label: classes are the last axis of `logits`, the axes \
               before it are those of `labels`. A label out of range is an error of the call.",
     });
+    cross_entropy::register(registry);
     losses::register(registry);
     conv::register(registry);
     pool::register(registry);
@@ -71,28 +73,11 @@ impl Op for Nn {
 
     fn infer(&self, operands: &[Operand<'_>], attributes: &Attributes) -> Result<Vec<Inferred>> {
         let x = operands[0].ty;
-        let dtype = match x.dtype {
-            dtype if dtype.is_float() => dtype,
-            _ if x.weak => DType::F64,
-            _ => default_float(),
-        };
-        if self.kind != Kind::CrossEntropy {
-            normalize_axis(attributes.int("axis")?, x.rank())?;
-            return Ok(vec![Type { dtype, weak: x.weak, dims: x.dims.clone() }.into()]);
+        if self.kind == Kind::CrossEntropy {
+            return Ok(vec![cross_entropy::loss_type(x, operands[1].ty)?.into()]);
         }
-        let labels = operands[1].ty;
-        if !labels.dtype.is_integer() {
-            let message = format!("labels are class numbers, integers, not {}", labels.dtype);
-            return Err(Error::new(ErrorKind::Type, message));
-        }
-        let fits = x.rank() == labels.rank() + 1
-            && x.dims.iter().zip(&labels.dims).all(|(logit, label)| logit.compatible(label));
-        if !fits {
-            let message = "labels have the axes of the logits without the last, the classes";
-            return Err(Error::new(ErrorKind::Type, message));
-        }
-        let dims = labels.dims.iter().zip(&x.dims).map(|(label, logit)| super::sizes::meet(label, logit));
-        Ok(vec![Type { dtype, weak: x.weak, dims: dims.collect() }.into()])
+        normalize_axis(attributes.int("axis")?, x.rank())?;
+        Ok(vec![Type { dtype: float_of(x), weak: x.weak, dims: x.dims.clone() }.into()])
     }
 
     fn shapes(&self, operands: &[ShapeOperand<'_>], attributes: &Attributes) -> Result<Vec<Shape>> {
@@ -102,10 +87,7 @@ impl Op for Nn {
             return Ok(vec![x.into()]);
         }
         let labels = operands[1].shape;
-        if x.len() != labels.len() + 1 || x[..labels.len()] != *labels {
-            let message = format!("`cross_entropy`: labels of shape {labels:?} do not fit logits of shape {x:?}");
-            return Err(Error::new(ErrorKind::Runtime, message));
-        }
+        cross_entropy::check_labels(self.name, x, labels)?;
         Ok(vec![labels.into()])
     }
 
@@ -119,7 +101,7 @@ impl Op for Nn {
         Ok(match self.kind {
             Kind::Softmax => vec![Some(y * (g - (g * y).reduce_axes("sum", Some(&axis), true)))],
             Kind::LogSoftmax => vec![Some(g - x.softmax(axis[0]) * g.reduce_axes("sum", Some(&axis), true))],
-            Kind::CrossEntropy => vec![Some(self.logit_slope(x, &context.operands[1])? * g.expand_dims(-1)), None],
+            Kind::CrossEntropy => vec![Some(cross_entropy::gradient(x, &context.operands[1], g)), None],
         })
     }
 
@@ -130,7 +112,7 @@ impl Op for Nn {
         Ok(vec![Some(match self.kind {
             Kind::Softmax => y * (t - (t * y).reduce_axes("sum", Some(&axis), true)),
             Kind::LogSoftmax => t - (x.softmax(axis[0]) * t).reduce_axes("sum", Some(&axis), true),
-            Kind::CrossEntropy => (self.logit_slope(x, &context.operands[1])? * t).reduce_axes("sum", Some(&[-1]), false),
+            Kind::CrossEntropy => ((x.softmax(-1) - cross_entropy::hits(x, &context.operands[1])?) * t).reduce_axes("sum", Some(&[-1]), false),
         })])
     }
 
@@ -147,14 +129,12 @@ impl Op for Nn {
     }
 }
 
-impl Nn {
-    /// The derivative of the cross entropy in the logits: `softmax(x) - one_hot(labels)`.
-    fn logit_slope(&self, x: &Var, labels: &Var) -> Result<Var> {
-        let ty = x.ty()?;
-        let classes = x.shape().at_axis(0, -1);
-        let numbers = Var::apply("arange", &[classes], Attributes::new()).cast(DType::I64);
-        let hit = labels.cast(DType::I64).expand_dims(-1).eq(&numbers).cast(ty.dtype);
-        Ok(x.softmax(-1) - hit)
+/// The dtype of results of scores.
+fn float_of(x: &Type) -> DType {
+    match x.dtype {
+        dtype if dtype.is_float() => dtype,
+        _ if x.weak => DType::F64,
+        _ => default_float(),
     }
 }
 

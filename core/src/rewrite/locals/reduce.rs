@@ -24,6 +24,11 @@ pub(super) fn locals() -> Vec<Local> {
             reduction_of_constant,
         ),
         faster(
+            "sum_to_sum", &["sum_to"],
+            "sum_to(x, s) => sum(x, axis=a) where the types say which axes go",
+            sum_to_sum,
+        ),
+        faster(
             "reduction_of_stack", &["sum", "prod", "max", "min", "any", "all"],
             "sum(stack([x, y]), axis=0) => x + y, of up to four",
             reduction_of_stack,
@@ -104,6 +109,32 @@ fn reduction_of_constant(site: &mut Site<'_>) -> Found {
     }
     let count = site.weak(shape.iter().product::<usize>() as f64);
     let value = site.apply("mul", &[inner[0], count], Attributes::new())?;
+    one(site, value)
+}
+
+fn sum_to_sum(site: &mut Site<'_>) -> Found {
+    let Some(x) = site.operand(0).filter(|&x| site.ty(x).dtype.is_float()) else { return Ok(None) };
+    let (from, to) = (site.ty(x), site.ty(site.node().output(0)));
+    let Some(extra) = from.rank().checked_sub(to.rank()) else { return Ok(None) };
+    let mut axes: Vec<usize> = (0..extra).collect();
+    for (axis, (before, after)) in from.dims[extra..].iter().zip(&to.dims).enumerate() {
+        match after {
+            _ if before.same(after) => {}
+            Dim::Known(1) => axes.push(extra + axis),
+            _ => return Ok(None),
+        }
+    }
+    let ones = axes.len() > extra;
+    let attributes = |axes: &[usize], keep: bool| Attributes::new().with("axis", list(axes)).with("keepdims", keep);
+    let mut value = x;
+    if ones {
+        value = site.apply("sum", &[value], attributes(&axes, true))?;
+        if extra > 0 {
+            value = site.apply("squeeze", &[value], Attributes::new().with("axis", list(&axes[..extra])))?;
+        }
+    } else if extra > 0 {
+        value = site.apply("sum", &[value], attributes(&axes, false))?;
+    }
     one(site, value)
 }
 

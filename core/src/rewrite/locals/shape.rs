@@ -25,8 +25,18 @@ pub(super) fn locals() -> Vec<Local> {
         ),
         faster(
             "broadcast_of_broadcast", &["broadcast_to"],
-            "broadcast_to(broadcast_to(x, ...), s) => broadcast_to(x, s)",
+            "broadcast_to(broadcast_to(x, ...), s) => broadcast_to(x, s), also of expand_dims that adds axes in front",
             broadcast_of_broadcast,
+        ),
+        faster(
+            "like_of_scalar", &["ones_like", "zeros_like"],
+            "ones_like(x) => 1 of a scalar x",
+            like_of_scalar,
+        ),
+        faster(
+            "moved_of_broadcast", &["reshape", "flatten", "expand_dims", "squeeze", "transpose"],
+            "reshape(broadcast_to(c, s), t) => broadcast_to(c, t) of a single element c, and so of what only gives elements other places",
+            moved_of_broadcast,
         ),
         faster(
             "transpose_of_transpose", &["transpose"],
@@ -45,7 +55,7 @@ pub(super) fn locals() -> Vec<Local> {
         ),
         faster(
             "elementwise_of_broadcast", ELEMENTWISE,
-            "f(broadcast_to(x, s), y) => f(x, y) where y has that shape; f(broadcast_to(x, s)) => broadcast_to(f(x), s)",
+            "f(broadcast_to(x, s), y) => f(x, y) where y has that shape; f(broadcast_to(x, s)) => broadcast_to(f(x), s), and so where what else there is are single elements",
             elementwise_of_broadcast,
         ),
     ]
@@ -133,9 +143,46 @@ fn reshape_of_reshape(site: &mut Site<'_>) -> Found {
 
 fn broadcast_of_broadcast(site: &mut Site<'_>) -> Found {
     let mut operands = site.operands();
-    let Some((inner, _)) = operands.first().and_then(|&x| site.made_by(x, "broadcast_to")) else { return Ok(None) };
-    operands[0] = inner[0];
+    let Some(&x) = operands.first() else { return Ok(None) };
+    let before = || {
+        let (inner, attributes) = site.made_by(x, "expand_dims")?;
+        let mut axes = attributes.axes("axis", site.ty(x).rank()).ok()?;
+        axes.sort_unstable();
+        axes.into_iter().eq(0..site.ty(x).rank() - site.ty(inner[0]).rank()).then_some(inner[0])
+    };
+    let Some(inner) = site.made_by(x, "broadcast_to").map(|(inner, _)| inner[0]).or_else(before) else { return Ok(None) };
+    operands[0] = inner;
     let value = site.again(site.node(), &operands)?.output(0);
+    one(site, value)
+}
+
+/// Whether a value is certainly one element.
+fn is_single(site: &Site<'_>, value: ValueId) -> bool {
+    site.ty(value).dims.iter().all(|dim| dim.known() == Some(1))
+}
+
+fn like_of_scalar(site: &mut Site<'_>) -> Found {
+    let ty = site.ty(site.node().output(0));
+    if ty.rank() != 0 {
+        return Ok(None);
+    }
+    let (dtype, weak) = (ty.dtype, ty.weak);
+    let value = if site.view().op_name() == "ones_like" { Tensor::scalar(1.0).cast(dtype) } else { Tensor::zeros(dtype, &[]) };
+    let value = if weak { site.weak_constant(value) } else { site.add_constant(value) };
+    one(site, value)
+}
+
+fn moved_of_broadcast(site: &mut Site<'_>) -> Found {
+    let Some((inner, _)) = site.operand(0).and_then(|x| site.made_by(x, "broadcast_to")) else { return Ok(None) };
+    let Some(shape) = site.ty(site.node().output(0)).known_shape().filter(|_| is_single(site, inner[0])) else { return Ok(None) };
+    let vector = |lengths: &[usize]| Tensor::vector(lengths.iter().map(|&length| length as i64).collect());
+    let mut element = inner[0];
+    if site.ty(element).rank() > 0 {
+        let none = site.add_constant(vector(&[]));
+        element = site.apply("reshape", &[element, none], Attributes::new())?;
+    }
+    let sizes = site.add_constant(vector(&shape));
+    let value = site.apply("broadcast_to", &[element, sizes], Attributes::new())?;
     one(site, value)
 }
 
@@ -197,14 +244,15 @@ fn elementwise_of_broadcast(site: &mut Site<'_>) -> Found {
         return Ok(None);
     }
     if operands.len() == 1 {
-        let Some((x, sizes)) = inner(site, operands[0]).filter(|_| site.used_once(operands[0])) else { return Ok(None) };
+        let cheap = |x: ValueId| is_single(site, x) || site.used_once(operands[0]);
+        let Some((x, sizes)) = inner(site, operands[0]).filter(|&(x, _)| cheap(x)) else { return Ok(None) };
         let value = site.again(site.node(), &[x])?.output(0);
         let value = site.apply("broadcast_to", &[value, sizes], Attributes::new())?;
         return one(site, value);
     }
     // One at a time, as long as another operand still has the shape.
     let root = site.node().output(0);
-    for at in spread {
+    for &at in &spread {
         let Some((x, _)) = inner(site, operands[at]) else { continue };
         let full = (0..operands.len()).any(|other| {
             let covers = |(a, b): (&Dim, &Dim)| a.same(b) && b.known() != Some(1) || b.known() == Some(1) && a.known() == Some(1);
@@ -217,5 +265,17 @@ fn elementwise_of_broadcast(site: &mut Site<'_>) -> Found {
             return one(site, value);
         }
     }
-    Ok(None)
+    // All are single elements, but that one was given the shape.
+    let (&[at], root) = (spread.as_slice(), site.ty(root)) else { return Ok(None) };
+    let Some((x, sizes)) = inner(site, operands[at]) else { return Ok(None) };
+    let shape = site.ty(operands[at]);
+    let same = shape.rank() == root.rank() && shape.dims.iter().zip(&root.dims).all(|(a, b)| a.same(b));
+    let singles = (0..operands.len()).all(|other| is_single(site, if other == at { x } else { operands[other] }));
+    if !same || !singles {
+        return Ok(None);
+    }
+    operands[at] = x;
+    let value = site.again(site.node(), &operands)?.output(0);
+    let value = site.apply("broadcast_to", &[value, sizes], Attributes::new())?;
+    one(site, value)
 }

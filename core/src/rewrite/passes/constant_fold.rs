@@ -88,6 +88,7 @@ fn frontier(graph: &Graph) -> Vec<ValueId> {
                     // They say something about derivatives, and are gone when these are expanded.
                     && op.name() != "grad_barrier"
                     && !op.is_identity()
+                    && !spreads_a_number(graph, id)
                     && view.results.iter().all(|result| small(&result.ty))
                     && view.operands.iter().all(|operand| constant[operand.node.0 as usize] == Some(true))
             }
@@ -113,6 +114,12 @@ fn frontier(graph: &Graph) -> Vec<ValueId> {
         }
     }
     wanted
+}
+
+/// Whether a node gives one number many places: what reads it does better with the number.
+fn spreads_a_number(graph: &Graph, id: NodeId) -> bool {
+    let view = graph.node(id);
+    view.op_name() == "broadcast_to" && view.results[0].ty.dtype.is_float() && graph.ty(view.operands[0]).dims.iter().all(|dim| dim.known() == Some(1))
 }
 
 /// The constant values as a graph of their own.

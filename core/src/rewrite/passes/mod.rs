@@ -21,7 +21,7 @@ pub use logdet::LogDet;
 pub use merge::Merge;
 pub use pieces::JoinPieces;
 pub use scan::{AccumulateOutside, AfterLoop, BatchSequences, HoistInvariants, MergeParallel, ReverseLoop, UnrollShort};
-pub use together::{MergeBranches, MergeSolves};
+pub use together::{MergeBranches, MergeLosses, MergeSolves};
 
 use super::Phase;
 use super::engine::Firing;

@@ -1,4 +1,5 @@
-//! What is computed together: branches on one condition, and systems of equations with one matrix.
+//! What is computed together: branches on one condition, systems of equations with one matrix, a loss and its
+//! gradient.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -94,6 +95,42 @@ fn merge_branches(graph: &mut Graph, first: NodeId, second: NodeId, firings: &mu
     let after = format!("one if with {} results", counts[0] + counts[1]);
     firings.push(Firing::of_pass("merge_branches", location, "two ifs with one condition".to_owned(), after));
     Ok(new)
+}
+
+/// Takes a cross entropy from where its gradient is computed, so that its exponentials are computed once.
+pub struct MergeLosses;
+
+impl Pass for MergeLosses {
+    fn name(&self) -> &str {
+        "merge_losses"
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Specialize
+    }
+
+    fn doc(&self) -> &str {
+        "cross_entropy(x, y), cross_entropy_with_gradient(x, y, g) => the second has both"
+    }
+
+    fn run(&self, graph: &mut Graph, _: &PassContext<'_>, firings: &mut Vec<Firing>) -> Result<bool> {
+        let both = nodes_of(graph, "cross_entropy_with_gradient");
+        let mut changed = false;
+        for id in nodes_of(graph, "cross_entropy") {
+            let view = graph.node(id);
+            let fits = |other: &&NodeId| graph.node(**other).operands[..2] == *view.operands && !depends_on(graph, **other, id);
+            let Some(&other) = both.iter().find(fits) else { continue };
+            let location = view.location.clone();
+            if crate::rewrite::engine::fits(graph, id.output(0), other.output(0)).is_err() {
+                continue;
+            }
+            graph.replace(id.output(0), other.output(0))?;
+            graph.remove_dead(id);
+            firings.push(Firing::of_pass("merge_losses", location, "a loss and its gradient".to_owned(), "both at once".to_owned()));
+            changed = true;
+        }
+        Ok(changed)
+    }
 }
 
 /// Solves with one factorization what has one matrix.

@@ -192,14 +192,20 @@ fn total(given: &Loop, state: usize, uses: &FxHashMap<Key, usize>, varies: &dyn 
     Some(Total { state, terms })
 }
 
-/// A product of two matrices that both change from step to step.
+/// A product of two matrices that both change from step to step, if need be of a column and a row by broadcasting.
 fn product(given: &Loop, value: &Var, varies: &dyn Fn(&Var) -> bool) -> Option<Term> {
     let [p, q] = value.node().operands() else { return None };
     let is_matrix = |value: &Var| value.ty().is_ok_and(|ty| ty.rank() == 2);
-    if name_of(value) != "matmul" || !is_matrix(p) || !is_matrix(q) || !varies(p) || !varies(q) {
+    if !is_matrix(p) || !is_matrix(q) || !varies(p) || !varies(q) {
         return None;
     }
-    let group = groups(given.known_steps(), value)?;
+    let is_one = |value: &Var, axis: usize| value.ty().is_ok_and(|ty| ty.dims[axis].known() == Some(1));
+    let (p, q, group) = match name_of(value) {
+        "matmul" => (p, q, groups(given.known_steps(), value)?),
+        "mul" if is_one(p, 1) && is_one(q, 0) => (p, q, None),
+        "mul" if is_one(q, 1) && is_one(p, 0) => (q, p, None),
+        _ => return None,
+    };
     let NodeKind::Apply(_, attributes) = p.node().kind() else {
         return Some(Term::Product { a: p.clone(), transposed: false, b: q.clone(), group });
     };
