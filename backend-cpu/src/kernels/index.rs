@@ -338,6 +338,13 @@ fn update(call: &mut Call<'_, '_>, add: bool) -> Result<()> {
     if !add {
         stored_type!(dtype, T => {
             let (source, target) = (v.cast::<T>(dtype), typed_mut::<T>(result.bytes));
+            let (axes, run) = selection.together();
+            if strides.is_none() && run > 1 {
+                for (number, values) in source.chunks(run).enumerate() {
+                    target[selection.start(axes, number)..][..run].copy_from_slice(values);
+                }
+                return Ok(());
+            }
             selection.each(|at, offset| target[offset] = source[from(at)]);
         });
     } else if matches!(dtype, DType::F16 | DType::BF16) {
