@@ -11,6 +11,7 @@ pub mod control;
 pub mod device;
 pub mod execute;
 pub mod frame;
+pub mod joins;
 pub mod kernel;
 pub mod kernels;
 pub mod maths;
@@ -18,6 +19,7 @@ pub mod plan;
 pub mod signature;
 pub mod tiles;
 pub mod unplanned;
+mod verify;
 
 use std::sync::Arc;
 

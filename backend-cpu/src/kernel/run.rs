@@ -231,23 +231,18 @@ impl Region {
     /// A region that computes a kernel over `shape`. `strides` say for each input how many elements are from one entry
     /// of each axis to the next; `None` if it lies as the results do.
     pub fn new(kernel: Kernel, cache: &Cache, shape: &[usize], strides: &[Option<Vec<usize>>]) -> Region {
+        Region::strided(kernel, cache, shape, strides, &[])
+    }
+
+    /// The same where some outputs do not lie as the shape does, but go by rows: see [`is_by_rows`]. `lie` has for each
+    /// output how many elements are from one entry of each axis to the next; none of them where there are no such outputs.
+    pub fn strided(kernel: Kernel, cache: &Cache, shape: &[usize], strides: &[Option<Vec<usize>>], lie: &[Option<Vec<usize>>]) -> Region {
         let natural = natural_strides(shape);
-        let mut axes: SmallVec<[usize; 6]> = SmallVec::new();
-        let all: Vec<&[usize]> = strides.iter().map(|strides| strides.as_deref().unwrap_or(&natural)).chain(kernel.outputs.iter().map(|_| &natural[..])).collect();
-        let mut left: Vec<SmallVec<[usize; 6]>> = vec![SmallVec::new(); all.len()];
-        for (axis, &length) in shape.iter().enumerate() {
-            if length == 1 { continue; }
-            let together = !axes.is_empty() && left.iter().zip(&all).all(|(left, all)| left.last() == Some(&(all[axis] * length)));
-            if together {
-                if let Some(last) = axes.last_mut() { *last *= length; }
-                for (left, all) in left.iter_mut().zip(&all) { if let Some(last) = left.last_mut() { *last = all[axis]; } }
-            } else {
-                axes.push(length);
-                for (left, all) in left.iter_mut().zip(&all) { left.push(all[axis]); }
-            }
-        }
-        let even = left.iter().all(|strides| strides.last().is_none_or(|&stride| stride <= 1));
-        let rows = even && (axes.len() <= 1 || axes.last().is_some_and(|&length| length >= ROW));
+        let outputs = (0..kernel.outputs.len()).map(|output| lie.get(output).and_then(Option::as_deref));
+        let all: Vec<&[usize]> = strides.iter().map(Option::as_deref).chain(outputs).map(|strides| strides.unwrap_or(&natural)).collect();
+        let (axes, left) = merged(shape, &all);
+        let rows = by_rows(&axes, &left);
+        assert!(rows || lie.iter().all(Option::is_none), "outputs that lie apart go by rows");
         let own = natural_strides(&axes);
         let sizes = kernel.inputs.iter().map(|dtype| dtype.size()).chain(kernel.outputs.iter().map(|output| output.1.size()));
         let inputs = kernel.inputs.len();
@@ -431,6 +426,41 @@ impl Region {
         }
         offset
     }
+}
+
+/// The axes that are left of a shape, and the strides of all arrays along them.
+type Axes = (SmallVec<[usize; 6]>, Vec<SmallVec<[usize; 6]>>);
+
+/// Takes adjacent axes along which every array goes on evenly together.
+fn merged(shape: &[usize], all: &[&[usize]]) -> Axes {
+    let mut axes: SmallVec<[usize; 6]> = SmallVec::new();
+    let mut left: Vec<SmallVec<[usize; 6]>> = vec![SmallVec::new(); all.len()];
+    for (axis, &length) in shape.iter().enumerate() {
+        if length == 1 { continue; }
+        let together = !axes.is_empty() && left.iter().zip(all).all(|(left, all)| left.last() == Some(&(all[axis] * length)));
+        if together {
+            if let Some(last) = axes.last_mut() { *last *= length; }
+            for (left, all) in left.iter_mut().zip(all) { if let Some(last) = left.last_mut() { *last = all[axis]; } }
+        } else {
+            axes.push(length);
+            for (left, all) in left.iter_mut().zip(all) { left.push(all[axis]); }
+        }
+    }
+    (axes, left)
+}
+
+fn by_rows(axes: &[usize], left: &[SmallVec<[usize; 6]>]) -> bool {
+    let even = left.iter().all(|strides| strides.last().is_none_or(|&stride| stride <= 1));
+    even && (axes.len() <= 1 || axes.last().is_some_and(|&length| length >= ROW))
+}
+
+/// Whether a region over `shape` runs over rows, of whose arrays these are the strides (`None` where one lies as the
+/// shape does): then outputs need not lie together.
+pub fn is_by_rows<'a>(shape: &[usize], all: impl Iterator<Item = Option<&'a [usize]>>) -> bool {
+    let natural = natural_strides(shape);
+    let all: Vec<&[usize]> = all.map(|strides| strides.unwrap_or(&natural)).collect();
+    let (axes, left) = merged(shape, &all);
+    by_rows(&axes, &left)
 }
 
 fn natural_strides(shape: &[usize]) -> SmallVec<[usize; 6]> {
