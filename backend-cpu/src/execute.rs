@@ -14,7 +14,7 @@ use crate::buffer::{ALIGNMENT, Block, MEMORY, Pool, View, ViewMut};
 use crate::code::Code;
 use crate::frame::ControlFrame;
 use crate::kernel::run::Cache;
-use crate::kernels::Context;
+use crate::kernels::{Call, Context, index};
 use crate::plan::{Place, Plan, Work};
 use crate::signature::{Plans, Signature};
 use crate::unplanned::{cancelled, unplanned};
@@ -159,6 +159,18 @@ impl Runner {
                         ViewMut { dtype: plan.slots[slot].dtype, shape: &plan.slots[slot].shape, bytes }
                     }).collect();
                     self.code.compute(&context, step.node, &operands, axes, &mut results)?;
+                }
+                Work::Places(operands) => {
+                    let operands: Vec<Option<View<'_>>> = operands.iter().map(|&slot| Some(view(slot))).collect();
+                    let mut results: Vec<ViewMut<'_>> = step.results.iter().map(|&slot| {
+                        // SAFETY: as above.
+                        let bytes = unsafe { std::slice::from_raw_parts_mut(start(slot), length(slot)) };
+                        ViewMut { dtype: plan.slots[slot].dtype, shape: &plan.slots[slot].shape, bytes }
+                    }).collect();
+                    let attributes = self.code.graph.node(step.node).apply().map(|(_, attributes)| attributes);
+                    let attributes = attributes.ok_or_else(|| Error::new(ErrorKind::Internal, "a node is not an application"))?;
+                    let mut call = Call { context: &context, attributes, operands: &operands, results: &mut results, axes: &[] };
+                    index::row_starts(&mut call).map_err(|error| self.code.describe(step.node, &operands, error))?;
                 }
                 Work::Join(copies, _) => for copy in copies {
                     // SAFETY: as above; the part is the join's, and the value lies elsewhere.

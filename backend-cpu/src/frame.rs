@@ -16,7 +16,7 @@ use crate::control::{Kind, Next, Planned, Steps, Target, count};
 use crate::joins::Copy;
 use crate::kernel::reduce::Reducing;
 use crate::kernel::run::Region;
-use crate::kernels::{Axes, Call, Context, Kernel};
+use crate::kernels::{Axes, Call, Context, Kernel, index};
 use crate::plan::{Place, Plan, Slot, Work};
 use crate::tiles::Tiles;
 use crate::unplanned::cancelled;
@@ -101,7 +101,12 @@ impl<'a> Frame<'a> {
             },
             Work::Tiles(tiles) => Ready::Tiles(tiles, &plan.slots),
             Work::Join(copies, _) => Ready::Join(copies),
-            Work::Node(operands, axes) => {
+            Work::Node(..) | Work::Places(_) => {
+                let (operands, axes): (Vec<Option<usize>>, &[Option<Axes>]) = match &step.work {
+                    Work::Node(operands, axes) => (operands.clone(), axes),
+                    Work::Places(operands) => (operands.iter().copied().map(Some).collect(), &[]),
+                    _ => (Vec::new(), &[]),
+                };
                 let bytes = |slot: usize| plan.slots[slot].dtype.size() * plan.slots[slot].shape.iter().product::<usize>();
                 let operation = Operation {
                     node: step.node,
@@ -116,6 +121,7 @@ impl<'a> Frame<'a> {
                     into: step.results.iter().map(|&slot| (slots[slot], bytes(slot))).collect(),
                 };
                 match (code.implementations.get(&step.node), code.graph.node(step.node).apply()) {
+                    (_, Some((_, attributes))) if matches!(step.work, Work::Places(_)) => Ready::Kernel(operation, index::row_starts, attributes),
                     (Some(&Implementation::Kernel(kernel, _)), Some((_, attributes))) => Ready::Kernel(operation, kernel, attributes),
                     _ => Ready::Other(operation),
                 }

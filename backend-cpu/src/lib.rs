@@ -11,6 +11,7 @@ pub mod control;
 pub mod device;
 pub mod execute;
 pub mod frame;
+pub mod gathers;
 pub mod joins;
 pub mod kernel;
 pub mod kernels;

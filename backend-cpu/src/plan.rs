@@ -15,8 +15,9 @@ use crate::kernels::{Axes, Context};
 use crate::kernel::lower::Lowering;
 use crate::kernel::ir::Reduction;
 use crate::kernel::reduce::{self, Reducing, Spec};
-use crate::kernel::run::{Cache, Region};
+use crate::kernel::run::{Cache, Listed, Region};
 use crate::kernels::elementwise::broadcast_strides;
+use crate::gathers::{self, Sources};
 use crate::joins::{self, Copy, Part, Values};
 use crate::tiles::{self, Access, Storages, Tiles};
 
@@ -58,6 +59,8 @@ pub enum Work {
     Tiles(Tiles),
     /// Runs one node. Operands that are `None` are overwritten; those with an order of axes are read in it.
     Node(Vec<Option<usize>>, Vec<Option<Axes>>),
+    /// Looks at the indices of a gather, whose rows are read in the table: its operands. The result is a list.
+    Places(Vec<usize>),
     /// Copies the parts of a join that no step has written to it; other parts, these slots, are there.
     Join(Vec<Copy>, Vec<usize>),
     /// Runs a loop, a branch, or what is computed again: with these operands, and memory for itself.
@@ -224,7 +227,7 @@ impl Plan {
                 Work::Reduce(reducing, _) => text.push_str(&reducing.describe()),
                 Work::Control(planned, ..) => text.push_str(&planned.describe()),
                 Work::Tiles(tiles) => text.push_str(&tiles.describe(code)),
-                Work::Node(..) | Work::Join(..) => {}
+                Work::Node(..) | Work::Join(..) | Work::Places(..) => {}
             }
         }
         let _ = writeln!(text, "  peak: {} bytes", self.arena);
@@ -481,8 +484,12 @@ impl Planner<'_> {
         };
         let reads: Vec<Vec<ValueId>> = order.iter().map(reads).collect();
         let mut last_use: HashMap<ValueId, usize> = HashMap::new();
+        let gathers = gathers::found(&values, &order, &reads, &reductions, &parts);
         for (at, values) in reads.iter().enumerate() {
-            for &value in values { last_use.insert(value, at); }
+            for value in values {
+                last_use.insert(*value, at);
+                if let Some(gather) = gathers.get(value) { last_use.insert(gather.table, at); }
+            }
         }
         for &value in code.graph.outputs() { last_use.insert(value, usize::MAX); }
         let position: HashMap<NodeId, usize> = code.nodes.iter().enumerate().map(|(at, &id)| (id, at)).collect();
@@ -493,6 +500,11 @@ impl Planner<'_> {
             let view = code.graph.node(id);
             let slots: Vec<usize> = inputs.iter().map(|&value| self.existing(value)).collect();
             for &slot in &slots {
+                self.used(self.slots[slot].storage, at);
+            }
+            let tables: Vec<ValueId> = inputs.iter().filter_map(|value| gathers.get(value)).map(|gather| gather.table).collect();
+            for &table in &tables {
+                let slot = self.existing(table);
                 self.used(self.slots[slot].storage, at);
             }
             let region = matches!(code.implementations[&id], Implementation::Elementwise(_));
@@ -518,7 +530,10 @@ impl Planner<'_> {
             };
             if region && produced.iter().any(|value| parts.get(value).is_some_and(|part| part.strides.is_some())) {
                 let shape = &self.shape_of[&id.output(0)];
-                let strides: Vec<_> = slots.iter().map(|&slot| self.lies_over(slot, shape)).collect();
+                let strides: Vec<_> = inputs.iter().zip(&slots).map(|(value, &slot)| match gathers.get(value) {
+                    Some(gather) => Some(gather.strides(shape)),
+                    None => self.lies_over(slot, shape),
+                }).collect();
                 let lie: Vec<_> = produced.iter().map(|value| parts.get(value).and_then(|part| part.strides.clone())).collect();
                 if !joins::suits(shape, &strides, &lie) {
                     for (value, _) in produced.iter().zip(&lie).filter(|(_, lie)| lie.is_some()) { parts.remove(value); }
@@ -528,6 +543,14 @@ impl Planner<'_> {
             let mut results = Vec::new();
             let mut note = String::new();
             for (output, &value) in produced.iter().enumerate() {
+                if let Some(gather) = gathers.get(&value) {
+                    let storage = self.storage(gather.count * DType::I64.size(), at, None, false);
+                    let slot = self.slot(value, storage);
+                    (self.slots[slot].dtype, self.slots[slot].shape) = (DType::I64, Shape::from_elem(gather.count, 1));
+                    note.push_str(" where its rows begin, to read them there");
+                    results.push(slot);
+                    continue;
+                }
                 if let Some(part) = parts.get(&value) {
                     // What has the same elements in their order has them there already, if its operand does.
                     let there = joins::is_same_elements(view.op_name()) && self.lies_in(view.operands[0], part);
@@ -550,7 +573,7 @@ impl Planner<'_> {
                     let same_shape = if region { self.shape_of[operand] == self.shape_of[&value] } else { self.bytes(*operand) == self.bytes(value) };
                     let argument = matches!(storage.place, Some(Place::Argument(_)));
                     let alias = !region && view.op_name() != "reshape" && self.shape_of[operand] != self.shape_of[&value] && !matches!(view.op_name(), "expand_dims" | "squeeze" | "flatten");
-                    last_use.get(operand) == Some(&at) && self.is_free(self.slots[slot].storage, at, &last_use) && same_type && same_shape && !alias
+                    last_use.get(operand) == Some(&at) && !tables.contains(operand) && self.is_free(self.slots[slot].storage, at, &last_use) && same_type && same_shape && !alias
                         && !(argument && fallible[at]) && !overwritten.iter().any(|done| done.0 == *operand)
                 });
                 let storage = match found {
@@ -570,8 +593,7 @@ impl Planner<'_> {
                 let shape = self.shape_of[&spec.map_or(id.output(0), |_| view.operands[0])].clone();
                 let mut lowering = Lowering::default();
                 let mut registers = HashMap::new();
-                let mut sources: Vec<usize> = Vec::new();
-                let mut strides = Vec::new();
+                let mut sources = Sources::default();
                 // A reduction may have operands that only say its shape.
                 let is_read = |value: ValueId| {
                     spec.is_none_or(|_| view.operands[0] == value) || members[&id].iter().any(|&member| member != id && code.graph.node(member).operands.contains(&value))
@@ -581,8 +603,18 @@ impl Planner<'_> {
                     let register = match self.known.get(&value).filter(|tensor| tensor.len() == 1) {
                         Some(tensor) => lowering.constant(dtype, View::of(tensor).bytes),
                         None => {
-                            sources.push(slot);
-                            strides.push(self.lies_over(slot, &shape));
+                            match gathers.get(&value) {
+                                Some(gather) => {
+                                    sources.listed.push(Listed { input: sources.inputs.len(), row: gather.row });
+                                    sources.lists.push(slot);
+                                    sources.inputs.push(self.slot_of[&gather.table]);
+                                    sources.strides.push(Some(gather.strides(&shape)));
+                                }
+                                None => {
+                                    sources.inputs.push(slot);
+                                    sources.strides.push(self.lies_over(slot, &shape));
+                                }
+                            }
                             lowering.input(dtype)
                         }
                     };
@@ -601,22 +633,24 @@ impl Planner<'_> {
                     let names: Vec<&str> = members[&id].iter().map(|&member| code.graph.node(member).op_name()).collect();
                     let _ = write!(note, " fused [{}]", names.join(" "));
                 }
+                if !sources.lists.is_empty() { let _ = write!(note, " through {} lists", sources.lists.len()); }
+                let Sources { strides, listed, .. } = &sources;
                 if let Some(spec) = spec {
                     let (value, dtype) = (registers[&view.operands[0]], view.results[0].ty.dtype);
-                    let reducing = Reducing::new(lowering, value, spec, dtype, self.cache, &shape, &strides);
+                    let reducing = Reducing::listed(lowering, value, spec, dtype, self.cache, &shape, strides, listed);
                     let outer = shape.len() - spec.axes.len();
                     let by_rows = outer > 0 && spec.axes.iter().copied().eq(outer..shape.len());
-                    accesses.push(by_rows.then(|| Access { shape, strides, outer: Some(outer), cost: reducing.cost() }));
-                    steps.push(Step { node: id, members: members[&id].clone(), work: Work::Reduce(reducing, sources), results, note });
+                    accesses.push(by_rows.then(|| Access { strides: sources.by_rows(&shape), shape, outer: Some(outer), cost: reducing.cost() }));
+                    steps.push(Step { node: id, members: members[&id].clone(), work: Work::Reduce(reducing, sources.slots()), results, note });
                     continue;
                 }
                 let outputs: Vec<_> = produced.iter().map(|value| registers[value]).collect();
                 let kernel = lowering.finish(&outputs);
                 let lie: Vec<_> = results.iter().map(|&slot| self.slots[slot].strides.clone()).collect();
-                let region = Region::strided(kernel, self.cache, &shape, &strides, &lie);
+                let region = Region::strided(kernel, self.cache, &shape, strides, &lie, listed);
                 let together = lie.iter().all(Option::is_none);
-                accesses.push(together.then(|| Access { shape, strides, outer: None, cost: region.cost() }));
-                Work::Region(region, sources)
+                accesses.push(together.then(|| Access { strides: sources.by_rows(&shape), shape, outer: None, cost: region.cost() }));
+                Work::Region(region, sources.slots())
             } else if let Some(planned) = self.controls.get(&id).cloned() {
                 // Arguments that are not read inside have a slot nevertheless.
                 let operands = view.operands.iter().map(|&value| self.existing(value)).collect();
@@ -624,6 +658,9 @@ impl Planner<'_> {
                 self.slots.push(Slot { dtype: DType::U8, shape: Shape::from_elem(planned.scratch, 1), storage, strides: None });
                 accesses.push(None);
                 Work::Control(planned, operands, self.slots.len() - 1)
+            } else if gathers.contains_key(&id.output(0)) {
+                accesses.push(None);
+                Work::Places(view.operands.iter().map(|value| self.slot_of[value]).collect())
             } else if let Some(joined) = joined.get(&id).filter(|joined| joined.parts.iter().any(|(operand, part)| self.lies_in(*operand, part))) {
                 let (mut copies, mut there) = (Vec::new(), Vec::new());
                 let (rows, pitch) = joined.rows;

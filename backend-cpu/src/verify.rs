@@ -149,8 +149,13 @@ impl Plan {
     fn follow(&self, memory: &mut Memory<'_>, step: &Step, name: &str) -> Result<(), String> {
         let elements = |slots: &[usize]| slots.iter().all(|&slot| self.slots[slot].strides.is_none());
         match &step.work {
-            Work::Region(_, reads) => {
+            Work::Region(region, reads) => {
                 reads.iter().try_for_each(|&slot| memory.read(slot))?;
+                // Rows of a table are read after others are written.
+                let meets = |input: usize| step.results.iter().any(|&slot| Extent::of(self, reads[input]).overlaps(&Extent::of(self, slot)));
+                if region.listed().any(meets) {
+                    return Err("it writes over the rows that it reads at places of a list".to_owned());
+                }
                 step.results.iter().try_for_each(|&slot| memory.write(slot, reads))
             }
             Work::Reduce(_, reads) => {
@@ -164,6 +169,10 @@ impl Plan {
                     return Err("its operands, results and memory are not apart".to_owned());
                 }
                 memory.write(*scratch, reads)?;
+                step.results.iter().try_for_each(|&slot| memory.write(slot, reads))
+            }
+            Work::Places(reads) => {
+                reads.iter().try_for_each(|&slot| memory.read(slot))?;
                 step.results.iter().try_for_each(|&slot| memory.write(slot, reads))
             }
             Work::Join(copies, there) => {

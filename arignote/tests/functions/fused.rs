@@ -191,3 +191,44 @@ fn steps_of_rows_of_a_table() {
         }
     }
 }
+
+#[test]
+fn rows_of_a_table_are_read_where_they_are() {
+    let programs = [
+        "return sum(take(t, i, axis=0) * g, axis=1), exp(t[i]) - g\n",
+        // Two tables, one place for each element of a matrix, and what is broadcast.
+        "k = reshape(i, [2, 5])\na = take(t, k, axis=0)\nb = take(t * 2, k, axis=0, mode=\"wrap\")\nreturn a * b + g[0], sum(a * g[1], axis=[1, 2]), max(b, axis=2)\n",
+        "return take(t, i * 7, axis=0, mode=\"clip\") * 2, softmax(take(t, i, axis=0) + g, axis=1), layer_norm(take(t, i, axis=0), g[0], g[1])\n",
+        // What is read is joined, reduced over rows too, and an output.
+        "a = t[i]\nb = take(t, i[::-1], axis=0)\nreturn concatenate([a * 2, b + 1], axis=1), sum(take(t, -i - 1, axis=0), axis=0), t[i]\n",
+        // A table that is computed, and written over.
+        "u = exp(t)\nv = set_at(u[0], 3.0)\nreturn u[i] * g + 1, v * 2, sum(v[i] - g, axis=1)\n",
+        "return scan (k in i, final = true) {\nstate s: T[w] = g[0]\ns <- s + sum(take(t, k + i * 0, axis=0) * g, axis=0)\nyield sum(t[k + i * 0] * s, axis=1)\n}\n",
+    ];
+    for dtype in [DType::F32, DType::F64] {
+        for width in [31, 32, 64, 200] {
+            for program in programs {
+                let text = format!("fn f(t: {dtype}[9, {width}], i: i64[10], g: {dtype}[10, {width}]) {{\n{}}}\n", program.replace("T[w]", &format!("{dtype}[{width}]")));
+                let places = Tensor::vector(vec![3i64, 0, -1, 8, 3, 3, -9, 5, 1, 0]);
+                agree(&text, &[numbers(dtype, &[9, width], 1), places, numbers(dtype, &[10, width], 2)], false);
+            }
+        }
+    }
+    // Enough for several threads and for tiles.
+    let text = "fn f(t: f32[m, w], i: i32[n], g: f32[n, w]) {\nx = take(t, i, axis=0) + g\ny = x - mean(x, axis=1, keepdims=true)\nreturn sum(y * y, axis=1), sigmoid(x)\n}\n";
+    let places = numbers(DType::F64, &[9000], 3).to_f64_vec().into_iter().map(|x| (x * 500.0) as i32).collect::<Vec<i32>>();
+    let arguments = [numbers(DType::F32, &[500, 128], 1), Tensor::vector(places), numbers(DType::F32, &[9000, 128], 2)];
+    agree(text, &arguments, false);
+    let f = build(&cpu(1, "native"), text);
+    f.call(&arguments).unwrap();
+    let plan = f.compiled().debug_text();
+    assert!(plan.contains("where its rows begin, to read them there") && plan.contains("through 1 lists"), "{plan}");
+    // What is wrong with an index is said as where rows are copied.
+    let wrong = Tensor::vector((0..9000).map(|at| if at == 8999 { 500 } else { 0 }).collect::<Vec<i32>>());
+    let told = |text: &str| build(&cpu(1, "native"), text).call(&[arguments[0].clone(), wrong.clone(), arguments[2].clone()]).unwrap_err().to_string();
+    let message = told(text);
+    assert!(message.contains("index 500 is out of range for axis 0 of length 500"), "{message}");
+    let copied = told("fn f(t: f32[m, w], i: i32[n], g: f32[n, w]) {\nx = take(t, i, axis=0)\nreturn x\n}\n");
+    let first = |message: &str| message.lines().next().unwrap_or_default().to_owned();
+    assert_eq!(first(&message), first(&copied));
+}

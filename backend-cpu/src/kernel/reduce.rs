@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use super::ir::{Kind, Reduction};
 use super::lower::{Lowering, Register};
 use super::portable::combine;
-use super::run::{Cache, Region, SMALL};
+use super::run::{Cache, Listed, Region, SMALL};
 use crate::buffer::with_scratch;
 use crate::kernels::Context;
 use crate::stored_type;
@@ -85,7 +85,16 @@ pub fn is_supported(reduction: Reduction, result: DType) -> bool {
 impl Reducing {
     /// Reduces `value`, of elements of `shape`, to a dtype. `strides` are those of the inputs of the kernel that
     /// computes it.
-    pub fn new(mut lowering: Lowering, value: Register, spec: &Spec, result: DType, cache: &Cache, shape: &[usize], strides: &[Option<Vec<usize>>]) -> Reducing {
+    pub fn new(lowering: Lowering, value: Register, spec: &Spec, result: DType, cache: &Cache, shape: &[usize], strides: &[Option<Vec<usize>>]) -> Reducing {
+        Reducing::listed(lowering, value, spec, result, cache, shape, strides, &[])
+    }
+
+    /// The same where rows of some inputs are at places that lists have, of a reduction along the last axes: see
+    /// [`Region::strided`].
+    #[allow(clippy::too_many_arguments)]
+    pub fn listed(
+        mut lowering: Lowering, value: Register, spec: &Spec, result: DType, cache: &Cache, shape: &[usize], strides: &[Option<Vec<usize>>], listed: &[Listed],
+    ) -> Reducing {
         let dtype = accumulator(result);
         let value = lowering.cast(value, dtype);
         let kind = Kind::of(dtype);
@@ -104,9 +113,10 @@ impl Reducing {
             let order: Vec<usize> = kept.iter().chain(&spec.axes).copied().collect();
             let moved: Vec<usize> = order.iter().map(|&axis| shape[axis]).collect();
             let strides: Vec<Option<Vec<usize>>> = full.iter().map(|strides| Some(order.iter().map(|&axis| strides[axis]).collect())).collect();
-            let region = Region::new(lowering.finish_reduced(value, spec.reduction), cache, &moved, &strides);
+            let region = Region::strided(lowering.finish_reduced(value, spec.reduction), cache, &moved, &strides, &[], listed);
             return Reducing { region, layout: Layout::Rows, reduction, kind, mean, result, outer: size(&kept), length, inner };
         }
+        assert!(listed.is_empty(), "lists go with reductions along the last axes");
         let sum = lowering.input(dtype);
         let sum = lowering.combined(spec.reduction, sum, value);
         let beside = if spec.axes.len() == 1 { (WIDTH / inner).clamp(1, length) } else { 1 };
@@ -130,7 +140,12 @@ impl Reducing {
         self.region.describe()
     }
 
-    /// Computes all results. `arrays` are the first elements of the inputs, then of the results.
+    /// The region that is reduced.
+    pub fn region(&self) -> &Region {
+        &self.region
+    }
+
+    /// Computes all results. `arrays` are the first elements of the inputs, of lists, then of the results.
     ///
     /// # Safety
     /// Every input must cover what its strides reach over the shape, and the result have room; it overlaps nothing.
