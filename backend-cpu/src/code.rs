@@ -79,7 +79,7 @@ pub struct Code {
     pub statements: HashMap<NodeId, usize>,
     /// The (operand, result) pairs that each node may overwrite, where the program says.
     pub permitted: Option<HashMap<NodeId, Vec<(u32, u32)>>>,
-    /// Whether a node or a later one can fail, by place in `nodes`.
+    /// Whether a node, once it has begun to write, or a later one can fail, by place in `nodes`.
     pub may_fail_from: Vec<bool>,
 }
 
@@ -118,11 +118,13 @@ impl Code {
             implementations.insert(id, implementation);
         }
         let mut may_fail_from = vec![false; nodes.len() + 1];
+        let mut fails_from = false;
         for (at, id) in nodes.iter().enumerate().rev() {
             let view = graph.node(*id);
-            let own = view.apply().is_some_and(|(op, _)| op.can_fail() || kernels::can_fail(op.name()))
+            let own = view.apply().is_some_and(|(op, _)| (op.can_fail() || kernels::can_fail(op.name())) && !op.fails_before_writing())
                 || matches!(implementations.get(id), Some(Implementation::Host(..)));
-            may_fail_from[at] = own || may_fail_from[at + 1];
+            may_fail_from[at] = own || fails_from;
+            fails_from |= own || view.apply().is_some_and(|(op, _)| op.can_fail());
         }
         Ok(Code { graph, nodes, implementations, statements, permitted, may_fail_from })
     }

@@ -14,7 +14,7 @@ use crate::buffer::{ALIGNMENT, Block, MEMORY, Pool, View, ViewMut};
 use crate::code::Code;
 use crate::frame::ControlFrame;
 use crate::kernel::run::Cache;
-use crate::kernels::Context;
+use crate::kernels::{Call, Context, index};
 use crate::plan::{Place, Plan, Work};
 use crate::signature::{Plans, Signature};
 use crate::unplanned::{cancelled, unplanned};
@@ -118,12 +118,14 @@ impl Runner {
             copies.push(if copy { Some(self.pool.block(bytes)?) } else { None });
         }
         let start = |slot: usize| -> *mut u8 {
-            match plan.places[plan.slots[slot].storage] {
+            let (whole, within) = plan.whole(plan.slots[slot].storage);
+            let start = match plan.places[whole] {
                 Place::Argument(number) => arguments[number].tensor.data.wrapping_add(arguments[number].tensor.byte_offset),
                 Place::Constant(number) => plan.constants[number].as_ptr().cast_mut(),
                 Place::Result(number) => blocks[number].start(),
-                Place::Arena(offset) => arena.wrapping_add(offset),
-            }
+                Place::Arena(offset) | Place::Part(_, offset) => arena.wrapping_add(offset),
+            };
+            start.wrapping_add(within)
         };
         let length = |slot: usize| plan.slots[slot].dtype.size() * plan.slots[slot].shape.iter().product::<usize>();
         let view = |slot: usize| -> View<'_> {
@@ -158,6 +160,22 @@ impl Runner {
                     }).collect();
                     self.code.compute(&context, step.node, &operands, axes, &mut results)?;
                 }
+                Work::Places(operands) => {
+                    let operands: Vec<Option<View<'_>>> = operands.iter().map(|&slot| Some(view(slot))).collect();
+                    let mut results: Vec<ViewMut<'_>> = step.results.iter().map(|&slot| {
+                        // SAFETY: as above.
+                        let bytes = unsafe { std::slice::from_raw_parts_mut(start(slot), length(slot)) };
+                        ViewMut { dtype: plan.slots[slot].dtype, shape: &plan.slots[slot].shape, bytes }
+                    }).collect();
+                    let attributes = self.code.graph.node(step.node).apply().map(|(_, attributes)| attributes);
+                    let attributes = attributes.ok_or_else(|| Error::new(ErrorKind::Internal, "a node is not an application"))?;
+                    let mut call = Call { context: &context, attributes, operands: &operands, results: &mut results, axes: &[] };
+                    index::row_starts(&mut call).map_err(|error| self.code.describe(step.node, &operands, error))?;
+                }
+                Work::Join(copies, _) => for copy in copies {
+                    // SAFETY: as above; the part is the join's, and the value lies elsewhere.
+                    unsafe { copy.run(&context, start(copy.from), start(copy.to)) };
+                },
                 // SAFETY: as above, for each of its steps.
                 Work::Tiles(tiles) => unsafe { tiles.run(&self.code, &context, &plan.slots, start) },
                 Work::Control(planned, operands, scratch) => {
@@ -180,7 +198,8 @@ impl Runner {
                 Place::Result(number) => owners[number].start(),
                 Place::Argument(number) => arguments[number].tensor.data.wrapping_add(arguments[number].tensor.byte_offset),
                 Place::Constant(number) => plan.constants[number].as_ptr().cast_mut(),
-                Place::Arena(offset) => arena.wrapping_add(offset),
+                // No output is a part.
+                Place::Arena(offset) | Place::Part(_, offset) => arena.wrapping_add(offset),
             };
             outputs.push(match (copy, plan.places[described.storage]) {
                 (Some(block), _) => {

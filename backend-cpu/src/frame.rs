@@ -13,9 +13,10 @@ use arignote_core::{Error, ErrorKind, Result};
 use crate::buffer::{Pool, View, ViewMut};
 use crate::code::{Code, Implementation, Value};
 use crate::control::{Kind, Next, Planned, Steps, Target, count};
+use crate::joins::Copy;
 use crate::kernel::reduce::Reducing;
 use crate::kernel::run::Region;
-use crate::kernels::{Axes, Call, Context, Kernel};
+use crate::kernels::{Axes, Call, Context, Kernel, index};
 use crate::plan::{Place, Plan, Slot, Work};
 use crate::tiles::Tiles;
 use crate::unplanned::cancelled;
@@ -29,6 +30,8 @@ pub struct Frame<'a> {
     arguments: Vec<usize>,
     /// The storage of each result.
     results: Vec<usize>,
+    /// Each storage that is a part of another: itself, the other, and the bytes before it.
+    parts: Vec<(usize, usize, usize)>,
     steps: Vec<Ready<'a>>,
     slots: Vec<usize>,
 }
@@ -38,6 +41,7 @@ enum Ready<'a> {
     Region { region: Fused<'a>, arrays: Vec<*mut u8>, slots: Vec<usize> },
     Tiles(&'a Tiles, &'a [Slot]),
     Kernel(Operation<'a>, Kernel, &'a Attributes),
+    Join(&'a [Copy]),
     Other(Operation<'a>),
     Control { node: NodeId, frame: Box<ControlFrame<'a>>, from: Vec<usize>, into: Vec<usize>, operands: Vec<*const u8>, results: Vec<*mut u8> },
 }
@@ -64,8 +68,13 @@ impl<'a> Frame<'a> {
     pub fn new(code: &'a Code, plan: &'a Plan, pool: &'a Arc<Pool>, arena: *mut u8) -> Frame<'a> {
         let mut bases = Vec::with_capacity(plan.places.len());
         let (mut arguments, mut results) = (vec![0; code.graph.inputs().len()], vec![0; plan.result_bytes.len()]);
+        let mut parts = Vec::new();
         for (storage, &place) in plan.places.iter().enumerate() {
             bases.push(match place {
+                Place::Part(whole, offset) => {
+                    parts.push((storage, whole, offset));
+                    std::ptr::null_mut()
+                }
                 Place::Argument(number) => {
                     arguments[number] = storage;
                     std::ptr::null_mut()
@@ -91,7 +100,13 @@ impl<'a> Frame<'a> {
                 slots: inputs.iter().chain(&step.results).map(|&slot| slots[slot]).collect(),
             },
             Work::Tiles(tiles) => Ready::Tiles(tiles, &plan.slots),
-            Work::Node(operands, axes) => {
+            Work::Join(copies, _) => Ready::Join(copies),
+            Work::Node(..) | Work::Places(_) => {
+                let (operands, axes): (Vec<Option<usize>>, &[Option<Axes>]) = match &step.work {
+                    Work::Node(operands, axes) => (operands.clone(), axes),
+                    Work::Places(operands) => (operands.iter().copied().map(Some).collect(), &[]),
+                    _ => (Vec::new(), &[]),
+                };
                 let bytes = |slot: usize| plan.slots[slot].dtype.size() * plan.slots[slot].shape.iter().product::<usize>();
                 let operation = Operation {
                     node: step.node,
@@ -106,6 +121,7 @@ impl<'a> Frame<'a> {
                     into: step.results.iter().map(|&slot| (slots[slot], bytes(slot))).collect(),
                 };
                 match (code.implementations.get(&step.node), code.graph.node(step.node).apply()) {
+                    (_, Some((_, attributes))) if matches!(step.work, Work::Places(_)) => Ready::Kernel(operation, index::row_starts, attributes),
                     (Some(&Implementation::Kernel(kernel, _)), Some((_, attributes))) => Ready::Kernel(operation, kernel, attributes),
                     _ => Ready::Other(operation),
                 }
@@ -119,7 +135,7 @@ impl<'a> Frame<'a> {
                 results: vec![std::ptr::null_mut(); step.results.len()],
             },
         }).collect();
-        Frame { code, bases, arguments, results, steps, slots }
+        Frame { code, bases, arguments, results, parts, steps, slots }
     }
 
     fn set_argument(&mut self, number: usize, start: *const u8) {
@@ -141,7 +157,10 @@ impl<'a> Frame<'a> {
     /// Arguments and results are set to memory of the sizes that the plan says, apart from each other and from
     /// the arena; of the arguments only those that the plan may overwrite are written.
     unsafe fn run(&mut self, context: &Context<'_>) -> Result<()> {
-        let Frame { code, bases, steps, slots: storages, .. } = self;
+        let Frame { code, bases, parts, steps, slots: storages, .. } = self;
+        for &mut (part, whole, offset) in parts {
+            bases[part] = bases[whole].wrapping_add(offset);
+        }
         for step in steps {
             match step {
                 Ready::Region { region, arrays, slots } => {
@@ -158,6 +177,11 @@ impl<'a> Frame<'a> {
                 }
                 // SAFETY: as above, for each of its steps.
                 Ready::Tiles(tiles, slots) => unsafe { tiles.run(code, context, slots, |slot| bases[storages[slot]]) },
+                Ready::Join(copies) => for copy in *copies {
+                    let (from, to) = (bases[storages[copy.from]].cast_const(), bases[storages[copy.to]]);
+                    // SAFETY: as above; the part is the join's, and the value lies elsewhere.
+                    unsafe { copy.run(context, from, to) };
+                },
                 Ready::Kernel(operation, kernel, attributes) => {
                     // SAFETY: as above; a step's results lie apart from each other and from all operands but those
                     // that are `None`.
@@ -501,7 +525,7 @@ fn small_step<'a>(frame: &Frame<'a>, plan: &Steps, until: bool, count: usize) ->
     let [Ready::Region { region: Fused::Elements(region), slots, .. }] = &frame.steps[..] else { return None };
     let direct = plan.yields.iter().all(|yielded| yielded.copied.is_none() && yielded.keep == 0)
         && plan.states.iter().all(|state| !matches!(state.next, Next::Copied(_)));
-    (direct && !until && count > 2 && region.is_small()).then(|| (*region, slots.clone()))
+    (direct && !until && count > 2 && region.is_small() && frame.parts.is_empty()).then(|| (*region, slots.clone()))
 }
 
 /// What the arrays of a small step are found from, after the first step.

@@ -11,6 +11,8 @@ pub mod control;
 pub mod device;
 pub mod execute;
 pub mod frame;
+pub mod gathers;
+pub mod joins;
 pub mod kernel;
 pub mod kernels;
 pub mod maths;
@@ -18,6 +20,7 @@ pub mod plan;
 pub mod signature;
 pub mod tiles;
 pub mod unplanned;
+mod verify;
 
 use std::sync::Arc;
 

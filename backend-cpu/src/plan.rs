@@ -15,8 +15,10 @@ use crate::kernels::{Axes, Context};
 use crate::kernel::lower::Lowering;
 use crate::kernel::ir::Reduction;
 use crate::kernel::reduce::{self, Reducing, Spec};
-use crate::kernel::run::{Cache, REDUCTIONS, Region};
+use crate::kernel::run::{Cache, Listed, REDUCTIONS, Region};
 use crate::kernels::elementwise::broadcast_strides;
+use crate::gathers::{self, Sources};
+use crate::joins::{self, Copy, Part, Values};
 use crate::tiles::{self, Access, Storages, Tiles};
 
 /// Where a value lies.
@@ -30,6 +32,8 @@ pub enum Place {
     Result(usize),
     /// In the arena, from this byte on.
     Arena(usize),
+    /// In another storage, which is no part itself, from this byte on.
+    Part(usize, usize),
 }
 
 /// A value of a plan.
@@ -41,6 +45,8 @@ pub struct Slot {
     pub shape: Shape,
     /// The storage that it lies in.
     pub storage: usize,
+    /// Elements from one entry of each axis to the next, if they do not lie together: a part of a join.
+    pub strides: Option<Vec<usize>>,
 }
 
 /// What a step does.
@@ -53,6 +59,10 @@ pub enum Work {
     Tiles(Tiles),
     /// Runs one node. Operands that are `None` are overwritten; those with an order of axes are read in it.
     Node(Vec<Option<usize>>, Vec<Option<Axes>>),
+    /// Looks at the indices of a gather, whose rows are read in the table: its operands. The result is a list.
+    Places(Vec<usize>),
+    /// Copies the parts of a join that no step has written to it; other parts, these slots, are there.
+    Join(Vec<Copy>, Vec<usize>),
     /// Runs a loop, a branch, or what is computed again: with these operands, and memory for itself.
     Control(Arc<Planned>, Vec<usize>, usize),
 }
@@ -108,6 +118,10 @@ impl Storages for Vec<Storage> {
     }
 
     fn extend(&mut self, storage: usize, first: usize, last: usize) {
+        let storage = match self[storage].place {
+            Some(Place::Part(whole, _)) => whole,
+            _ => storage,
+        };
         let storage = &mut self[storage];
         (storage.first, storage.last) = (storage.first.min(first), storage.last.max(last));
     }
@@ -166,9 +180,17 @@ impl Plan {
                 shape_of.insert(id.output(output), shape);
             }
         }
-        Planner { code, cache: context.cache, known, controls, shape_of, slots: Vec::new(), storages: Vec::new(), constants: Vec::new(), slot_of: HashMap::new() }
+        Planner { code, cache: context.cache, known, controls, shape_of, slots: Vec::new(), storages: Vec::new(), constants: Vec::new(), slot_of: HashMap::new(), parts: HashMap::new() }
             .lay_out(donated)
             .map(Some)
+    }
+
+    /// The storage that a storage is a part of, and from which byte on; itself if it is no part.
+    pub fn whole(&self, storage: usize) -> (usize, usize) {
+        match self.places[storage] {
+            Place::Part(whole, offset) => (whole, offset),
+            _ => (storage, 0),
+        }
     }
 
     /// Bytes beside arguments and results.
@@ -181,13 +203,16 @@ impl Plan {
         let mut text = String::new();
         let slot = |text: &mut String, at: usize| {
             let slot = &self.slots[at];
-            let place = match self.places[slot.storage] {
+            let (storage, within) = self.whole(slot.storage);
+            let place = match self.places[storage] {
                 Place::Argument(number) => format!("argument {number}"),
                 Place::Constant(number) => format!("constant {number}"),
                 Place::Result(number) => format!("result {number}"),
-                Place::Arena(offset) => format!("arena+{offset}"),
+                Place::Arena(offset) | Place::Part(_, offset) => format!("arena+{offset}"),
             };
             let _ = write!(text, "{}{:?}@{place}", slot.dtype, slot.shape.as_slice());
+            if let Place::Part(..) = self.places[slot.storage] { let _ = write!(text, "+{within}"); }
+            if slot.strides.is_some() { text.push_str(" by rows"); }
         };
         for (at, step) in self.steps.iter().enumerate() {
             let _ = write!(text, "  step {at}: {}", code.graph.node(step.node).op_name());
@@ -202,7 +227,7 @@ impl Plan {
                 Work::Reduce(reducing, _) => text.push_str(&reducing.describe()),
                 Work::Control(planned, ..) => text.push_str(&planned.describe()),
                 Work::Tiles(tiles) => text.push_str(&tiles.describe(code)),
-                Work::Node(..) => {}
+                Work::Node(..) | Work::Join(..) | Work::Places(..) => {}
             }
         }
         let _ = writeln!(text, "  peak: {} bytes", self.arena);
@@ -273,11 +298,13 @@ struct Planner<'a> {
     storages: Vec<Storage>,
     constants: Vec<Tensor>,
     slot_of: HashMap<ValueId, usize>,
+    /// The storage of each join of which a part is written, with the values that are its parts.
+    parts: HashMap<ValueId, (usize, Vec<ValueId>)>,
 }
 
 impl Planner<'_> {
     fn slot(&mut self, value: ValueId, storage: usize) -> usize {
-        let slot = Slot { dtype: self.code.graph.ty(value).dtype, shape: self.shape_of[&value].clone(), storage };
+        let slot = Slot { dtype: self.code.graph.ty(value).dtype, shape: self.shape_of[&value].clone(), storage, strides: None };
         self.slots.push(slot);
         self.slot_of.insert(value, self.slots.len() - 1);
         self.slots.len() - 1
@@ -286,6 +313,54 @@ impl Planner<'_> {
     fn storage(&mut self, bytes: usize, at: usize, place: Option<Place>, writable: bool) -> usize {
         self.storages.push(Storage { bytes, first: at, last: at, place, output: false, writable });
         self.storages.len() - 1
+    }
+
+    /// Makes a storage, and what it is a part of, live up to a step.
+    fn used(&mut self, storage: usize, at: usize) {
+        Storages::extend(&mut self.storages, storage, at, at);
+    }
+
+    /// A slot for a value that is computed into its part of a join.
+    fn written_part(&mut self, value: ValueId, part: &Part, at: usize) -> usize {
+        let slot = self.part(value, part, at);
+        if let Some((_, parts)) = self.parts.get_mut(&part.whole) { parts.push(value); }
+        slot
+    }
+
+    /// A slot for a part of a join, whose memory there is from now on.
+    fn part(&mut self, value: ValueId, part: &Part, at: usize) -> usize {
+        let bytes = self.bytes(part.whole);
+        let whole = match self.parts.get(&part.whole) {
+            Some(&(storage, _)) => storage,
+            None => self.storage(bytes, at, None, true),
+        };
+        self.parts.entry(part.whole).or_insert((whole, Vec::new()));
+        let storage = self.storage(self.bytes(value), at, Some(Place::Part(whole, part.offset)), false);
+        self.used(storage, at);
+        let slot = self.slot(value, storage);
+        self.slots[slot].strides = part.strides.clone();
+        slot
+    }
+
+    /// Whether a value lies in its part of a join.
+    fn lies_in(&self, value: ValueId, part: &Part) -> bool {
+        let (Some(&slot), Some(&(whole, _))) = (self.slot_of.get(&value), self.parts.get(&part.whole)) else { return false };
+        self.storages[self.slots[slot].storage].place == Some(Place::Part(whole, part.offset))
+    }
+
+    /// How a slot lies over the shape of what reads it: elements from one entry of each axis to the next; `None` if
+    /// as the shape.
+    fn lies_over(&self, slot: usize, shape: &[usize]) -> Option<Vec<usize>> {
+        let slot = &self.slots[slot];
+        let Some(own) = &slot.strides else { return broadcast_strides(&slot.shape, shape) };
+        let new = shape.len() - own.len();
+        Some((0..shape.len()).map(|axis| axis.checked_sub(new).map_or(0, |axis| if slot.shape[axis] == 1 { 0 } else { own[axis] })).collect())
+    }
+
+    /// Whether a step may write over a storage: it is nobody else's, and if it is a join, no part is read any more.
+    fn is_free(&self, storage: usize, at: usize, last_use: &HashMap<ValueId, usize>) -> bool {
+        let mut joins = self.parts.values().filter(|join| join.0 == storage);
+        self.storages[storage].writable && joins.all(|join| join.1.iter().all(|part| last_use.get(part).is_none_or(|&last| last < at)))
     }
 
     /// The slot of a value that is there already: an argument, constant or earlier result.
@@ -421,6 +496,10 @@ impl Planner<'_> {
         let is_result = |id: NodeId| {
             is_output.contains(&id) || root[&id] == id || readers.get(&id).into_iter().flatten().any(|reader| root[reader] != root[&id])
         };
+        let values = Values { code, live: &live, shape_of: &self.shape_of, readers: &readers, outputs: &is_output };
+        let mut parts = values.parts();
+        let joined: HashMap<NodeId, joins::Joined> =
+            live.iter().filter_map(|&id| Some((id, values.joined(id, parts.get(&id.output(0)))?))).collect();
         let reads = |id: &NodeId| -> Vec<ValueId> {
             let mut seen: HashSet<ValueId> = HashSet::new();
             let operands = members[id].iter().flat_map(|&member| code.reads(member)).map(|(value, _)| value);
@@ -428,8 +507,12 @@ impl Planner<'_> {
         };
         let reads: Vec<Vec<ValueId>> = order.iter().map(reads).collect();
         let mut last_use: HashMap<ValueId, usize> = HashMap::new();
+        let gathers = gathers::found(&values, &order, &reads, &reductions, &parts);
         for (at, values) in reads.iter().enumerate() {
-            for &value in values { last_use.insert(value, at); }
+            for value in values {
+                last_use.insert(*value, at);
+                if let Some(gather) = gathers.get(value) { last_use.insert(gather.table, at); }
+            }
         }
         for &value in code.graph.outputs() { last_use.insert(value, usize::MAX); }
         let position: HashMap<NodeId, usize> = code.nodes.iter().enumerate().map(|(at, &id)| (id, at)).collect();
@@ -440,8 +523,12 @@ impl Planner<'_> {
             let view = code.graph.node(id);
             let slots: Vec<usize> = inputs.iter().map(|&value| self.existing(value)).collect();
             for &slot in &slots {
-                let storage = self.slots[slot].storage;
-                self.storages[storage].last = self.storages[storage].last.max(at);
+                self.used(self.slots[slot].storage, at);
+            }
+            let tables: Vec<ValueId> = inputs.iter().filter_map(|value| gathers.get(value)).map(|gather| gather.table).collect();
+            for &table in &tables {
+                let slot = self.existing(table);
+                self.used(self.slots[slot].storage, at);
             }
             let region = matches!(code.implementations[&id], Implementation::Elementwise(_));
             let produced: Vec<ValueId> = if region {
@@ -466,10 +553,43 @@ impl Planner<'_> {
                     .filter(|pair| view.operands.iter().filter(|value| **value == view.operands[pair.0]).count() == 1)
                     .map(|pair| (view.operands[pair.0], pair.1)).collect()
             };
+            if region && produced.iter().any(|value| parts.get(value).is_some_and(|part| part.strides.is_some())) {
+                let shape = &self.shape_of[&id.output(0)];
+                let strides: Vec<_> = inputs.iter().zip(&slots).map(|(value, &slot)| match gathers.get(value) {
+                    Some(gather) => Some(gather.strides(shape)),
+                    None => self.lies_over(slot, shape),
+                }).collect();
+                let lie: Vec<_> = produced.iter().map(|value| parts.get(value).and_then(|part| part.strides.clone())).collect();
+                if !joins::suits(shape, &strides, &lie) {
+                    for (value, _) in produced.iter().zip(&lie).filter(|(_, lie)| lie.is_some()) { parts.remove(value); }
+                }
+            }
             let mut overwritten: Vec<(ValueId, usize)> = Vec::new();
             let mut results = Vec::new();
             let mut note = String::new();
             for (output, &value) in produced.iter().enumerate() {
+                if let Some(gather) = gathers.get(&value) {
+                    let storage = self.storage(gather.count * DType::I64.size(), at, None, false);
+                    let slot = self.slot(value, storage);
+                    (self.slots[slot].dtype, self.slots[slot].shape) = (DType::I64, Shape::from_elem(gather.count, 1));
+                    note.push_str(" where its rows begin, to read them there");
+                    results.push(slot);
+                    continue;
+                }
+                if let Some(part) = parts.get(&value) {
+                    // What has the same elements in their order has them there already, if its operand does.
+                    let there = joins::is_same_elements(view.op_name()) && self.lies_in(view.operands[0], part);
+                    if there { overwritten.push((view.operands[0], output)); }
+                    note.push_str(if there { " in place, in a join" } else { " into a join" });
+                    results.push(self.written_part(value, part, at));
+                    continue;
+                }
+                if joined.get(&id).is_some_and(|joined| joined.parts.iter().any(|(operand, part)| self.lies_in(*operand, part))) {
+                    let storage = self.parts[&value].0;
+                    self.used(storage, at);
+                    results.push(self.slot(value, storage));
+                    continue;
+                }
                 let found = pairs.iter().copied().filter(|pair| pair.1 == output).map(|pair| pair.0).find(|operand| {
                     let Some(&slot) = self.slot_of.get(operand) else { return false };
                     let storage = &self.storages[self.slots[slot].storage];
@@ -478,7 +598,7 @@ impl Planner<'_> {
                     let same_shape = if region { self.shape_of[operand] == self.shape_of[&value] } else { self.bytes(*operand) == self.bytes(value) };
                     let argument = matches!(storage.place, Some(Place::Argument(_)));
                     let alias = !region && view.op_name() != "reshape" && self.shape_of[operand] != self.shape_of[&value] && !matches!(view.op_name(), "expand_dims" | "squeeze" | "flatten");
-                    last_use.get(operand) == Some(&at) && storage.writable && same_type && same_shape && !alias
+                    last_use.get(operand) == Some(&at) && !tables.contains(operand) && self.is_free(self.slots[slot].storage, at, &last_use) && same_type && same_shape && !alias
                         && !(argument && fallible[at]) && !overwritten.iter().any(|done| done.0 == *operand)
                 });
                 let storage = match found {
@@ -490,7 +610,7 @@ impl Planner<'_> {
                     }
                     None => { let bytes = self.bytes(value); self.storage(bytes, at, None, true) }
                 };
-                self.storages[storage].last = self.storages[storage].last.max(at);
+                self.used(storage, at);
                 results.push(self.slot(value, storage));
             }
             let spec = reductions.get(&id);
@@ -498,8 +618,7 @@ impl Planner<'_> {
                 let shape = self.shape_of[&spec.map_or(id.output(0), |_| view.operands[0])].clone();
                 let mut lowering = Lowering::default();
                 let mut registers = HashMap::new();
-                let mut sources: Vec<usize> = Vec::new();
-                let mut strides = Vec::new();
+                let mut sources = Sources::default();
                 // A reduction may have operands that only say its shape.
                 let is_read = |value: ValueId| members[&id].iter().any(|member| {
                     let operands = code.graph.node(*member).operands;
@@ -510,8 +629,18 @@ impl Planner<'_> {
                     let register = match self.known.get(&value).filter(|tensor| tensor.len() == 1) {
                         Some(tensor) => lowering.constant(dtype, View::of(tensor).bytes),
                         None => {
-                            sources.push(slot);
-                            strides.push(broadcast_strides(&self.shape_of[&value], &shape));
+                            match gathers.get(&value) {
+                                Some(gather) => {
+                                    sources.listed.push(Listed { input: sources.inputs.len(), row: gather.row });
+                                    sources.lists.push(slot);
+                                    sources.inputs.push(self.slot_of[&gather.table]);
+                                    sources.strides.push(Some(gather.strides(&shape)));
+                                }
+                                None => {
+                                    sources.inputs.push(slot);
+                                    sources.strides.push(self.lies_over(slot, &shape));
+                                }
+                            }
                             lowering.input(dtype)
                         }
                     };
@@ -530,30 +659,53 @@ impl Planner<'_> {
                     let names: Vec<&str> = members[&id].iter().map(|&member| code.graph.node(member).op_name()).collect();
                     let _ = write!(note, " fused [{}]", names.join(" "));
                 }
+                if !sources.lists.is_empty() { let _ = write!(note, " through {} lists", sources.lists.len()); }
+                let Sources { strides, listed, .. } = &sources;
                 if let Some(spec) = spec {
                     let reduced: Vec<_> = produced.iter().map(|value| {
                         let node = code.graph.node(value.node);
                         (registers[&node.operands[0]], &reductions[&value.node], node.results[0].ty.dtype)
                     }).collect();
-                    let reducing = Reducing::new(lowering, &reduced, self.cache, &shape, &strides);
+                    let reducing = Reducing::listed(lowering, &reduced, self.cache, &shape, strides, listed);
                     let outer = shape.len() - spec.axes.len();
                     let by_rows = outer > 0 && spec.axes.iter().copied().eq(outer..shape.len());
-                    accesses.push(by_rows.then(|| Access { shape, strides, outer: Some(outer), cost: reducing.cost() }));
-                    steps.push(Step { node: id, members: members[&id].clone(), work: Work::Reduce(reducing, sources), results, note });
+                    accesses.push(by_rows.then(|| Access { strides: sources.by_rows(&shape), shape, outer: Some(outer), cost: reducing.cost() }));
+                    steps.push(Step { node: id, members: members[&id].clone(), work: Work::Reduce(reducing, sources.slots()), results, note });
                     continue;
                 }
                 let outputs: Vec<_> = produced.iter().map(|value| registers[value]).collect();
                 let kernel = lowering.finish(&outputs);
-                let region = Region::new(kernel, self.cache, &shape, &strides);
-                accesses.push(Some(Access { shape, strides, outer: None, cost: region.cost() }));
-                Work::Region(region, sources)
+                let lie: Vec<_> = results.iter().map(|&slot| self.slots[slot].strides.clone()).collect();
+                let region = Region::strided(kernel, self.cache, &shape, strides, &lie, listed);
+                let together = lie.iter().all(Option::is_none);
+                accesses.push(together.then(|| Access { strides: sources.by_rows(&shape), shape, outer: None, cost: region.cost() }));
+                Work::Region(region, sources.slots())
             } else if let Some(planned) = self.controls.get(&id).cloned() {
                 // Arguments that are not read inside have a slot nevertheless.
                 let operands = view.operands.iter().map(|&value| self.existing(value)).collect();
                 let storage = self.storage(planned.scratch, at, None, true);
-                self.slots.push(Slot { dtype: DType::U8, shape: Shape::from_elem(planned.scratch, 1), storage });
+                self.slots.push(Slot { dtype: DType::U8, shape: Shape::from_elem(planned.scratch, 1), storage, strides: None });
                 accesses.push(None);
                 Work::Control(planned, operands, self.slots.len() - 1)
+            } else if gathers.contains_key(&id.output(0)) {
+                accesses.push(None);
+                Work::Places(view.operands.iter().map(|value| self.slot_of[value]).collect())
+            } else if let Some(joined) = joined.get(&id).filter(|joined| joined.parts.iter().any(|(operand, part)| self.lies_in(*operand, part))) {
+                let (mut copies, mut there) = (Vec::new(), Vec::new());
+                let (rows, pitch) = joined.rows;
+                for (operand, part) in &joined.parts {
+                    let from = self.slot_of[operand];
+                    if self.lies_in(*operand, part) {
+                        there.push(from);
+                    } else if self.bytes(*operand) > 0 {
+                        let to = self.part(*operand, part, at);
+                        self.slot_of.insert(*operand, from);
+                        copies.push(Copy { from, to, rows, width: self.bytes(*operand) / rows, pitch });
+                    }
+                }
+                let _ = write!(note, ", of {} parts {} are there", joined.parts.len(), there.len());
+                accesses.push(None);
+                Work::Join(copies, there)
             } else {
                 let (values, axes): (Vec<ValueId>, Vec<Option<Axes>>) = code.reads(id).into_iter().unzip();
                 let operands = values.iter().map(|value| {
@@ -588,7 +740,9 @@ impl Planner<'_> {
         let steps = tiles::group(steps, &accesses, &self.slots, &mut self.storages);
         let arena = self.place_arena();
         let places = self.storages.iter().map(|storage| storage.place.unwrap_or(Place::Arena(0))).collect();
-        Ok(Plan { slots: self.slots, places, result_bytes, constants: self.constants, steps, arena, outputs })
+        let plan = Plan { slots: self.slots, places, result_bytes, constants: self.constants, steps, arena, outputs };
+        plan.verify(code)?;
+        Ok(plan)
     }
 
     /// Gives every storage that is not elsewhere an offset in the arena; gives the arena's size.

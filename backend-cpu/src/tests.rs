@@ -12,7 +12,7 @@ use arignote_core::{Error, ErrorKind, Result};
 
 use crate::CpuDevice;
 
-struct TestHost;
+pub struct TestHost;
 impl Host for TestHost {
     fn log(&self, _: LogLevel, _: &str) {}
     fn parallel_for(&self, count: usize, body: &(dyn Fn(usize) + Sync)) {
@@ -48,7 +48,7 @@ impl HostKernel for Halve {
     }
 }
 
-type ShapeRule = fn(&[&[usize]]) -> Result<Shape>;
+pub type ShapeRule = fn(&[&[usize]]) -> Result<Shape>;
 
 struct Stub(&'static str, DType, usize, ShapeRule);
 impl Op for Stub {
@@ -87,12 +87,18 @@ fn product(shapes: &[&[usize]]) -> Result<Shape> {
     Ok(Shape::from_slice(&[shapes[0][0], shapes[1][1]]))
 }
 
-fn apply(name: &'static str, dtype: DType, rank: usize, rule: ShapeRule, operands: &[&Var]) -> Var {
+pub fn apply(name: &'static str, dtype: DType, rank: usize, rule: ShapeRule, operands: &[&Var]) -> Var {
     let operands: Vec<Var> = operands.iter().map(|&var| var.clone()).collect();
     Var::apply_op(Arc::new(Stub(name, dtype, rank, rule)), &operands, Attributes::new(), arignote_core::graph::Location::unknown())
 }
 
-fn input(dtype: DType, rank: usize) -> Var {
+pub fn joined(rule: ShapeRule, operands: &[&Var]) -> Var {
+    let operands: Vec<Var> = operands.iter().map(|&var| var.clone()).collect();
+    let op = Stub("concatenate", DType::F32, 1, rule);
+    Var::apply_op(Arc::new(op), &operands, Attributes::new().with("axis", 0i64), arignote_core::graph::Location::unknown())
+}
+
+pub fn input(dtype: DType, rank: usize) -> Var {
     Var::input("x", Type::new(dtype, vec![Dim::Unknown; rank]))
 }
 

@@ -70,7 +70,7 @@ pub trait Storages {
     fn in_arena(&self, storage: usize) -> Option<usize>;
     /// The first and the last step that it lives in.
     fn life(&self, storage: usize) -> (usize, usize);
-    /// Makes it live for these steps too.
+    /// Makes it live for these steps too, and what it is a part of.
     fn extend(&mut self, storage: usize, first: usize, last: usize);
     /// Takes it out of the arena.
     fn take_out(&mut self, storage: usize);
@@ -210,7 +210,10 @@ impl Chain<'_> {
         let mut all: Vec<usize> = self.touched.keys().copied().collect();
         all.sort_unstable();
         for storage in all {
-            let Some(bytes) = storages.in_arena(storage) else { continue };
+            let Some(bytes) = storages.in_arena(storage) else {
+                storages.extend(storage, self.first, last);
+                continue;
+            };
             let (from, to) = storages.life(storage);
             let whole = self.touched[&storage].is_some_and(|row| row * self.rows == bytes);
             if self.written.contains(&storage) && whole && from >= self.first && to <= last {
@@ -273,6 +276,17 @@ impl Tiles {
         };
         let count = self.rows.div_ceil(self.height);
         if self.parallel { context.parallel(count, &tile) } else { (0..count).for_each(tile) }
+    }
+
+    /// The slots that each step reads and writes, of those that are not in the scratch memory of tiles.
+    pub fn members(&self) -> impl Iterator<Item = (Vec<usize>, Vec<usize>)> {
+        self.members.iter().map(|member| {
+            let (reads, results) = member.arrays.split_at(member.arrays.len() - member.step.results.len());
+            // An operand that is overwritten stands among the reads as the result.
+            let outside = |arrays: &[Array]| arrays.iter().filter(|array| array.local.is_none()).map(|array| array.slot).collect::<Vec<_>>();
+            let results = outside(results);
+            (outside(reads).into_iter().filter(|slot| !results.contains(slot)).collect(), results)
+        })
     }
 
     /// What it computes and how, for people.

@@ -131,6 +131,109 @@ fn tiles_are_used_and_save_memory() {
 }
 
 #[test]
+fn what_is_joined_is_written_where_it_ends_up() {
+    let programs = [
+        // Along each axis, with a part that others read, one that is an output, and one twice.
+        "fn f(x: T[n, m], y: T[n, m]) {\na = x * y\nb = x - y\nc = abs(x)\nrow = concatenate([a, b, c, b], axis=0)\ncolumn = concatenate([a + 1, x, b * 2], axis=1)\n\
+         return row, column, c, sum(a * b), sum(row, axis=0), column * 2\n}\n",
+        "fn f(x: T[n, m], y: T[n, m]) {\nreturn stack([x + y, x * y], axis=0), stack([x + y, x - y], axis=1), stack([y - x, x * 3], axis=2)\n}\n",
+        // Joins of joins, of reductions and of products.
+        "fn f(x: T[n, m], y: T[n, m]) {\np = x @ transpose(y)\ninner = concatenate([sum(x, axis=1), max(y, axis=1), reshape(x * y, [n * m])])\n\
+         return concatenate([inner * 2, reshape(p, [n * n])]), concatenate([concatenate([x + 1, y + 1], axis=1), concatenate([x - 1, y - 1], axis=1)], axis=0)\n}\n",
+        // A part is read after the whole is read for the last time.
+        "fn f(x: T[n, m], y: T[n, m]) {\na = x + y\nwhole = concatenate([a, x - y], axis=0)\nlast = where(whole > 1, whole * 2, whole)\nreturn last, a * last[:n], concatenate([a * 2, last], axis=0)[n:]\n}\n",
+        // In the steps of a loop.
+        "fn f(x: T[n, m], y: T[n, m]) {\nlast, rows = scan (a in x, b in y, final = true) {\nstate h: T[k] = concatenate([x[0] * 0, y[0]])\n\
+         next = concatenate([h[m:] * 2 + a, b - h[:m]])\nh <- next * 0.5\nyield next\n}\nreturn last, rows\n}\n",
+    ];
+    for dtype in [DType::F32, DType::F64] {
+        for (number, (n, m)) in [(1, 1), (3, 5), (2, 31), (5, 32), (7, 33), (1, 200), (130, 257)].into_iter().enumerate() {
+            for program in programs {
+                let text = program.replace('T', &dtype.to_string()).replace("[k]", &format!("[{}]", 2 * m));
+                agree(&text, &[numbers(dtype, &[n, m], 1), numbers(dtype, &[n, m], number as u64 + 2)], false);
+            }
+        }
+    }
+    for (join, there) in [
+        ("concatenate([exp(x), x * 2], axis=0)", "of 2 parts 2 are there"),
+        ("concatenate([exp(x), x, x @ transpose(x)], axis=1)", "of 3 parts 1 are there"),
+        ("stack([exp(x), x, x * 2], axis=1)", "of 3 parts 2 are there"),
+        ("concatenate([concatenate([exp(x), x - 1], axis=1), concatenate([x, x], axis=1)], axis=0)", "of 2 parts 2 are there"),
+    ] {
+        let f = build(&cpu(1, "native"), &format!("fn f(x: f32[n, n]) {{\nreturn {join}\n}}\n"));
+        f.call(&[numbers(DType::F32, &[40, 40], 1)]).unwrap();
+        let plan = f.compiled().debug_text();
+        assert!(plan.contains(there) && plan.contains("into a join"), "{join}\n{plan}");
+    }
+}
+
+#[test]
+fn steps_of_rows_of_a_table() {
+    for (rows, width, count) in [(64, 5, 16), (4000, 64, 300), (100, 1, 25)] {
+        for dtype in [DType::F32, DType::F64] {
+            let text = format!(
+                "fn f(t: {dtype}[{rows}, {width}], i: i64[{count}], g: {dtype}[{count}, {width}]) {{\nx = take(t, i, axis=0)\nloss = mean(sum(x * x * g, axis=1))\n\
+                 return loss, t - 0.1 * grad(loss, t), add_at(zeros_like(t)[i], g) / 3 + t\n}}\n"
+            );
+            let places = numbers(DType::F64, &[count], 5).to_f64_vec();
+            let places = Tensor::vector(places.iter().map(|x| (x * (rows / 3) as f64) as i64).collect::<Vec<i64>>());
+            let arguments = [numbers(dtype, &[rows, width], 3), places, numbers(dtype, &[count, width], 4)];
+            agree(&text, &arguments, true);
+            let config = |exclude: &[&str]| {
+                let config = Config::default().with("device", "cpu").unwrap();
+                arignote::session_with(config.with("rewrite.exclude", exclude.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()).unwrap()).unwrap()
+            };
+            let rewritten = build(&config(&[]), &text);
+            assert_eq!(rewritten.compiled().firings().iter().filter(|firing| firing.rule == "step_of_rows").count(), 2);
+            let (found, plain) = (rewritten.call(&arguments).unwrap(), build(&config(&["step_of_rows"]), &text).call(&arguments).unwrap());
+            // Bit for bit.
+            assert!(found.iter().zip(&plain).all(|(found, plain)| found.identical(plain)), "{text}");
+        }
+    }
+}
+
+#[test]
+fn rows_of_a_table_are_read_where_they_are() {
+    let programs = [
+        "return sum(take(t, i, axis=0) * g, axis=1), exp(t[i]) - g\n",
+        // Two tables, one place for each element of a matrix, and what is broadcast.
+        "k = reshape(i, [2, 5])\na = take(t, k, axis=0)\nb = take(t * 2, k, axis=0, mode=\"wrap\")\nreturn a * b + g[0], sum(a * g[1], axis=[1, 2]), max(b, axis=2)\n",
+        "return take(t, i * 7, axis=0, mode=\"clip\") * 2, softmax(take(t, i, axis=0) + g, axis=1), layer_norm(take(t, i, axis=0), g[0], g[1])\n",
+        // What is read is joined, reduced over rows too, and an output.
+        "a = t[i]\nb = take(t, i[::-1], axis=0)\nreturn concatenate([a * 2, b + 1], axis=1), sum(take(t, -i - 1, axis=0), axis=0), t[i]\n",
+        // A table that is computed, and written over.
+        "u = exp(t)\nv = set_at(u[0], 3.0)\nreturn u[i] * g + 1, v * 2, sum(v[i] - g, axis=1)\n",
+        "return scan (k in i, final = true) {\nstate s: T[w] = g[0]\ns <- s + sum(take(t, k + i * 0, axis=0) * g, axis=0)\nyield sum(t[k + i * 0] * s, axis=1)\n}\n",
+    ];
+    for dtype in [DType::F32, DType::F64] {
+        for width in [31, 32, 64, 200] {
+            for program in programs {
+                let text = format!("fn f(t: {dtype}[9, {width}], i: i64[10], g: {dtype}[10, {width}]) {{\n{}}}\n", program.replace("T[w]", &format!("{dtype}[{width}]")));
+                let places = Tensor::vector(vec![3i64, 0, -1, 8, 3, 3, -9, 5, 1, 0]);
+                agree(&text, &[numbers(dtype, &[9, width], 1), places, numbers(dtype, &[10, width], 2)], false);
+            }
+        }
+    }
+    // Enough for several threads and for tiles.
+    let text = "fn f(t: f32[m, w], i: i32[n], g: f32[n, w]) {\nx = take(t, i, axis=0) + g\ny = x - mean(x, axis=1, keepdims=true)\nreturn sum(y * y, axis=1), sigmoid(x)\n}\n";
+    let places = numbers(DType::F64, &[9000], 3).to_f64_vec().into_iter().map(|x| (x * 500.0) as i32).collect::<Vec<i32>>();
+    let arguments = [numbers(DType::F32, &[500, 128], 1), Tensor::vector(places), numbers(DType::F32, &[9000, 128], 2)];
+    agree(text, &arguments, false);
+    let f = build(&cpu(1, "native"), text);
+    f.call(&arguments).unwrap();
+    let plan = f.compiled().debug_text();
+    assert!(plan.contains("where its rows begin, to read them there") && plan.contains("through 1 lists"), "{plan}");
+    // What is wrong with an index is said as where rows are copied.
+    let wrong = Tensor::vector((0..9000).map(|at| if at == 8999 { 500 } else { 0 }).collect::<Vec<i32>>());
+    let told = |text: &str| build(&cpu(1, "native"), text).call(&[arguments[0].clone(), wrong.clone(), arguments[2].clone()]).unwrap_err().to_string();
+    let message = told(text);
+    assert!(message.contains("index 500 is out of range for axis 0 of length 500"), "{message}");
+    let copied = told("fn f(t: f32[m, w], i: i32[n], g: f32[n, w]) {\nx = take(t, i, axis=0)\nreturn x\n}\n");
+    let first = |message: &str| message.lines().next().unwrap_or_default().to_owned();
+    assert_eq!(first(&message), first(&copied));
+}
+
+#[test]
 fn reductions_of_one_shape_go_over_memory_together() {
     let text = "fn f(x: f64[n, m], y: f64[m], z: f32[n, m]) {
         u = (x - y) / 3

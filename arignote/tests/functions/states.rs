@@ -176,6 +176,31 @@ fn a_call_that_fails_last_changes_nothing() {
 }
 
 #[test]
+fn rows_of_a_state_change_in_place_once_all_places_are_known() {
+    for session in sessions() {
+        let table = State::new("table", Tensor::zeros(DType::F64, &[64, 3]));
+        let value = Var::state(&table);
+        let places = Var::input("places", Type::new(DType::I64, [4.into()]));
+        let loss = value.take(&places, 0).square().sum(None) + value.take(&places, 0).sum(None);
+        let next = &value - 0.5 * grad(&loss, &[&value]).remove(0);
+        let step = FunctionBuilder::new("step").input(&places).output(&loss).update(&table, &next).build(&session).unwrap();
+        let write = step.compiled().nodes().iter().find(|node| node.op == "set_at").expect("only rows are written");
+        let over = |name: &str| write.device == name && write.in_place == [(0, 0)];
+        assert!(over("cpu") || write.device == "reference", "{write:?}");
+        step.call(&[Tensor::vector(vec![1i64, -1, 1, 2])]).unwrap();
+        let plan = step.compiled().debug_text();
+        assert!(write.device == "reference" || plan.contains("set_at f64[64, 3]@argument 0 in place over a donated argument"), "{plan}");
+        let rows = |row: usize| session.get(&table).unwrap().to_f64_vec()[3 * row..3 * row + 3].to_vec();
+        let seen = || [rows(0), rows(1), rows(2), rows(63)];
+        let after = [vec![0.0; 3], vec![-1.0; 3], vec![-0.5; 3], vec![-0.5; 3]];
+        assert_eq!(seen(), after);
+        // The last place is wrong, and those before it are not written.
+        told(step.call(&[Tensor::vector(vec![0i64, 1, 2, 64])]), &["index 64 is out of range for axis 0 of length 64"]);
+        assert_eq!(seen(), after);
+    }
+}
+
+#[test]
 fn a_new_value_of_the_wrong_shape_changes_nothing() {
     for session in sessions() {
         let (a, va) = state("a", &[1.0, 2.0, 3.0]);

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use super::ir::{Kind, Reduction};
 use super::lower::{Lowering, Register};
 use super::portable::combine;
-use super::run::{Cache, Region, SMALL, Totals};
+use super::run::{Cache, Listed, Region, SMALL, Totals};
 use crate::buffer::with_scratch;
 use crate::kernels::Context;
 use crate::stored_type;
@@ -101,7 +101,15 @@ pub fn is_supported(reduction: Reduction, result: DType) -> bool {
 impl Reducing {
     /// Reduces values of elements of `shape`: one, or several if [`takes_several`] says so, along the same axes.
     /// `strides` are those of the inputs of the kernel that computes them.
-    pub fn new(mut lowering: Lowering, reduced: &[Reduced<'_>], cache: &Cache, shape: &[usize], strides: &[Option<Vec<usize>>]) -> Reducing {
+    pub fn new(lowering: Lowering, reduced: &[Reduced<'_>], cache: &Cache, shape: &[usize], strides: &[Option<Vec<usize>>]) -> Reducing {
+        Reducing::listed(lowering, reduced, cache, shape, strides, &[])
+    }
+
+    /// The same where rows of some inputs are at places that lists have, of a reduction along the last axes: see
+    /// [`Region::strided`].
+    pub fn listed(
+        mut lowering: Lowering, reduced: &[Reduced<'_>], cache: &Cache, shape: &[usize], strides: &[Option<Vec<usize>>], listed: &[Listed],
+    ) -> Reducing {
         let spec = reduced[0].1;
         let totals: SmallVec<[Total; 1]> = reduced.iter().map(|&(_, spec, result)| {
             Total { reduction: spec.reduction, kind: Kind::of(accumulator(result)), mean: spec.mean, result }
@@ -123,10 +131,11 @@ impl Reducing {
             let order: Vec<usize> = kept.iter().chain(&spec.axes).copied().collect();
             let moved: Vec<usize> = order.iter().map(|&axis| shape[axis]).collect();
             let strides: Vec<Option<Vec<usize>>> = full.iter().map(|strides| Some(order.iter().map(|&axis| strides[axis]).collect())).collect();
-            let region = Region::new(lowering.finish_reduced(&values), cache, &moved, &strides);
+            let region = Region::strided(lowering.finish_reduced(&values), cache, &moved, &strides, &[], listed);
             return Reducing { region, layout: Layout::Rows, totals, outer: size(&kept), length, inner };
         }
         let (value, dtype) = (values[0].0, accumulator(totals[0].result));
+        assert!(listed.is_empty(), "lists go with reductions along the last axes");
         let sum = lowering.input(dtype);
         let sum = lowering.combined(spec.reduction, sum, value);
         let beside = if spec.axes.len() == 1 { (WIDTH / inner).clamp(1, length) } else { 1 };
@@ -150,7 +159,12 @@ impl Reducing {
         self.region.describe()
     }
 
-    /// Computes all results. `arrays` are the first elements of the inputs, then of the results.
+    /// The region that is reduced.
+    pub fn region(&self) -> &Region {
+        &self.region
+    }
+
+    /// Computes all results. `arrays` are the first elements of the inputs, of lists, then of the results.
     ///
     /// # Safety
     /// Every input must cover what its strides reach over the shape, and the results have room; they overlap nothing.

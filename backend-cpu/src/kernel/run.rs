@@ -179,6 +179,15 @@ struct Operand {
     uniform: bool,
 }
 
+/// An input that is read row by row at places that a list has.
+#[derive(Clone, Copy, Debug)]
+pub struct Listed {
+    /// The number of the input.
+    pub input: usize,
+    /// Elements of a row.
+    pub row: usize,
+}
+
 /// A kernel for a shape.
 pub struct Region {
     compiled: Compiled,
@@ -186,6 +195,8 @@ pub struct Region {
     axes: SmallVec<[usize; 6]>,
     /// Inputs, then outputs.
     operands: Vec<Operand>,
+    /// Inputs whose rows a list places.
+    listed: Vec<Listed>,
     /// Whether it runs over rows.
     rows: bool,
     count: usize,
@@ -234,23 +245,24 @@ impl Region {
     /// A region that computes a kernel over `shape`. `strides` say for each input how many elements are from one entry
     /// of each axis to the next; `None` if it lies as the results do.
     pub fn new(kernel: Kernel, cache: &Cache, shape: &[usize], strides: &[Option<Vec<usize>>]) -> Region {
+        Region::strided(kernel, cache, shape, strides, &[], &[])
+    }
+
+    /// The same where some outputs do not lie as the shape does, but go by rows: see [`is_by_rows`]. `lie` has for each
+    /// output how many elements are from one entry of each axis to the next; none of them where there are no such outputs.
+    ///
+    /// Inputs may be listed: the array of each, behind those of all inputs, has the number of the element at which each
+    /// row begins, as `i64`. Their strides have to keep rows from going on as the row before.
+    pub fn strided(
+        kernel: Kernel, cache: &Cache, shape: &[usize], strides: &[Option<Vec<usize>>], lie: &[Option<Vec<usize>>], listed: &[Listed],
+    ) -> Region {
         let natural = natural_strides(shape);
-        let mut axes: SmallVec<[usize; 6]> = SmallVec::new();
-        let all: Vec<&[usize]> = strides.iter().map(|strides| strides.as_deref().unwrap_or(&natural)).chain(kernel.outputs.iter().map(|_| &natural[..])).collect();
-        let mut left: Vec<SmallVec<[usize; 6]>> = vec![SmallVec::new(); all.len()];
-        for (axis, &length) in shape.iter().enumerate() {
-            if length == 1 { continue; }
-            let together = !axes.is_empty() && left.iter().zip(&all).all(|(left, all)| left.last() == Some(&(all[axis] * length)));
-            if together {
-                if let Some(last) = axes.last_mut() { *last *= length; }
-                for (left, all) in left.iter_mut().zip(&all) { if let Some(last) = left.last_mut() { *last = all[axis]; } }
-            } else {
-                axes.push(length);
-                for (left, all) in left.iter_mut().zip(&all) { left.push(all[axis]); }
-            }
-        }
-        let even = left.iter().all(|strides| strides.last().is_none_or(|&stride| stride <= 1));
-        let rows = even && (axes.len() <= 1 || axes.last().is_some_and(|&length| length >= ROW));
+        let outputs = (0..kernel.outputs.len()).map(|output| lie.get(output).and_then(Option::as_deref));
+        let all: Vec<&[usize]> = strides.iter().map(Option::as_deref).chain(outputs).map(|strides| strides.unwrap_or(&natural)).collect();
+        let (axes, left) = merged(shape, &all);
+        let rows = by_rows(&axes, &left);
+        assert!(rows || (lie.iter().all(Option::is_none) && listed.is_empty()), "outputs that lie apart go by rows");
+        assert!(listed.iter().all(|listed| axes.len() > 1 && axes.last().is_some_and(|last| listed.row.is_multiple_of(*last))), "rows of a list are whole");
         let own = natural_strides(&axes);
         let sizes = kernel.inputs.iter().map(|dtype| dtype.size()).chain(kernel.outputs.iter().map(|output| output.1.size()));
         let inputs = kernel.inputs.len();
@@ -265,7 +277,7 @@ impl Region {
         let bytes: usize = operands.iter().filter(|operand| !operand.uniform).map(|operand| operand.size).sum();
         let compiled = Compiled::new(kernel, cache, &uniform);
         let cost = compiled.kernel.instructions.len() * if compiled.is_native() { 60 } else { 400 } + calls * 20_000 + bytes * 30;
-        Region { compiled, count: shape.iter().product(), axes, operands, rows, cost, repeated: OnceLock::new() }
+        Region { compiled, count: shape.iter().product(), axes, operands, listed: listed.to_vec(), rows, cost, repeated: OnceLock::new() }
     }
 
     /// How many outputs it has.
@@ -303,7 +315,12 @@ impl Region {
         self.compiled.describe()
     }
 
-    /// Computes all elements. `arrays` are the first elements of the inputs, then of the outputs.
+    /// The inputs that are read through lists, whose arrays outputs lie apart from.
+    pub fn listed(&self) -> impl Iterator<Item = usize> {
+        self.listed.iter().map(|listed| listed.input)
+    }
+
+    /// Computes all elements. `arrays` are the first elements of the inputs, of lists, then of the outputs.
     ///
     /// # Safety
     /// Every input must cover what its strides reach over the shape, every output have room for it. An output may be
@@ -371,6 +388,10 @@ impl Region {
     /// # Safety
     /// As for [`Self::run`].
     unsafe fn part(&self, arrays: &[*mut u8], start: usize, end: usize, totals: &mut [u64]) {
+        if !self.listed.is_empty() {
+            // SAFETY: the caller's promise.
+            return unsafe { self.listed_part(arrays, start, end, totals) };
+        }
         let mut here: Addresses = SmallVec::from_slice(arrays);
         if self.axes.len() <= 1 && self.rows {
             for ((here, array), operand) in here.iter_mut().zip(arrays).zip(&self.operands) {
@@ -424,6 +445,35 @@ impl Region {
         });
     }
 
+    /// As [`Self::part`], where lists say where rows of some inputs are.
+    ///
+    /// # Safety
+    /// As for [`Self::run`]; the places in the lists are of rows inside of their inputs.
+    unsafe fn listed_part(&self, arrays: &[*mut u8], start: usize, end: usize, totals: &mut [u64]) {
+        let inputs = self.compiled.kernel.inputs.len();
+        let (before, lists) = arrays.split_at(inputs);
+        let (lists, behind) = lists.split_at(self.listed.len());
+        let bases: Addresses = before.iter().chain(behind).copied().collect();
+        let mut here = bases.clone();
+        let length = self.axes.last().copied().unwrap_or(1);
+        let mut at = start;
+        while at < end {
+            let (row, column) = (at / length, at % length);
+            let count = (length - column).min(end - at);
+            for ((here, base), operand) in here.iter_mut().zip(&bases).zip(&self.operands) {
+                *here = base.wrapping_add(self.offset(operand, row, column) * operand.size);
+            }
+            for (listed, list) in self.listed.iter().zip(lists) {
+                // SAFETY: a list has a place for each row.
+                let first = unsafe { list.cast::<i64>().add(at / listed.row).read() } as usize;
+                here[listed.input] = bases[listed.input].wrapping_add((first + at % listed.row) * self.operands[listed.input].size);
+            }
+            // SAFETY: the caller's promise, for one row.
+            unsafe { self.compiled.run(&mut here, count, totals) };
+            at += count;
+        }
+    }
+
     /// The place of an element by its row and column.
     fn offset(&self, operand: &Operand, mut row: usize, column: usize) -> usize {
         let last = self.axes.len() - 1;
@@ -434,6 +484,41 @@ impl Region {
         }
         offset
     }
+}
+
+/// The axes that are left of a shape, and the strides of all arrays along them.
+type Axes = (SmallVec<[usize; 6]>, Vec<SmallVec<[usize; 6]>>);
+
+/// Takes adjacent axes along which every array goes on evenly together.
+fn merged(shape: &[usize], all: &[&[usize]]) -> Axes {
+    let mut axes: SmallVec<[usize; 6]> = SmallVec::new();
+    let mut left: Vec<SmallVec<[usize; 6]>> = vec![SmallVec::new(); all.len()];
+    for (axis, &length) in shape.iter().enumerate() {
+        if length == 1 { continue; }
+        let together = !axes.is_empty() && left.iter().zip(all).all(|(left, all)| left.last() == Some(&(all[axis] * length)));
+        if together {
+            if let Some(last) = axes.last_mut() { *last *= length; }
+            for (left, all) in left.iter_mut().zip(all) { if let Some(last) = left.last_mut() { *last = all[axis]; } }
+        } else {
+            axes.push(length);
+            for (left, all) in left.iter_mut().zip(all) { left.push(all[axis]); }
+        }
+    }
+    (axes, left)
+}
+
+fn by_rows(axes: &[usize], left: &[SmallVec<[usize; 6]>]) -> bool {
+    let even = left.iter().all(|strides| strides.last().is_none_or(|&stride| stride <= 1));
+    even && (axes.len() <= 1 || axes.last().is_some_and(|&length| length >= ROW))
+}
+
+/// Whether a region over `shape` runs over rows, of whose arrays these are the strides (`None` where one lies as the
+/// shape does): then outputs need not lie together.
+pub fn is_by_rows<'a>(shape: &[usize], all: impl Iterator<Item = Option<&'a [usize]>>) -> bool {
+    let natural = natural_strides(shape);
+    let all: Vec<&[usize]> = all.map(|strides| strides.unwrap_or(&natural)).collect();
+    let (axes, left) = merged(shape, &all);
+    by_rows(&axes, &left)
 }
 
 fn natural_strides(shape: &[usize]) -> SmallVec<[usize; 6]> {

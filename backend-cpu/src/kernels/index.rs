@@ -338,6 +338,13 @@ fn update(call: &mut Call<'_, '_>, add: bool) -> Result<()> {
     if !add {
         stored_type!(dtype, T => {
             let (source, target) = (v.cast::<T>(dtype), typed_mut::<T>(result.bytes));
+            let (axes, run) = selection.together();
+            if strides.is_none() && run > 1 {
+                for (number, values) in source.chunks(run).enumerate() {
+                    target[selection.start(axes, number)..][..run].copy_from_slice(values);
+                }
+                return Ok(());
+            }
             selection.each(|at, offset| target[offset] = source[from(at)]);
         });
     } else if matches!(dtype, DType::F16 | DType::BF16) {
@@ -377,6 +384,25 @@ pub fn add_at(call: &mut Call<'_, '_>) -> Result<()> {
     update(call, true)
 }
 
+/// An index as a mode of `take` brings it into range.
+fn moded(mode: &str, length: usize) -> impl Fn(i64) -> i64 {
+    let length = length as i64;
+    let (wraps, clips) = (mode == "wrap" && length > 0, mode == "clip" && length > 0);
+    move |index| if wraps { index.rem_euclid(length) } else if clips { index.clamp(0, length - 1) } else { index }
+}
+
+/// Of `take` along the first axis, or `index` by one array: the numbers of the elements at which the rows begin.
+pub fn row_starts(call: &mut Call<'_, '_>) -> Result<()> {
+    let (x, indices) = (call.operand(0)?, call.operand(1)?);
+    let (length, row) = (x.shape[0], x.shape[1..].iter().product::<usize>());
+    let mode = if call.attributes.get("index").is_some() { "raise" } else { call.attributes.str("mode")? };
+    let moded = moded(mode, length);
+    for (out, &index) in typed_mut::<i64>(call.results[0].bytes).iter_mut().zip(indices.ints().iter()) {
+        *out = (wrap(moded(index), 0, length)? * row) as i64;
+    }
+    Ok(())
+}
+
 /// `take`
 pub fn take(call: &mut Call<'_, '_>) -> Result<()> {
     let (x, indices) = (call.operand(0)?, call.operand(1)?);
@@ -388,12 +414,7 @@ pub fn take(call: &mut Call<'_, '_>) -> Result<()> {
         Some(axis) => (x.shape[..axis].iter().product(), x.shape[axis], x.shape[axis + 1..].iter().product::<usize>()),
         None => (1, x.count(), 1),
     };
-    let mode = call.attributes.str("mode")?;
-    let moded = |index: i64| match mode {
-        "wrap" if length > 0 => index.rem_euclid(length as i64),
-        "clip" if length > 0 => index.clamp(0, length as i64 - 1),
-        _ => index,
-    };
+    let moded = moded(call.attributes.str("mode")?, length);
     let places = indices.ints().iter().map(|&i| wrap(moded(i), axis.unwrap_or(0), length)).collect::<Result<Vec<_>>>()?;
     let size = x.dtype.size() * inner;
     if size == 0 || places.is_empty() { return Ok(()); }

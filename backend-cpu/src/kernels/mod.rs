@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arignote_core::ops::Attributes;
 use arignote_core::plugin::Host;
+use arignote_core::tensor::{DType, Kind};
 use arignote_core::{Error, ErrorKind, Result};
 
 use crate::buffer::{View, ViewMut};
@@ -201,6 +202,7 @@ pub fn lookup(name: &str) -> Option<(Kernel, &'static [(usize, usize)])> {
         "cumsum" => (order::cumsum, &[]),
         "cumprod" => (order::cumprod, &[]),
         "argsort" => (order::argsort, &[]),
+        "searchsorted" => (order::searchsorted, &[]),
         "cholesky" => (linalg::cholesky, &[]),
         "solve_triangular" => (linalg::solve_triangular, &[]),
         "det" => (linalg::det, &[]),
@@ -217,11 +219,17 @@ pub fn lookup(name: &str) -> Option<(Kernel, &'static [(usize, usize)])> {
 pub fn refuses(name: &str, operands: &[arignote_core::tensor::Type]) -> Option<String> {
     let slides = name.starts_with("conv") || name.contains("_pool");
     let first = operands.first()?.dtype;
+    if name == "searchsorted" {
+        // Their common dtype has not all of their values.
+        let mixed = |a: DType, b: DType| a == DType::U64 && b.kind() == Kind::Signed;
+        let second = operands.get(1)?.dtype;
+        return (mixed(first, second) || mixed(second, first)).then(|| format!("the cpu backend searches no {second} in {first}"));
+    }
     (slides && (!first.is_float() || operands.iter().any(|ty| ty.dtype != first)))
         .then(|| format!("the cpu backend's kernel for `{name}` takes floats of one dtype"))
 }
 
 /// Whether a kernel of this backend can fail on values.
 pub fn can_fail(name: &str) -> bool {
-    matches!(name, "index" | "set_at" | "add_at" | "take" | "one_hot" | "cross_entropy" | "cross_entropy_with_gradient" | "print" | "max" | "min" | "argmax" | "argmin" | "arange" | "cholesky" | "solve_triangular")
+    matches!(name, "index" | "set_at" | "add_at" | "take" | "one_hot" | "cross_entropy" | "cross_entropy_with_gradient" | "print" | "max" | "min" | "argmax" | "argmin" | "arange" | "cholesky" | "solve_triangular" | "searchsorted")
 }

@@ -115,6 +115,20 @@ fn places<'a, T: Stored>(x: impl Iterator<Item = T>, wide: &mut Vec<(u64, u32)>,
         narrow.extend(x.map(|(value, at)| u64::from(narrow_key(value)) << 32 | u64::from(at)));
         narrow.sort_unstable();
         out.zip(narrow).for_each(|(out, entry)| *out = i64::from(*entry as u32));
+    } else if !T::DTYPE.is_float() && size_of::<T>() == 8 {
+        // Whole numbers that are near each other, such as places, also fit beside their own place in one word.
+        wide.clear();
+        wide.extend(x.map(|(value, at)| (key(value), at)));
+        let least = wide.iter().map(|entry| entry.0).min().unwrap_or(0);
+        if wide.iter().all(|entry| entry.0 - least <= u64::from(u32::MAX)) {
+            narrow.clear();
+            narrow.extend(wide.iter().map(|&(key, at)| (key - least) << 32 | u64::from(at)));
+            narrow.sort_unstable();
+            out.zip(narrow).for_each(|(out, entry)| *out = i64::from(*entry as u32));
+            return;
+        }
+        wide.sort_unstable();
+        out.zip(wide).for_each(|(out, entry)| *out = i64::from(entry.1));
     } else {
         wide.clear();
         wide.extend(x.map(|(value, at)| (key(value), at)));
@@ -149,4 +163,63 @@ pub fn argsort(call: &mut Call<'_, '_>) -> Result<()> {
         });
     });
     Ok(())
+}
+
+/// `searchsorted`
+pub fn searchsorted(call: &mut Call<'_, '_>) -> Result<()> {
+    let (a, v) = (call.operand(0)?, call.operand(1)?);
+    let right = call.attributes.str("side")? == "right";
+    let fail = |message: String| Err(arignote_core::Error::new(arignote_core::ErrorKind::Runtime, message));
+    let count = a.count();
+    let sorter: Option<Vec<usize>> = match call.optional(2) {
+        None => None,
+        Some(sorter) if sorter.count() != count => {
+            return fail(format!("`sorter` has {} places for {count} elements", sorter.count()));
+        }
+        Some(sorter) => {
+            let mut places = Vec::with_capacity(count);
+            for &at in sorter.ints().iter() {
+                match usize::try_from(if at < 0 { at.saturating_add(count as i64) } else { at }) {
+                    Ok(place) if place < count => places.push(place),
+                    _ => return fail(format!("the place {at} of `sorter` is out of range for {count} elements")),
+                }
+            }
+            Some(places)
+        }
+    };
+    let target = typed_mut::<i64>(call.results[0].bytes);
+    let dtype = DType::promote(a.dtype, v.dtype);
+    stored_type!(dtype, T => {
+        let (mut ascending, sought) = (a.cast::<T>(dtype), v.cast::<T>(dtype));
+        // Each element in its own vector: how far the elements that equal it reach, going through them once.
+        if let (Some(places), true) = (&sorter, v.bytes.as_ptr_range() == a.bytes.as_ptr_range() && a.shape == v.shape) {
+            let keys: Vec<u64> = ascending.iter().map(|&x| key(x)).collect();
+            if places.is_sorted_by_key(|&place| keys[place]) && is_once(places) {
+                for run in places.chunk_by(|&one, &other| keys[one] == keys[other]) {
+                    let first = (run.as_ptr().addr() - places.as_ptr().addr()) / size_of::<usize>();
+                    let found = if right { first + run.len() } else { first };
+                    for &place in run { target[place] = found as i64; }
+                }
+                return Ok(());
+            }
+        }
+        if let Some(places) = &sorter {
+            ascending = places.iter().map(|&place| ascending[place]).collect();
+        }
+        let keys: Vec<u64> = ascending.iter().map(|&x| key(x)).collect();
+        call.context.chunks(target, CHUNK / 16, &|chunk, part| {
+            for (out, &x) in part.iter_mut().zip(&sought[chunk * (CHUNK / 16)..]) {
+                let x = key(x);
+                *out = keys.partition_point(|&y| if right { y <= x } else { y < x }) as i64;
+            }
+        });
+    });
+    Ok(())
+}
+
+/// Whether places below their number are each there.
+fn is_once(places: &[usize]) -> bool {
+    let mut seen = vec![false; places.len()];
+    places.iter().for_each(|&place| seen[place] = true);
+    !seen.contains(&false)
 }

@@ -285,6 +285,12 @@ pub trait Op: Send + Sync + 'static {
         false
     }
 
+    /// Whether kernels find all that is wrong with a call before they write anything: a kernel that overwrites an
+    /// operand and fails leaves it as it was. Devices that offer an overwrite of such an op promise this.
+    fn fails_before_writing(&self) -> bool {
+        false
+    }
+
     /// Whether a call does something besides giving the results, so that an application is neither merged
     /// with an equal one, nor computed while compiling. Its first result is its first operand's value.
     fn has_effect(&self) -> bool {

@@ -202,7 +202,9 @@ pub struct NodeQuery<'a> {
 /// A device's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Support {
-    /// It runs the node and may write results over operands, as pairs (operand, result).
+    /// It runs the node and may write results over operands, as pairs (operand, result). Of an op that
+    /// [fails before writing](crate::ops::Op::fails_before_writing), this promises that a call that fails has not
+    /// written.
     Yes(Vec<(usize, usize)>),
     /// It does not, because of this.
     No(String),

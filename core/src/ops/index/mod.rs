@@ -352,6 +352,10 @@ impl Op for IndexOp {
         true
     }
 
+    fn fails_before_writing(&self) -> bool {
+        matches!(self.rule, Rule::Set | Rule::Add)
+    }
+
     fn batch(&self, context: &Batch<'_>) -> Result<Batched> {
         batch::batch(self, context)
     }

@@ -316,7 +316,7 @@ fn write_of_sum(site: &mut Site<'_>) -> Found {
     Ok(None)
 }
 
-fn is_zeros(site: &Site<'_>, value: ValueId) -> bool {
+pub(super) fn is_zeros(site: &Site<'_>, value: ValueId) -> bool {
     match site.constant(value) {
         Some(constant) => constant.len() <= 4096 && constant.to_f64_vec().into_iter().all(|x| x == 0.0),
         None => match site.op(value) {

@@ -7,6 +7,7 @@ mod join;
 mod linalg;
 mod products;
 mod reduce;
+mod rows;
 mod shape;
 mod sums;
 
@@ -17,7 +18,7 @@ use crate::graph::ValueId;
 /// All of them, in the order in which they are tried.
 pub fn all() -> impl Iterator<Item = Local> {
     let families = [
-        sums::locals(), cancel::locals(), products::locals(), linalg::locals(), shape::locals(), reduce::locals(), index::locals(), join::locals(),
+        sums::locals(), cancel::locals(), products::locals(), linalg::locals(), shape::locals(), reduce::locals(), index::locals(), rows::locals(), join::locals(),
         branches::locals(),
     ];
     families.into_iter().flatten()

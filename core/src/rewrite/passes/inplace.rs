@@ -31,11 +31,12 @@ pub fn usual_views(graph: &Graph, id: NodeId) -> Vec<(usize, usize)> {
 }
 
 impl Statements<'_> {
-    /// The last statement that can fail. What the caller gave is not overwritten up to there, as a
-    /// failed call must leave it as it was.
-    fn last_failing(&self) -> Option<usize> {
-        let fails = |id: &NodeId| self.graph.node(*id).apply().is_some_and(|(op, _)| op.can_fail());
-        self.order.iter().rposition(fails)
+    /// Up to which statement, exclusive, what the caller gave is not overwritten: a failed call must leave it as it
+    /// was. The last one that can fail may overwrite it if it fails before that.
+    fn safe_from(&self) -> usize {
+        let apply = |at: usize| self.graph.node(self.order[at]).apply();
+        let last = (0..self.order.len()).rev().find(|&at| apply(at).is_some_and(|(op, _)| op.can_fail()));
+        last.map_or(0, |at| if apply(at).is_some_and(|(op, _)| op.fails_before_writing()) { at } else { at + 1 })
     }
 
     /// Notes for every statement: overwrites wherever the device may, an operand dies, and nothing else
@@ -55,7 +56,7 @@ impl Statements<'_> {
         let outputs: FxHashSet<ValueId> = graph.outputs().iter().copied().collect();
         let kept: FxHashSet<ValueId> = outputs.iter().map(|&value| class(value)).collect();
         let leaves = self.leaves(&classes);
-        let failing = self.last_failing();
+        let safe = self.safe_from();
         let mut given_over: FxHashSet<ValueId> = FxHashSet::default();
         let mut notes = Vec::with_capacity(self.order.len());
         for (at, &id) in self.order.iter().enumerate() {
@@ -68,9 +69,7 @@ impl Statements<'_> {
                 let taken = note.overwrites.iter().any(|&(o, r)| {
                     r as usize == result || o as usize == operand || view.operands[o as usize] == value
                 });
-                let leaf_free = leaves.get(&owner).is_none_or(|&free| {
-                    free && failing.is_none_or(|failing| at > failing)
-                });
+                let leaf_free = leaves.get(&owner).is_none_or(|&free| free && at >= safe);
                 let elementwise = view.apply().is_some_and(|(op, _)| op.is_elementwise());
                 let seen_twice = view.operands.iter().enumerate().any(|(other, &o)| {
                     other != operand && class(o) == owner && !(o == value && elementwise)
@@ -135,7 +134,7 @@ impl Statements<'_> {
         if notes.len() != self.order.len() {
             return fail(0, "there is not one note for each statement");
         }
-        let failing = self.last_failing();
+        let safe = self.safe_from();
         // A value is (buffer, the buffer's version when the value was written).
         let mut places: FxHashMap<ValueId, (usize, u32)> = FxHashMap::default();
         let mut versions: Vec<u32> = Vec::new();
@@ -180,7 +179,7 @@ impl Statements<'_> {
                         let buffer = buffers[operand];
                         match foreign[buffer] {
                             Some(false) => return fail(at, "it overwrites what is not the program's"),
-                            Some(true) if failing.is_some_and(|failing| at <= failing) => {
+                            Some(true) if at < safe => {
                                 return fail(at, "it overwrites an argument before the last that can fail");
                             }
                             _ => {}

@@ -182,6 +182,8 @@ fn unsound_plans_are_refused() {
         ("max(y) + exp(x)", vec![vec![], vec![(0, 0)], vec![]], ""),
         ("exp(x) + max(y)", vec![vec![(0, 0)], vec![], vec![]], "before the last that can fail"),
         ("x * transpose(x)", vec![vec![], vec![(0, 0)]], "another operand shares the memory"),
+        ("set_at(x[0], max(y))", vec![vec![], vec![(0, 0)]], ""),
+        ("max(y) + set_at(x[0], 1)", vec![vec![(0, 0)], vec![], vec![]], "before the last that can fail"),
     ] {
         let graph = graph_of(body);
         let order = super::tests::order(&graph);
