@@ -21,6 +21,7 @@ pub mod signature;
 pub mod tiles;
 pub mod unplanned;
 mod verify;
+mod views;
 
 use std::sync::Arc;
 

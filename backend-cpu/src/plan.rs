@@ -20,6 +20,7 @@ use crate::kernels::elementwise::broadcast_strides;
 use crate::gathers::{self, Sources};
 use crate::joins::{self, Copy, Part, Values};
 use crate::tiles::{self, Access, Storages, Tiles};
+use crate::views::{self, Source};
 
 /// Where a value lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub struct Slot {
     pub storage: usize,
     /// Elements from one entry of each axis to the next, if they do not lie together: a part of a join.
     pub strides: Option<Vec<usize>>,
+    /// The slot in whose memory it is, if it is a value that is there in another order.
+    pub view_of: Option<usize>,
 }
 
 /// What a step does.
@@ -304,7 +307,7 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn slot(&mut self, value: ValueId, storage: usize) -> usize {
-        let slot = Slot { dtype: self.code.graph.ty(value).dtype, shape: self.shape_of[&value].clone(), storage, strides: None };
+        let slot = Slot { dtype: self.code.graph.ty(value).dtype, shape: self.shape_of[&value].clone(), storage, strides: None, view_of: None };
         self.slots.push(slot);
         self.slot_of.insert(value, self.slots.len() - 1);
         self.slots.len() - 1
@@ -340,6 +343,22 @@ impl Planner<'_> {
         let slot = self.slot(value, storage);
         self.slots[slot].strides = part.strides.clone();
         slot
+    }
+
+    /// A slot for what is there already in another order.
+    fn view(&mut self, value: ValueId, source: &Source) -> usize {
+        let base = self.existing(source.value);
+        let (storage, dtype) = (self.slots[base].storage, self.slots[base].dtype);
+        let (whole, before) = match self.storages[storage].place {
+            Some(Place::Part(whole, offset)) => (whole, offset),
+            _ => (storage, 0),
+        };
+        let (bytes, offset) = (self.bytes(value), before + source.offset * dtype.size());
+        let storage = self.storage(bytes, self.storages[whole].first, Some(Place::Part(whole, offset)), false);
+        let shape = self.shape_of[&value].clone();
+        let strides = (source.strides != crate::kernels::shape::natural(&shape)).then(|| source.strides.clone());
+        self.slots.push(Slot { dtype, shape, storage, strides, view_of: Some(base) });
+        self.slots.len() - 1
     }
 
     /// Whether a value lies in its part of a join.
@@ -419,8 +438,11 @@ impl Planner<'_> {
     ///
     /// A node joins the first of its users' regions. It is one of the region's results if others use it too, which
     /// then come later, so that no region needs what a later one computes. What is reduced is no result as well.
-    /// A reduction joins a later one along the same axes of the same shape, if nobody reads it before that.
-    fn regions(&self, live: &[NodeId], readers: &HashMap<NodeId, Vec<NodeId>>, reductions: &HashMap<NodeId, Spec>) -> HashMap<NodeId, NodeId> {
+    /// What a region reads views of is there before it. A reduction joins a later one along the same axes of the same
+    /// shape, if nobody reads it before that.
+    fn regions(
+        &self, live: &[NodeId], readers: &HashMap<NodeId, Vec<NodeId>>, onlookers: &HashMap<NodeId, Vec<NodeId>>, reductions: &HashMap<NodeId, Spec>,
+    ) -> HashMap<NodeId, NodeId> {
         let outputs: HashSet<NodeId> = self.code.graph.outputs().iter().map(|value| value.node).collect();
         let mut root: HashMap<NodeId, NodeId> = HashMap::new();
         let mut sizes: HashMap<NodeId, usize> = HashMap::new();
@@ -432,7 +454,9 @@ impl Planner<'_> {
             let size = self.instructions(id);
             let roots = || readers.get(&id).into_iter().flatten().map(|reader| root[reader]);
             if elementwise(&id) {
+                let looked_at = |first: NodeId| onlookers.get(&id).into_iter().flatten().any(|reader| root[reader] == first);
                 if let Some(first) = roots().min_by_key(|root| position[root])
+                    && !looked_at(first)
                     && sizes[&first] + size <= REGION
                 {
                     let over = match reductions.contains_key(&first) {
@@ -469,23 +493,51 @@ impl Planner<'_> {
         }
         let is_known = |planner: &Self, id: NodeId| (0..code.graph.node(id).results.len()).all(|o| planner.known.contains_key(&id.output(o)));
         let mut live: Vec<NodeId> = code.nodes.iter().copied().filter(|&id| !is_known(&self, id)).collect();
-        // What is only read through the order of its axes is not computed.
+        let mut reductions: HashMap<NodeId, Spec> = live.iter().filter_map(|&id| Some((id, self.reduction(id)?))).collect();
+        // What fused regions read of other values.
+        let mut viewed: HashMap<ValueId, Source> = HashMap::new();
+        let by_strides = |id: &NodeId| reductions.contains_key(id) || matches!(code.implementations.get(id), Some(Implementation::Elementwise(_)));
+        for id in live.iter().filter(|id| by_strides(id)) {
+            let operands = code.graph.node(*id).operands;
+            for &value in if reductions.contains_key(id) { &operands[..1] } else { operands } {
+                let is_known = |value: ValueId| self.known.contains_key(&value);
+                if let Some(source) = views::source(&code.graph, &self.shape_of, value, &is_known) { viewed.insert(value, source); }
+            }
+        }
+        // What is only read through a view, or the order of its axes, is not computed.
         let mut read: HashSet<NodeId> = code.graph.outputs().iter().map(|value| value.node).collect();
         let mut passed: HashSet<NodeId> = HashSet::new();
-        for &id in &live {
+        for &id in live.clone().iter().rev() {
+            if passed.contains(&id) && !read.contains(&id) {
+                continue;
+            }
             for ((value, axes), given) in code.reads(id).iter().zip(code.graph.node(id).operands) {
-                read.insert(value.node);
+                match viewed.get(value).filter(|_| by_strides(&id)) {
+                    Some(source) => {
+                        read.insert(source.value.node);
+                        passed.extend(source.passed.iter().map(|value| value.node));
+                    }
+                    None => { read.insert(value.node); }
+                }
                 if axes.is_some() { passed.insert(given.node); }
             }
         }
         live.retain(|id| read.contains(id) || !passed.contains(id));
-        let reductions: HashMap<NodeId, Spec> = live.iter().filter_map(|&id| Some((id, self.reduction(id)?))).collect();
-        // Who reads each node, also through an order of axes.
-        let mut readers: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
+        // Who reads each node, also through an order of axes; and who reads only views of it.
+        let (mut readers, mut onlookers): (HashMap<NodeId, Vec<NodeId>>, HashMap<NodeId, Vec<NodeId>>) = Default::default();
         for &id in &live {
-            for (value, _) in code.reads(id) { readers.entry(value.node).or_default().push(id); }
+            for (value, _) in code.reads(id) {
+                match viewed.get(&value).filter(|_| by_strides(&id)) {
+                    Some(source) => {
+                        readers.entry(source.value.node).or_default().push(id);
+                        onlookers.entry(source.value.node).or_default().push(id);
+                    }
+                    None => readers.entry(value.node).or_default().push(id),
+                }
+            }
         }
-        let root = self.regions(&live, &readers, &reductions);
+        reductions.retain(|id, _| live.contains(id));
+        let root = self.regions(&live, &readers, &onlookers, &reductions);
         // Steps with the values that they read from outside.
         let mut members: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
         for &id in &live {
@@ -498,6 +550,10 @@ impl Planner<'_> {
         };
         let values = Values { code, live: &live, shape_of: &self.shape_of, readers: &readers, outputs: &is_output };
         let mut parts = values.parts();
+        // Of rows that lie apart there are no views.
+        for source in viewed.values() {
+            if parts.get(&source.value).is_some_and(|part| part.strides.is_some()) { parts.remove(&source.value); }
+        }
         let joined: HashMap<NodeId, joins::Joined> =
             live.iter().filter_map(|&id| Some((id, values.joined(id, parts.get(&id.output(0)))?))).collect();
         let reads = |id: &NodeId| -> Vec<ValueId> {
@@ -507,9 +563,19 @@ impl Planner<'_> {
         };
         let reads: Vec<Vec<ValueId>> = order.iter().map(reads).collect();
         let mut last_use: HashMap<ValueId, usize> = HashMap::new();
-        let gathers = gathers::found(&values, &order, &reads, &reductions, &parts);
+        let is_region = |id: &NodeId| reductions.contains_key(id) || matches!(code.implementations.get(id), Some(Implementation::Elementwise(_)));
+        let mut gathers = gathers::found(&values, &order, &reads, &reductions, &parts);
+        for (id, read) in order.iter().zip(&reads) {
+            let has_views = is_region(id) && read.iter().any(|value| viewed.contains_key(value));
+            if has_views { gathers.retain(|value, _| !read.contains(value)); }
+        }
+        gathers.retain(|value, _| viewed.values().all(|source| source.value != *value));
         for (at, values) in reads.iter().enumerate() {
             for value in values {
+                let value = match viewed.get(value).filter(|_| is_region(&order[at])) {
+                    Some(source) => &source.value,
+                    None => value,
+                };
                 last_use.insert(*value, at);
                 if let Some(gather) = gathers.get(value) { last_use.insert(gather.table, at); }
             }
@@ -521,15 +587,21 @@ impl Planner<'_> {
         let (mut steps, mut accesses) = (Vec::new(), Vec::new());
         for ((at, &id), inputs) in order.iter().enumerate().zip(reads) {
             let view = code.graph.node(id);
-            let slots: Vec<usize> = inputs.iter().map(|&value| self.existing(value)).collect();
+            let sources: Vec<&Source> = inputs.iter().filter_map(|value| viewed.get(value)).filter(|_| is_region(&id)).collect();
+            let slots: Vec<usize> = inputs.iter().map(|&value| match viewed.get(&value).filter(|_| is_region(&id)) {
+                Some(source) => self.view(value, source),
+                None => self.existing(value),
+            }).collect();
             for &slot in &slots {
                 self.used(self.slots[slot].storage, at);
             }
-            let tables: Vec<ValueId> = inputs.iter().filter_map(|value| gathers.get(value)).map(|gather| gather.table).collect();
+            // What is read elsewhere than where it is written.
+            let mut tables: Vec<ValueId> = inputs.iter().filter_map(|value| gathers.get(value)).map(|gather| gather.table).collect();
             for &table in &tables {
                 let slot = self.existing(table);
                 self.used(self.slots[slot].storage, at);
             }
+            tables.extend(sources.iter().map(|source| source.value));
             let region = matches!(code.implementations[&id], Implementation::Elementwise(_));
             let produced: Vec<ValueId> = if region {
                 members[&id].iter().filter(|&&member| is_result(member)).map(|member| member.output(0)).collect()
@@ -684,7 +756,7 @@ impl Planner<'_> {
                 // Arguments that are not read inside have a slot nevertheless.
                 let operands = view.operands.iter().map(|&value| self.existing(value)).collect();
                 let storage = self.storage(planned.scratch, at, None, true);
-                self.slots.push(Slot { dtype: DType::U8, shape: Shape::from_elem(planned.scratch, 1), storage, strides: None });
+                self.slots.push(Slot { dtype: DType::U8, shape: Shape::from_elem(planned.scratch, 1), storage, strides: None, view_of: None });
                 accesses.push(None);
                 Work::Control(planned, operands, self.slots.len() - 1)
             } else if gathers.contains_key(&id.output(0)) {

@@ -147,7 +147,22 @@ struct Chain<'a> {
     work: usize,
 }
 
+/// The storage of a slot, or of what it is a view of.
+fn home(slots: &[Slot], slot: usize) -> usize {
+    slots[slots[slot].view_of.unwrap_or(slot)].storage
+}
+
 impl Chain<'_> {
+    fn home(&self, slot: usize) -> usize {
+        home(self.slots, slot)
+    }
+
+    /// Whether a slot is no view, or one of all elements in their order.
+    fn is_all(&self, slot: usize) -> bool {
+        let count = |slot: usize| self.slots[slot].shape.iter().product::<usize>();
+        self.slots[slot].view_of.is_none_or(|base| self.slots[slot].strides.is_none() && count(slot) == count(base))
+    }
+
     /// Takes a step in, or gives it back.
     fn join(&mut self, step: Step, access: &Access) -> Option<Step> {
         let count: usize = access.shape.iter().product();
@@ -164,8 +179,8 @@ impl Chain<'_> {
         let mut arrays = Vec::new();
         for (&slot, strides) in reads.iter().zip(&access.strides) {
             let (elements, size) = size(slot);
-            let row = row_of(elements, strides.as_deref(), &access.shape, self.rows).map(|row| row * size);
-            note(&mut touched, self.slots[slot].storage, row);
+            let row = row_of(elements, strides.as_deref(), &access.shape, self.rows).map(|row| row * size).filter(|_| self.is_all(slot));
+            note(&mut touched, self.home(slot), row);
             arrays.push(Array { slot, row: row.unwrap_or(0), local: None });
         }
         let mut written = self.written.clone();
@@ -194,7 +209,7 @@ impl Chain<'_> {
         let row: usize = self.touched.values().flatten().sum();
         let mut users: HashMap<usize, usize> = HashMap::new();
         for member in &self.members {
-            let mut own: Vec<usize> = member.arrays.iter().filter(|array| array.row > 0).map(|array| self.slots[array.slot].storage).collect();
+            let mut own: Vec<usize> = member.arrays.iter().filter(|array| array.row > 0).map(|array| self.home(array.slot)).collect();
             own.sort_unstable();
             own.dedup();
             for storage in own { *users.entry(storage).or_default() += 1; }
@@ -225,7 +240,7 @@ impl Chain<'_> {
             }
         }
         for array in self.members.iter_mut().flat_map(|member| &mut member.arrays) {
-            array.local = local.get(&self.slots[array.slot].storage).copied();
+            array.local = local.get(&home(self.slots, array.slot)).copied();
         }
         let steps = self.members.iter().map(|member| &member.step);
         let members = steps.clone().flat_map(|step| if step.members.is_empty() { vec![step.node] } else { step.members.clone() }).collect();

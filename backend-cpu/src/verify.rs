@@ -78,6 +78,7 @@ struct Memory<'a> {
 
 impl Memory<'_> {
     fn read(&self, slot: usize) -> Result<(), String> {
+        let slot = self.plan.slots[slot].view_of.unwrap_or(slot);
         let extent = Extent::of(self.plan, slot);
         let held = extent.bytes() == 0 || self.held.get(&extent.space).is_some_and(|held| held.iter().any(|&(_, other)| other == slot));
         if held { Ok(()) } else { Err("it reads what is not there: not written yet, or written over".to_owned()) }
@@ -95,8 +96,9 @@ impl Memory<'_> {
             return Err("it writes to a constant".to_owned());
         }
         for &read in reads {
-            let other = Extent::of(self.plan, read);
-            if other.overlaps(&extent) && other != extent {
+            let view = self.plan.slots[read].view_of;
+            let other = Extent::of(self.plan, view.unwrap_or(read));
+            if other.overlaps(&extent) && (view.is_some() || other != extent) {
                 return Err("it writes over a part of what it reads".to_owned());
             }
         }
@@ -128,7 +130,7 @@ impl Plan {
         let mut memory = Memory { plan: self, held: HashMap::new() };
         // What is there before the first step.
         let written: HashSet<usize> = self.steps.iter().flat_map(|step| &step.results).copied().collect();
-        for slot in (0..self.slots.len()).filter(|slot| !written.contains(slot)) {
+        for slot in (0..self.slots.len()).filter(|&slot| !written.contains(&slot) && self.slots[slot].view_of.is_none()) {
             if matches!(self.places[self.slots[slot].storage], Place::Argument(_) | Place::Constant(_)) {
                 memory.add(slot);
             }

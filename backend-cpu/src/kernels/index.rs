@@ -46,6 +46,45 @@ fn slice(start: Option<i64>, stop: Option<i64>, step: i64, length: usize) -> Res
     Ok((start as isize, count))
 }
 
+/// Of an index without operands that goes forward: where it starts along each axis, and of each axis of the result which
+/// axis it goes along in which steps (none for a new one). Nothing if it is another, or does not fit.
+#[allow(clippy::type_complexity)]
+pub fn places(items: &[IndexItem], shape: &[usize]) -> Option<(Vec<usize>, Vec<Option<(usize, usize)>>)> {
+    let bound = |bound: &IndexBound| match bound {
+        IndexBound::Open => Some(None),
+        IndexBound::At(value) => Some(Some(*value)),
+        IndexBound::Operand(_) => None,
+    };
+    let consumed = items.iter().filter(|item| !matches!(item, IndexItem::Ellipsis | IndexItem::NewAxis)).count();
+    let mut rest = Some(shape.len().checked_sub(consumed)?);
+    let (mut first, mut steps) = (vec![0; shape.len()], Vec::new());
+    let mut axis = 0;
+    let whole = IndexItem::Ellipsis;
+    let ends_open = !items.contains(&IndexItem::Ellipsis);
+    for item in items.iter().chain(ends_open.then_some(&whole)) {
+        match item {
+            IndexItem::Ellipsis => {
+                let count = rest.take()?;
+                steps.extend((axis..axis + count).map(|axis| Some((axis, 1))));
+                axis += count;
+            }
+            IndexItem::NewAxis => steps.push(None),
+            IndexItem::Slice { start, stop, step } if *step > 0 => {
+                let (at, count) = slice(bound(start)?, bound(stop)?, *step, shape[axis]).ok()?;
+                if count > 0 { first[axis] = usize::try_from(at).ok()?; }
+                steps.push(Some((axis, *step as usize)));
+                axis += 1;
+            }
+            IndexItem::At(value) => {
+                first[axis] = wrap(*value, axis, shape[axis]).ok()?;
+                axis += 1;
+            }
+            IndexItem::Slice { .. } | IndexItem::Operand(_) => return None,
+        }
+    }
+    Some((first, steps))
+}
+
 /// An index array along one axis.
 struct Array {
     axis: usize,

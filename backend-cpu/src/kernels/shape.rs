@@ -1,7 +1,7 @@
 //! Kernels that move elements.
 
 use arignote_core::Result;
-use arignote_core::ops::normalize_axis;
+use arignote_core::ops::{Attributes, normalize_axis};
 
 use super::matmul::Start;
 use super::{Call, Context};
@@ -169,6 +169,22 @@ fn fence() {
     }
 }
 
+/// Elements from one entry of each axis to the next, where all lie together.
+pub fn natural(shape: &[usize]) -> Vec<usize> {
+    arignote_core::tensor::contiguous_strides(shape).iter().map(|&stride| stride as usize).collect()
+}
+
+/// The axes of the operand that become those of a `transpose`, in their order.
+///
+/// # Errors
+/// If the attribute does not fit.
+pub fn order(attributes: &Attributes, rank: usize) -> Result<Vec<usize>> {
+    match attributes.ints("axes")? {
+        Some(axes) => axes.iter().map(|&axis| normalize_axis(axis, rank)).collect(),
+        None => Ok((0..rank).rev().collect()),
+    }
+}
+
 fn strides_of(shape: &[usize]) -> Vec<isize> {
     arignote_core::tensor::contiguous_strides(shape).to_vec()
 }
@@ -192,10 +208,7 @@ pub fn reshape(call: &mut Call<'_, '_>) -> Result<()> {
 pub fn transpose(call: &mut Call<'_, '_>) -> Result<()> {
     let x = call.operand(0)?;
     let rank = x.shape.len();
-    let axes: Vec<usize> = match call.attributes.ints("axes")? {
-        Some(axes) => axes.iter().map(|&axis| normalize_axis(axis, rank)).collect::<Result<_>>()?,
-        None => (0..rank).rev().collect(),
-    };
+    let axes = order(call.attributes, rank)?;
     let strides = strides_of(x.shape);
     let moved: Vec<isize> = axes.iter().map(|&axis| strides[axis]).collect();
     strided(call, x, 0, &moved);
