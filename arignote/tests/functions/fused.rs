@@ -147,7 +147,7 @@ fn what_is_joined_is_written_where_it_ends_up() {
          next = concatenate([h[m:] * 2 + a, b - h[:m]])\nh <- next * 0.5\nyield next\n}\nreturn last, rows\n}\n",
     ];
     for dtype in [DType::F32, DType::F64] {
-        for (number, (n, m)) in [(1, 1), (3, 5), (2, 31), (5, 32), (7, 33), (1, 200), (130, 257)].into_iter().enumerate() {
+        for (number, (n, m)) in [(1, 1), (3, 5), (2, 31), (5, 32), (7, 33), (1, 200), (130, 257), (300, 320)].into_iter().enumerate() {
             for program in programs {
                 let text = program.replace('T', &dtype.to_string()).replace("[k]", &format!("[{}]", 2 * m));
                 agree(&text, &[numbers(dtype, &[n, m], 1), numbers(dtype, &[n, m], number as u64 + 2)], false);

@@ -12,7 +12,7 @@ pub(super) fn locals() -> Vec<Local> {
             "step_of_rows", &["add", "sub"],
             "x - c * add_at(zeros[i], v) => set_at(x[i], x[i] - c * s), of an array i that names few of the rows of x: s are the \
              sums that add_at gives in these rows; c are finite numbers",
-            |site| step_of_rows(site, |site, scale| is_tame(site, scale)),
+            |site| step_of_rows(site, is_tame),
         ),
         real(
             "step_of_rows_by_any", &["add", "sub"],
