@@ -6,7 +6,7 @@ mod models;
 mod operations;
 mod setup;
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Device, Tensor};
 use peer_protocol::{Array, Inputs, Peer, Task, Values, Workload};
 
 use setup::{Call, Formula, Setup};

@@ -51,7 +51,7 @@ impl Array {
         } else {
             return None;
         };
-        (values.len() == shape.iter().product()).then_some(Array { shape, values })
+        (values.len() == shape.iter().product::<usize>()).then_some(Array { shape, values })
     }
 
     /// Writes a file that NumPy reads.
