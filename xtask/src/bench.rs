@@ -34,11 +34,10 @@ fn peers(arguments: &[String]) -> Option<Vec<String>> {
 fn rust_peers(folder: &Path, peers: Option<&[String]>) -> Outcome<PathBuf> {
     let built = folder.join("rust-peers");
     let asked = |library: &str| peers.is_none_or(|peers| peers.iter().any(|peer| peer.starts_with(library)));
-    let libraries = ["candle", "burn"].into_iter().filter(|library| asked(library));
-    let packages: Vec<String> = libraries.map(|library| format!("--package=peer-{library}")).collect();
-    if !packages.is_empty() {
+    for library in ["candle", "burn"].into_iter().filter(|library| asked(library)) {
+        // Each by itself: together they would share features, and what is built would depend on who is asked for.
         let mut build = cargo(["build", "--release", "--locked", "--target-dir"]);
-        run(build.arg(&built).args(packages).current_dir(root().join("bench/rust-peers")))?;
+        run(build.arg(&built).arg(format!("--package=peer-{library}")).current_dir(root().join("bench/rust-peers")))?;
     }
     Ok(built.join("release"))
 }

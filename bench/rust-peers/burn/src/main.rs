@@ -22,6 +22,7 @@ fn main() -> std::io::Result<()> {
     let backend = std::env::args().nth(1).unwrap_or_default();
     let device = match backend.as_str() {
         "flex" => Device::flex(),
+        #[expect(deprecated, reason = "it is what `flex` is to be seen beside, as long as burn has it")]
         "ndarray" => Device::ndarray(),
         _ => return Err(std::io::Error::other("usage: peer-burn flex|ndarray")),
     };

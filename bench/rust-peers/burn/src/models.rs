@@ -28,7 +28,7 @@ pub fn logreg(s: &mut Setup) -> Result<Call, String> {
         let (w, b): (Tensor<1>, Tensor<1>) = (parameters.get(0), parameters.get(1));
         let z = x.clone().matmul(w.clone().unsqueeze_dim(1)).squeeze_dim::<1>(1) + b;
         // As `BinaryCrossEntropyLoss` does, which wants whole numbers for `y`.
-        let entropy = ((1.0 - y.clone()) * z.clone() - log_sigmoid(z.clone())).mean();
+        let entropy = ((-y.clone() + 1.0) * z.clone() - log_sigmoid(z.clone())).mean();
         let cost = entropy.clone() + w.square().sum() * 0.01;
         parameters.descend(&cost, 0.1);
         vec![z.inner().greater_scalar(0.0).into(), entropy.inner().into()]
