@@ -15,7 +15,6 @@ pub struct Array {
 
 /// Elements of one type.
 #[derive(Debug)]
-#[allow(missing_docs)]
 pub enum Values {
     F32(Vec<f32>),
     F64(Vec<f64>),
