@@ -37,6 +37,13 @@ PYTHON = {
     "torch": ["peer_torch"],
     "torch-compile": ["peer_torch", "compile=1"],
 }
+# Programs of the workspace `rust-peers`.
+RUST = {
+    "candle": ["peer-candle"],
+    "burn-flex": ["peer-burn", "flex"],
+    "burn-ndarray": ["peer-burn", "ndarray"],
+}
+PEERS = [*PYTHON, *RUST]
 
 
 def specifications():
@@ -131,12 +138,15 @@ class Contender:
 def command_of(name, arguments):
     if name == "arignote":
         return [arguments.ours]
+    if name in RUST:
+        program, *options = RUST[name]
+        return [str(arguments.rust_peers / program), *options]
     return [sys.executable, str(HERE / "peers/contender.py"), *PYTHON[name]]
 
 
 def environment_of(threads):
     environment = {key: value for key, value in os.environ.items() if key not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
-    for key in ["OMP", "OPENBLAS", "MKL", "NUMBA", "RAYON", "NUMEXPR"]:
+    for key in ["OMP", "OPENBLAS", "MKL", "NUMBA", "RAYON", "NUMEXPR", "CANDLE", "MATMUL"]:
         environment[f"{key}_NUM_THREADS"] = str(threads)
     environment.update(
         ARIGNOTE_FLAGS=f"device=cpu,backend.cpu.threads={threads}", TORCHINDUCTOR_CACHE_DIR=str(TARGET / "inductor"),
@@ -239,13 +249,14 @@ def machine(threads):
 def main():
     parser = argparse.ArgumentParser(prog="cargo xtask bench", description="Times workloads beside other libraries.")
     parser.add_argument("--only", help="workloads, separated by commas; * and ? stand for letters: --only 'ew_*,mlp_60'")
-    parser.add_argument("--peers", help=f"contenders beside arignote, separated by commas, or none: {', '.join(PYTHON)}")
+    parser.add_argument("--peers", help=f"contenders beside arignote, separated by commas, or none: {', '.join(PEERS)}")
     parser.add_argument("--quick", action="store_true", help="a glance instead of a measurement: less time for each")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--ours", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--rust-peers", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    wanted = list(PYTHON) if arguments.peers is None else [name for name in arguments.peers.split(",") if name and name != "none"]
-    unknown = [name for name in wanted if name not in PYTHON]
+    wanted = PEERS if arguments.peers is None else [name for name in arguments.peers.split(",") if name and name != "none"]
+    unknown = [name for name in wanted if name not in PEERS]
     if unknown:
         parser.error(f"unknown peers: {', '.join(unknown)}")
     names = ["arignote", *wanted]

@@ -13,10 +13,12 @@ pub fn bench(arguments: &[String]) -> Outcome {
     fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
     run(&mut cargo(["build", "--release", "--package", "arignote-bench"]))?;
     let peers = peers(arguments);
-    let with_torch = peers.is_none_or(|peers| peers.iter().any(|peer| peer.starts_with("torch")));
+    let with_torch = peers.as_ref().is_none_or(|peers| peers.iter().any(|peer| peer.starts_with("torch")));
+    let rust_peers = rust_peers(&folder, peers.as_deref())?;
     let python = python(&folder, with_torch)?;
     let mut driver = Command::new(python);
     driver.arg(root().join("bench/driver.py")).arg("--ours").arg(target.join("release/arignote-bench"));
+    driver.arg("--rust-peers").arg(rust_peers);
     run(driver.args(arguments).current_dir(root()))
 }
 
@@ -25,6 +27,27 @@ fn peers(arguments: &[String]) -> Option<Vec<String>> {
     let at = arguments.iter().position(|argument| argument == "--peers" || argument.starts_with("--peers="))?;
     let list = arguments[at].strip_prefix("--peers=").or_else(|| arguments.get(at + 1).map(String::as_str))?;
     Some(list.split(',').map(str::to_owned).collect())
+}
+
+/// The folder of the contenders in Rust, of which those that are asked for are built. Cargo runs in their workspace,
+/// whose settings it reads.
+fn rust_peers(folder: &Path, peers: Option<&[String]>) -> Outcome<PathBuf> {
+    let built = folder.join("rust-peers");
+    let asked = |library: &str| peers.is_none_or(|peers| peers.iter().any(|peer| peer.starts_with(library)));
+    for library in ["candle", "burn"].into_iter().filter(|library| asked(library)) {
+        // Each by itself: together they would share features, and what is built would depend on who is asked for.
+        let mut build = cargo(["build", "--release", "--locked", "--target-dir"]);
+        run(build.arg(&built).arg(format!("--package=peer-{library}")).current_dir(root().join("bench/rust-peers")))?;
+    }
+    Ok(built.join("release"))
+}
+
+/// Times the kernels of the cpu backend one by one; the arguments are Criterion's.
+pub fn kernels(arguments: &[String]) -> Outcome {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let mut bench = cargo(["bench", "--locked", "--target-dir"]);
+    bench.arg(target.join("bench/kernels")).arg("--").args(arguments);
+    run(bench.current_dir(root().join("bench/kernels")))
 }
 
 /// The interpreter of an environment that has what the requirements say. It is made anew where they changed.

@@ -17,6 +17,9 @@ usage: cargo xtask COMMAND
                    (--epochs N, --seed N, --out DIR: see arignote/examples/demo.rs)
   bench [OPTIONS]  time workloads beside other libraries, into bench/RESULTS.md; needs Python and downloads
                    gigabytes (--only NAMES, --peers NAMES, --quick, --threads N: see bench/README.md)
+  kernels [OPTIONS]
+                   time the kernels of the cpu backend one by one, with Criterion (a part of a name, or Criterion's
+                   options: see bench/README.md)
   test-all         every test and check, on whatever devices there are
   plugins          build the backends and example plugins into target/plugins/";
 
@@ -27,6 +30,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.split_first() {
         Some((command, rest)) if command == "demo" => demo(rest),
         Some((command, rest)) if command == "bench" => bench::bench(rest),
+        Some((command, rest)) if command == "kernels" => bench::kernels(rest),
         Some((command, [])) if command == "test-all" => test_all::test_all(),
         Some((command, [])) if command == "plugins" => plugins::build(Profile::Release).map(drop),
         Some((command, [])) if ["help", "--help", "-h"].contains(&command.as_str()) => {
