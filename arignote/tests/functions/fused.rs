@@ -283,3 +283,31 @@ fn large_matrices_are_transposed() {
         assert!((0..rows * columns).all(|at| found[at] == x[at % rows * columns + at / rows]));
     }
 }
+
+#[test]
+fn parts_and_orders_of_values_are_read_where_they_are() {
+    let programs = [
+        "return x[1:, :2] * y[:-1, 1:3], sum(x[::2, ::3] * 2), max(x[1:], axis=1), x[0] - y[-1, :], x[1, 1] + y\n",
+        // Of what is computed, with other readers of it, and over which something may be written afterwards.
+        "u = exp(x)\nv = u[:-1] * 2 - u[1:]\nw = transpose(u) + 1\nz = reshape(u, [n * m]) * 3\nq = u * u\nreturn v, w, z, q, transpose(q) @ u, sum(transpose(u)[1:, :2] * 5)\n",
+        "s = sum(x, axis=1)\nreturn expand_dims(s, -1) - x, x / reshape(max(x, axis=0), [1, m]), broadcast_to(y[0], [n, m]) * x, squeeze(x[:, 1:2], axis=1) + s\n",
+        // The same value in one region as it is and in another order; views of views.
+        "u = x * y\nk = u[:2, :2]\nreturn k + transpose(k), k * k[0] + k[:, :1], reshape(transpose(u), [m * n])[2:] * 2, u[1:][1:, 1:] * u[2:, :-1]\n",
+        "return scan (a in x, b in y, final = true) {\nstate h: T[m] = x[0]\nnext = tanh(h + a[0] * b)\nh <- next * concatenate([next[1:], next[:1]])\nyield next[1:] * 2 + a[:-1]\n}\n",
+        "h = x[:, 1:] * y[:, 1:]\nreturn h - mean(h, axis=1, keepdims=true), softmax(x[1:] * 2, axis=1), sum(x[:, :2] * y[:, :2], axis=0), layer_norm(x[:, 1:], y[0, 1:], y[1, 1:])\n",
+    ];
+    for dtype in [DType::F32, DType::F64] {
+        for (n, m) in [(3, 4), (5, 33), (40, 7), (64, 130), (2000, 65)] {
+            for program in programs {
+                let text = format!("fn f(x: T[n, m], y: T[n, m]) {{\n{program}}}\n").replace("T[", &format!("{dtype}["));
+                agree(&text, &[numbers(dtype, &[n, m], 1), numbers(dtype, &[n, m], 2)], false);
+            }
+        }
+    }
+    let function = build(&cpu(1, "native"), "fn f(x: f32[n, m]) { return x[:, 1:5] * transpose(exp(x[1:, :]))[1:5, :1] }");
+    function.call(&[numbers(DType::F32, &[40, 9], 1)]).err().expect("axes of 40 and 4");
+    let function = build(&cpu(1, "native"), "fn f(x: f32[n, m]) { return sigmoid(x[:, 1:5]) * tanh(x[:, 5:]) }");
+    function.call(&[numbers(DType::F32, &[40, 9], 1)]).unwrap();
+    let plan = function.compiled().debug_text();
+    assert!(plan.contains("step 0") && !plan.contains("step 1"), "{plan}");
+}
