@@ -291,6 +291,9 @@ impl Gaps {
     }
 }
 
+/// A shape, and the axes along which it is reduced.
+type Along<'a> = (&'a [usize], &'a [usize]);
+
 struct Planner<'a> {
     code: &'a Code,
     cache: &'a Cache,
@@ -446,7 +449,8 @@ impl Planner<'_> {
         let outputs: HashSet<NodeId> = self.code.graph.outputs().iter().map(|value| value.node).collect();
         let mut root: HashMap<NodeId, NodeId> = HashMap::new();
         let mut sizes: HashMap<NodeId, usize> = HashMap::new();
-        let mut several: HashMap<(&[usize], &[usize]), (NodeId, usize)> = HashMap::new();
+        // By shape and axes: the last of the reductions, and how many they are.
+        let mut several: HashMap<Along<'_>, (NodeId, usize)> = HashMap::new();
         let position: HashMap<NodeId, usize> = live.iter().enumerate().map(|(at, &id)| (id, at)).collect();
         let elementwise = |id: &NodeId| matches!(self.code.implementations.get(id), Some(Implementation::Elementwise(_)));
         for &id in live.iter().rev() {

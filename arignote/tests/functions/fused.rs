@@ -305,7 +305,7 @@ fn parts_and_orders_of_values_are_read_where_they_are() {
         }
     }
     let function = build(&cpu(1, "native"), "fn f(x: f32[n, m]) { return x[:, 1:5] * transpose(exp(x[1:, :]))[1:5, :1] }");
-    function.call(&[numbers(DType::F32, &[40, 9], 1)]).err().expect("axes of 40 and 4");
+    assert!(function.call(&[numbers(DType::F32, &[40, 9], 1)]).is_err(), "axes of 40 and 4");
     let function = build(&cpu(1, "native"), "fn f(x: f32[n, m]) { return sigmoid(x[:, 1:5]) * tanh(x[:, 5:]) }");
     function.call(&[numbers(DType::F32, &[40, 9], 1)]).unwrap();
     let plan = function.compiled().debug_text();
