@@ -540,7 +540,8 @@ impl Planner<'_> {
                 }
             }
         }
-        reductions.retain(|id, _| live.contains(id));
+        let computed: HashSet<NodeId> = live.iter().copied().collect();
+        reductions.retain(|id, _| computed.contains(id));
         let root = self.regions(&live, &readers, &onlookers, &reductions);
         // Steps with the values that they read from outside.
         let mut members: HashMap<NodeId, Vec<NodeId>> = HashMap::new();

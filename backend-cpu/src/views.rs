@@ -12,6 +12,9 @@ use crate::kernels::{index, shape};
 /// better use of the memory's lines.
 const APART: usize = 4;
 
+/// How many orders of one another are followed.
+const DEPTH: usize = 16;
+
 /// Where the elements of a value lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
@@ -27,21 +30,21 @@ pub struct Source {
 
 /// Where the elements of a value lie, if it is not computed by itself; `is_known` says which values have no memory.
 pub fn source(graph: &Graph, shapes: &HashMap<ValueId, Shape>, value: ValueId, is_known: &dyn Fn(ValueId) -> bool) -> Option<Source> {
-    let found = follow(graph, shapes, value, is_known);
+    let found = follow(graph, shapes, value, is_known, DEPTH);
     let last = shapes[&value].iter().zip(&found.strides).rev().find(|(length, _)| **length != 1);
     let near = last.is_none_or(|(_, &stride)| stride <= APART);
     (found.value != value && near && !shapes[&value].contains(&0)).then_some(found)
 }
 
-fn follow(graph: &Graph, shapes: &HashMap<ValueId, Shape>, value: ValueId, is_known: &dyn Fn(ValueId) -> bool) -> Source {
+fn follow(graph: &Graph, shapes: &HashMap<ValueId, Shape>, value: ValueId, is_known: &dyn Fn(ValueId) -> bool, depth: usize) -> Source {
     let natural = |value: ValueId| shape::natural(&shapes[&value]);
     let itself = || Source { value, offset: 0, strides: natural(value), passed: Vec::new() };
     let node = graph.node(value.node);
     let (Some((_, attributes)), Some(&operand)) = (node.apply(), node.operands.first()) else { return itself() };
-    if is_known(value) || node.results.len() != 1 || !matches!(node.op_name(), "transpose" | "expand_dims" | "squeeze" | "reshape" | "flatten" | "broadcast_to" | "index") {
+    if depth == 0 || is_known(value) || node.results.len() != 1 || !matches!(node.op_name(), "transpose" | "expand_dims" | "squeeze" | "reshape" | "flatten" | "broadcast_to" | "index") {
         return itself();
     }
-    let mut found = follow(graph, shapes, operand, is_known);
+    let mut found = follow(graph, shapes, operand, is_known, depth - 1);
     match moved(&node, attributes, &shapes[&operand], &shapes[&value], &found) {
         Some((further, strides)) => {
             found.offset += further;
