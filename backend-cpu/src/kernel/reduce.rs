@@ -59,6 +59,8 @@ pub struct Reducing {
     region: Region,
     layout: Layout,
     totals: SmallVec<[Total; 1]>,
+    /// The bits of what changes nothing in each of them.
+    identities: Totals,
     outer: usize,
     length: usize,
     inner: usize,
@@ -132,7 +134,7 @@ impl Reducing {
             let moved: Vec<usize> = order.iter().map(|&axis| shape[axis]).collect();
             let strides: Vec<Option<Vec<usize>>> = full.iter().map(|strides| Some(order.iter().map(|&axis| strides[axis]).collect())).collect();
             let region = Region::strided(lowering.finish_reduced(&values), cache, &moved, &strides, &[], listed);
-            return Reducing { region, layout: Layout::Rows, totals, outer: size(&kept), length, inner };
+            return Reducing { identities: region.identities(), region, layout: Layout::Rows, totals, outer: size(&kept), length, inner };
         }
         let (value, dtype) = (values[0].0, accumulator(totals[0].result));
         assert!(listed.is_empty(), "lists go with reductions along the last axes");
@@ -151,7 +153,7 @@ impl Reducing {
             sizes,
         };
         let outer = shape[..first].iter().product();
-        Reducing { region, layout, totals, outer, length, inner }
+        Reducing { identities: region.identities(), region, layout, totals, outer, length, inner }
     }
 
     /// What it computes and how, for people.
@@ -192,7 +194,7 @@ impl Reducing {
                                 // SAFETY: each cell is written by one task.
                                 unsafe {
                                     let found = self.part(inputs.0, row, part);
-                                    for (total, value) in found.into_iter().enumerate() {
+                                    for (total, &value) in found[..several].iter().enumerate() {
                                         *cells.0.cast::<u64>().add((row * several + total) * parts + part) = value;
                                     }
                                 }
@@ -264,7 +266,7 @@ impl Reducing {
                 for part in 0..parts {
                     // SAFETY: the caller's promise.
                     let found = unsafe { self.part(inputs, row, part) };
-                    for (total, value) in found.into_iter().enumerate() { values[total * parts + part] = value; }
+                    for (total, &value) in found[..self.totals.len()].iter().enumerate() { values[total * parts + part] = value; }
                 }
                 for ((total, &result), values) in self.totals.iter().zip(results).zip(values.chunks_mut(parts)) {
                     // SAFETY: the caller's promise.
@@ -280,8 +282,10 @@ impl Reducing {
     /// As for [`Self::run`].
     unsafe fn part(&self, inputs: &[*mut u8], row: usize, part: usize) -> Totals {
         let start = row * self.length;
+        let mut totals = self.identities;
         // SAFETY: the caller's promise.
-        unsafe { self.region.reduce(inputs, start + part * PART, start + ((part + 1) * PART).min(self.length)) }
+        unsafe { self.region.reduce(inputs, start + part * PART, start + ((part + 1) * PART).min(self.length), &mut totals[..self.totals.len()]) };
+        totals
     }
 
     /// Estimated picoseconds for an element.

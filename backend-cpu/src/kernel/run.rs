@@ -132,7 +132,11 @@ impl Compiled {
 
     /// The bits of what changes nothing in each of the kernel's reductions.
     pub fn identities(&self) -> Totals {
-        self.kernel.reductions.iter().map(|&(number, reduction)| reduction.identity(self.kernel.instructions[number as usize].1)).collect()
+        let mut identities = [0; REDUCTIONS];
+        for (identity, &(number, reduction)) in identities.iter_mut().zip(&self.kernel.reductions) {
+            *identity = reduction.identity(self.kernel.instructions[number as usize].1);
+        }
+        identities
     }
 
     /// Runs the kernel over `count` elements in a row, and combines `totals` with what they are reduced to.
@@ -164,8 +168,8 @@ impl Compiled {
 /// Reductions of a kernel at most.
 pub const REDUCTIONS: usize = 4;
 
-/// The bits of what each of a kernel's reductions gives.
-pub type Totals = SmallVec<[u64; REDUCTIONS]>;
+/// The bits of what each of a kernel's reductions gives, as many as there are.
+pub type Totals = [u64; REDUCTIONS];
 
 /// How an operand of a region lies along the axes that are left.
 #[derive(Clone, Debug)]
@@ -299,15 +303,18 @@ impl Region {
         unsafe { self.part(arrays, start, end, &mut []) };
     }
 
-    /// Reduces the elements from `start` to `end` to the bits of one, by each of the kernel's reductions.
+    /// The bits of what changes nothing in each of the kernel's reductions.
+    pub fn identities(&self) -> Totals {
+        self.compiled.identities()
+    }
+
+    /// Combines `totals` with what the elements from `start` to `end` are reduced to.
     ///
     /// # Safety
     /// As for [`Self::run`].
-    pub unsafe fn reduce(&self, arrays: &[*mut u8], start: usize, end: usize) -> Totals {
-        let mut totals = self.compiled.identities();
+    pub unsafe fn reduce(&self, arrays: &[*mut u8], start: usize, end: usize, totals: &mut [u64]) {
         // SAFETY: the caller's promise.
-        unsafe { self.part(arrays, start, end, &mut totals) };
-        totals
+        unsafe { self.part(arrays, start, end, totals) };
     }
 
     /// What it computes and how, for people.
