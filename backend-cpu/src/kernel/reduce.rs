@@ -24,6 +24,10 @@ const ROWS: usize = 128;
 const WIDTH: usize = 512;
 /// Columns of whole rows that a task adds.
 const COLUMNS: usize = 4096;
+/// Elements of rows that are so short that they are computed first, many rows at a time, and then reduced.
+const SHORT: usize = 16;
+/// How many such rows there are at least.
+const MANY: usize = 64;
 
 /// Which reduction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +44,8 @@ pub struct Spec {
 enum Layout {
     /// Reduced axes last: a row becomes one element.
     Rows,
+    /// The same of short rows.
+    Short,
     /// Whole rows are added, several side by side if they are short: how many, the axes before the columns, and the
     /// strides of each input along them.
     Columns { beside: usize, axes: SmallVec<[usize; 6]>, strides: Vec<SmallVec<[usize; 6]>>, sizes: Vec<usize> },
@@ -133,6 +139,12 @@ impl Reducing {
             let order: Vec<usize> = kept.iter().chain(&spec.axes).copied().collect();
             let moved: Vec<usize> = order.iter().map(|&axis| shape[axis]).collect();
             let strides: Vec<Option<Vec<usize>>> = full.iter().map(|strides| Some(order.iter().map(|&axis| strides[axis]).collect())).collect();
+            let outer = size(&kept);
+            if (1..=SHORT).contains(&length) && outer >= MANY && listed.is_empty() {
+                let values: Vec<Register> = values.iter().map(|value| value.0).collect();
+                let region = Region::new(lowering.finish(&values), cache, &moved, &strides);
+                return Reducing { identities: region.identities(), region, layout: Layout::Short, totals, outer, length, inner };
+            }
             let region = Region::strided(lowering.finish_reduced(&values), cache, &moved, &strides, &[], listed);
             return Reducing { identities: region.identities(), region, layout: Layout::Rows, totals, outer: size(&kept), length, inner };
         }
@@ -216,6 +228,14 @@ impl Reducing {
                     unsafe { self.run_rows(arrays.0, task * group..((task + 1) * group).min(self.outer)) };
                 });
             }
+            Layout::Short => {
+                let group = 8 * (PART / self.length);
+                parallel(self.outer.div_ceil(group), &|task| {
+                    let arrays = &arrays;
+                    // SAFETY: the caller's promise; each row is one task's.
+                    unsafe { self.run_rows(arrays.0, task * group..((task + 1) * group).min(self.outer)) };
+                });
+            }
             Layout::Columns { beside, axes, strides, sizes } => {
                 // Parts of the rows, and of the columns; how many follows from the shape.
                 let (beside, inner) = (*beside, self.inner);
@@ -260,6 +280,10 @@ impl Reducing {
     /// As for [`Self::run`], of these rows.
     pub unsafe fn run_rows(&self, arrays: &[*mut u8], rows: Range<usize>) {
         let (inputs, results) = arrays.split_at(arrays.len() - self.totals.len());
+        if matches!(self.layout, Layout::Short) {
+            // SAFETY: the caller's promise.
+            return unsafe { self.run_short(inputs, results, rows) };
+        }
         let parts = self.length.div_ceil(PART).max(1);
         with_scratch(parts * self.totals.len(), |values: &mut [u64]| {
             for row in rows {
@@ -271,6 +295,33 @@ impl Reducing {
                 for ((total, &result), values) in self.totals.iter().zip(results).zip(values.chunks_mut(parts)) {
                     // SAFETY: the caller's promise.
                     unsafe { total.put(result, row, total.pairwise(values), self.length) };
+                }
+            }
+        });
+    }
+
+    /// The same of short rows: so many as make a part are computed, then reduced one element after the other.
+    ///
+    /// # Safety
+    /// As for [`Self::run`], of these rows.
+    unsafe fn run_short(&self, inputs: &[*mut u8], results: &[*mut u8], rows: Range<usize>) {
+        let height = PART / self.length;
+        with_scratch(self.totals.len() * PART, |values: &mut [u64]| {
+            let mut arrays: SmallVec<[*mut u8; 16]> = SmallVec::from_slice(inputs);
+            for first in rows.clone().step_by(height) {
+                let end = (first + height).min(rows.end);
+                let (from, to) = (first * self.length, end * self.length);
+                arrays.truncate(inputs.len());
+                for (total, values) in self.totals.iter().zip(values.chunks_mut(PART)) {
+                    // So that the first element of these rows is at the place in the scratch memory.
+                    let size = accumulator(total.result).size();
+                    arrays.push(values.as_mut_ptr().cast::<u8>().wrapping_sub(from * size));
+                }
+                // SAFETY: the caller's promise; each value has eight bytes in the scratch memory.
+                unsafe { self.region.columns(&arrays, from, to) };
+                for ((total, values), &result) in self.totals.iter().zip(values.chunks(PART)).zip(results) {
+                    // SAFETY: the values were computed above, and the result has room for these rows.
+                    unsafe { total.fold_rows(values.as_ptr().cast(), self.length, result, first..end) };
                 }
             }
         });
@@ -295,6 +346,37 @@ impl Reducing {
 }
 
 impl Total {
+    /// Reduces rows of values of the accumulator's dtype.
+    ///
+    /// # Safety
+    /// `values` has so many rows of this length, and the result room.
+    unsafe fn fold_rows(&self, values: *const u8, length: usize, result: *mut u8, rows: Range<usize>) {
+        let dtype = accumulator(self.result);
+        let count = rows.len() * length;
+        macro_rules! sums {
+            ($T:ty) => {{
+                // SAFETY: the caller's promise.
+                let values = unsafe { std::slice::from_raw_parts(values.cast::<$T>(), count) };
+                for (row, values) in rows.zip(values.chunks_exact(length)) {
+                    let sum = values[1..].iter().fold(values[0], |sum, value| sum + value);
+                    // SAFETY: the caller's promise.
+                    unsafe { self.put(result, row, sum.to_bits().into(), length) };
+                }
+            }};
+        }
+        match (self.reduction, dtype) {
+            (Reduction::Sum, DType::F64) => sums!(f64),
+            (Reduction::Sum, DType::F32) => sums!(f32),
+            _ => for (at, row) in rows.enumerate() {
+                // SAFETY: the caller's promise.
+                let bits = |column: usize| unsafe { read(dtype, values.add((at * length + column) * dtype.size())) };
+                let total = (1..length).fold(bits(0), |total, column| combine(self.reduction, self.kind, total, bits(column)));
+                // SAFETY: the caller's promise.
+                unsafe { self.put(result, row, total, length) };
+            },
+        }
+    }
+
     /// Neighbours first.
     fn pairwise(&self, values: &mut [u64]) -> u64 {
         let mut left = values.len();

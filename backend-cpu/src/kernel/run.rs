@@ -553,6 +553,27 @@ unsafe fn gather<T: Copy>(from: *const T, strides: &[usize], shape: &[usize], st
     let mut done = 0;
     while done < out.len() {
         let offset: usize = index.iter().zip(strides).map(|(i, s)| i * s).sum();
+        // Whole rows at a time where there are several: rows may be very short.
+        if let (Some(before), 0) = (last.checked_sub(1), index[last]) {
+            let (length, stride, further) = (shape[last], strides[last], strides[before]);
+            let rows = (shape[before] - index[before]).min((out.len() - done) / length);
+            for (row, out) in out[done..done + rows * length].chunks_exact_mut(length).enumerate() {
+                for (i, out) in out.iter_mut().enumerate() {
+                    // SAFETY: inside the shape, by the caller's promise.
+                    *out = unsafe { *from.add(offset + row * further + i * stride) };
+                }
+            }
+            if rows > 0 {
+                done += rows * length;
+                index[before] += rows;
+                for axis in (1..last).rev() {
+                    if index[axis] < shape[axis] { break; }
+                    index[axis] = 0;
+                    index[axis - 1] += 1;
+                }
+                continue;
+            }
+        }
         let run = (shape[last] - index[last]).min(out.len() - done);
         let stride = strides[last];
         for (i, out) in out[done..done + run].iter_mut().enumerate() {

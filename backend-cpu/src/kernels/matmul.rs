@@ -152,7 +152,8 @@ fn blocks(Sizes { m, k, n }: Sizes) -> (usize, usize) {
         return (m, n);
     }
     let each = (work / BLOCKS).clamp(SMALL / 2, LARGE);
-    // As square as the product allows, in whole groups of the rows and columns that a kernel takes at once.
+    // As square as the product allows, in whole groups of the rows and columns that a kernel takes at once: of columns
+    // these are 48 or 96 with vectors of 512 bits, less with shorter ones.
     let area = (each / k.max(1)).max(1);
     let side = (area as f64).sqrt() as usize;
     let (height, width) = if m <= n {
@@ -162,8 +163,10 @@ fn blocks(Sizes { m, k, n }: Sizes) -> (usize, usize) {
         let width = side.max(64).min(n);
         ((area / width).max(64), width)
     };
-    let even = |length: usize, most: usize| length.div_ceil(length.div_ceil(most.max(1))).next_multiple_of(32).min(length.max(1));
-    (even(m, height), even(n, width))
+    let even = |length: usize, most: usize, group: usize| {
+        length.div_ceil(length.div_ceil(most.max(1))).next_multiple_of(group).min(length.max(1))
+    };
+    (even(m, height, 32), even(n, width, 96))
 }
 
 fn products<T: Matrix>(context: &Context<'_>, x: &[T], y: &[T], products: &Products<'_>, out: &mut [T]) {
