@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arignote_core::graph::{Graph, NodeId, NodeView, ValueId};
-use arignote_core::ops::{Attributes, ShapeOperand, normalize_axis};
+use arignote_core::ops::{Attributes, ShapeOperand};
 use arignote_core::plugin::{Host, HostKernel, NodeQuery, StatementNote, Support};
 use arignote_core::tensor::{Shape, Tensor, Type};
 use arignote_core::{Error, ErrorKind, Result};
@@ -217,11 +217,7 @@ impl Code {
             let maker = self.graph.node(value.node);
             let (true, "transpose", Some((_, attributes))) = (transposes, maker.op_name(), maker.apply()) else { return (value, None) };
             let rank = self.graph.ty(value).rank();
-            let axes = match attributes.ints("axes") {
-                Ok(Some(axes)) => axes.iter().map(|&axis| normalize_axis(axis, rank)).collect::<Result<Axes>>().ok(),
-                Ok(None) => Some((0..rank).rev().collect()),
-                Err(_) => None,
-            };
+            let axes = kernels::shape::order(attributes, rank).ok().map(Axes::from);
             axes.map_or((value, None), |axes| (maker.operands[0], Some(axes)))
         };
         view.operands.iter().map(source).collect()

@@ -9,10 +9,11 @@
 use std::collections::{HashMap, HashSet};
 
 use arignote_core::graph::{NodeId, ValueId};
-use arignote_core::tensor::{DType, Shape, contiguous_strides};
+use arignote_core::tensor::{DType, Shape};
 
 use crate::code::{Code, Implementation};
 use crate::kernels::Context;
+use crate::kernels::shape::natural;
 
 /// The part of a join that a value is written to.
 #[derive(Clone)]
@@ -91,7 +92,7 @@ impl Values<'_> {
         }
         let rows: usize = shape[..axis].iter().product();
         let strides = (rows > 1).then(|| {
-            let mut strides: Vec<usize> = contiguous_strides(shape).iter().map(|&stride| stride as usize).collect();
+            let mut strides = natural(shape);
             if stacked { strides.remove(axis); }
             strides
         });

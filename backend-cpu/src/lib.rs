@@ -5,6 +5,7 @@
 //! hold the arithmetic, [`maths`] the elementary functions of vectors. [`control`] plans the programs inside loops and branches, [`frame`] runs these plans again and
 //! again, [`unplanned`] runs programs whose shapes depend on values. Results do not depend on the number of threads.
 
+mod arena;
 pub mod buffer;
 pub mod code;
 pub mod control;

@@ -1,6 +1,6 @@
 //! Plans: for one signature of argument shapes, the steps of a run and where each value lies.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -8,7 +8,8 @@ use arignote_core::Result;
 use arignote_core::graph::{NodeId, ValueId};
 use arignote_core::tensor::{DType, Shape, Tensor};
 
-use crate::buffer::{ALIGNMENT, Pool, View};
+use crate::arena;
+use crate::buffer::{Pool, View};
 use crate::code::{Code, Implementation};
 use crate::control::Planned;
 use crate::kernels::{Axes, Context};
@@ -102,11 +103,14 @@ pub struct Plan {
     pub outputs: Vec<(usize, bool)>,
 }
 
-struct Storage {
-    bytes: usize,
-    first: usize,
-    last: usize,
-    place: Option<Place>,
+/// Memory that values lie in.
+pub(crate) struct Storage {
+    pub(crate) bytes: usize,
+    /// The first and the last step that it lives in.
+    pub(crate) first: usize,
+    pub(crate) last: usize,
+    /// Where it lies, if not in the arena.
+    pub(crate) place: Option<Place>,
     output: bool,
     writable: bool,
 }
@@ -241,55 +245,6 @@ impl Plan {
 /// Instructions of a region at most, unless one node alone has more: machine code of so many stays in the nearest
 /// instruction cache.
 const REGION: usize = 2000;
-
-/// Values in the arena up to which they are packed largest first, which is tighter but quadratic.
-const PACKED: usize = 2048;
-
-/// Free parts of the arena, of which no two touch.
-#[derive(Default)]
-struct Gaps {
-    /// Bytes by offset.
-    by_offset: BTreeMap<usize, usize>,
-    /// (bytes, offset)
-    by_size: BTreeSet<(usize, usize)>,
-}
-
-impl Gaps {
-    /// The start of the smallest gap of at least so many bytes; the rest of it stays free.
-    fn take(&mut self, bytes: usize) -> Option<usize> {
-        let (size, offset) = *self.by_size.range((bytes, 0)..).next()?;
-        self.remove(offset, size);
-        if size > bytes {
-            self.insert(offset + bytes, size - bytes);
-        }
-        Some(offset)
-    }
-
-    /// Frees a part, which grows together with the gaps beside it.
-    fn give(&mut self, mut offset: usize, mut bytes: usize) {
-        if let Some((&before, &size)) = self.by_offset.range(..offset).next_back()
-            && before + size == offset
-        {
-            self.remove(before, size);
-            (offset, bytes) = (before, size + bytes);
-        }
-        if let Some(&size) = self.by_offset.get(&(offset + bytes)) {
-            self.remove(offset + bytes, size);
-            bytes += size;
-        }
-        self.insert(offset, bytes);
-    }
-
-    fn insert(&mut self, offset: usize, bytes: usize) {
-        self.by_offset.insert(offset, bytes);
-        self.by_size.insert((bytes, offset));
-    }
-
-    fn remove(&mut self, offset: usize, bytes: usize) {
-        self.by_offset.remove(&offset);
-        self.by_size.remove(&(bytes, offset));
-    }
-}
 
 /// A shape, and the axes along which it is reduced.
 type Along<'a> = (&'a [usize], &'a [usize]);
@@ -497,13 +452,14 @@ impl Planner<'_> {
         }
         let is_known = |planner: &Self, id: NodeId| (0..code.graph.node(id).results.len()).all(|o| planner.known.contains_key(&id.output(o)));
         let mut live: Vec<NodeId> = code.nodes.iter().copied().filter(|&id| !is_known(&self, id)).collect();
-        let mut reductions: HashMap<NodeId, Spec> = live.iter().filter_map(|&id| Some((id, self.reduction(id)?))).collect();
+        let reductions: HashMap<NodeId, Spec> = live.iter().filter_map(|&id| Some((id, self.reduction(id)?))).collect();
         // What fused regions read of other values.
         let mut viewed: HashMap<ValueId, Source> = HashMap::new();
         let by_strides = |id: &NodeId| reductions.contains_key(id) || matches!(code.implementations.get(id), Some(Implementation::Elementwise(_)));
         for id in live.iter().filter(|id| by_strides(id)) {
             let operands = code.graph.node(*id).operands;
             for &value in if reductions.contains_key(id) { &operands[..1] } else { operands } {
+                if viewed.contains_key(&value) { continue; }
                 let is_known = |value: ValueId| self.known.contains_key(&value);
                 if let Some(source) = views::source(&code.graph, &self.shape_of, value, &is_known) { viewed.insert(value, source); }
             }
@@ -540,8 +496,6 @@ impl Planner<'_> {
                 }
             }
         }
-        let computed: HashSet<NodeId> = live.iter().copied().collect();
-        reductions.retain(|id, _| computed.contains(id));
         let root = self.regions(&live, &readers, &onlookers, &reductions);
         // Steps with the values that they read from outside.
         let mut members: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
@@ -568,16 +522,15 @@ impl Planner<'_> {
         };
         let reads: Vec<Vec<ValueId>> = order.iter().map(reads).collect();
         let mut last_use: HashMap<ValueId, usize> = HashMap::new();
-        let is_region = |id: &NodeId| reductions.contains_key(id) || matches!(code.implementations.get(id), Some(Implementation::Elementwise(_)));
         let mut gathers = gathers::found(&values, &order, &reads, &reductions, &parts);
         for (id, read) in order.iter().zip(&reads) {
-            let has_views = is_region(id) && read.iter().any(|value| viewed.contains_key(value));
+            let has_views = by_strides(id) && read.iter().any(|value| viewed.contains_key(value));
             if has_views { gathers.retain(|value, _| !read.contains(value)); }
         }
         gathers.retain(|value, _| viewed.values().all(|source| source.value != *value));
         for (at, values) in reads.iter().enumerate() {
             for value in values {
-                let value = match viewed.get(value).filter(|_| is_region(&order[at])) {
+                let value = match viewed.get(value).filter(|_| by_strides(&order[at])) {
                     Some(source) => &source.value,
                     None => value,
                 };
@@ -592,8 +545,8 @@ impl Planner<'_> {
         let (mut steps, mut accesses) = (Vec::new(), Vec::new());
         for ((at, &id), inputs) in order.iter().enumerate().zip(reads) {
             let view = code.graph.node(id);
-            let sources: Vec<&Source> = inputs.iter().filter_map(|value| viewed.get(value)).filter(|_| is_region(&id)).collect();
-            let slots: Vec<usize> = inputs.iter().map(|&value| match viewed.get(&value).filter(|_| is_region(&id)) {
+            let sources: Vec<&Source> = inputs.iter().filter_map(|value| viewed.get(value)).filter(|_| by_strides(&id)).collect();
+            let slots: Vec<usize> = inputs.iter().map(|&value| match viewed.get(&value).filter(|_| by_strides(&id)) {
                 Some(source) => self.view(value, source),
                 None => self.existing(value),
             }).collect();
@@ -815,63 +768,10 @@ impl Planner<'_> {
             outputs.push((slot, !(kept && fresh)));
         }
         let steps = tiles::group(steps, &accesses, &self.slots, &mut self.storages);
-        let arena = self.place_arena();
+        let arena = arena::place(&mut self.storages);
         let places = self.storages.iter().map(|storage| storage.place.unwrap_or(Place::Arena(0))).collect();
         let plan = Plan { slots: self.slots, places, result_bytes, constants: self.constants, steps, arena, outputs };
         plan.verify(code)?;
         Ok(plan)
-    }
-
-    /// Gives every storage that is not elsewhere an offset in the arena; gives the arena's size.
-    fn place_arena(&mut self) -> usize {
-        let open: Vec<usize> = (0..self.storages.len()).filter(|&at| self.storages[at].place.is_none()).collect();
-        if open.len() <= PACKED { self.place_by_size(open) } else { self.place_by_time(open) }
-    }
-
-    /// In the order in which they are made, each in the smallest gap that is free then.
-    fn place_by_time(&mut self, mut open: Vec<usize>) -> usize {
-        open.sort_by_key(|&at| self.storages[at].first);
-        let mut ends: BTreeSet<(usize, usize, usize)> = BTreeSet::new();
-        let mut gaps = Gaps::default();
-        let mut peak = 0;
-        for at in open {
-            while let Some(&(last, offset, bytes)) = ends.first()
-                && last < self.storages[at].first
-            {
-                ends.pop_first();
-                gaps.give(offset, bytes);
-            }
-            let bytes = self.storages[at].bytes.next_multiple_of(ALIGNMENT).max(ALIGNMENT);
-            let offset = gaps.take(bytes).unwrap_or_else(|| {
-                peak += bytes;
-                peak - bytes
-            });
-            ends.insert((self.storages[at].last, offset, bytes));
-            self.storages[at].place = Some(Place::Arena(offset));
-        }
-        peak
-    }
-
-    /// Largest first, each in the lowest gap among those alive with it.
-    fn place_by_size(&mut self, mut open: Vec<usize>) -> usize {
-        open.sort_by_key(|&at| (std::cmp::Reverse(self.storages[at].bytes), self.storages[at].first));
-        let mut placed: Vec<(usize, usize, usize, usize)> = Vec::new();
-        let mut peak = 0;
-        for at in open {
-            let (first, last) = (self.storages[at].first, self.storages[at].last);
-            let bytes = self.storages[at].bytes.next_multiple_of(ALIGNMENT).max(ALIGNMENT);
-            let mut taken: Vec<(usize, usize)> =
-                placed.iter().filter(|p| p.2 <= last && first <= p.3).map(|p| (p.0, p.1)).collect();
-            taken.sort_unstable();
-            let mut offset = 0;
-            for (start, end) in taken {
-                if offset + bytes <= start { break; }
-                offset = offset.max(end);
-            }
-            placed.push((offset, offset + bytes, first, last));
-            peak = peak.max(offset + bytes);
-            self.storages[at].place = Some(Place::Arena(offset));
-        }
-        peak
     }
 }

@@ -14,6 +14,7 @@ use super::portable::combine;
 use super::run::{Cache, Listed, Region, SMALL, Totals};
 use crate::buffer::with_scratch;
 use crate::kernels::Context;
+use crate::kernels::shape::natural;
 use crate::stored_type;
 
 /// Elements of a part of a row.
@@ -132,8 +133,7 @@ impl Reducing {
         let first = spec.axes.first().copied().unwrap_or(shape.len());
         let after = first + spec.axes.len();
         let inner = if together { shape[after..].iter().product() } else { 1 };
-        let natural = arignote_core::tensor::contiguous_strides(shape);
-        let natural: Vec<usize> = natural.iter().map(|&stride| stride as usize).collect();
+        let natural = natural(shape);
         let full: Vec<Vec<usize>> = strides.iter().map(|strides| strides.clone().unwrap_or_else(|| natural.clone())).collect();
         if takes_several(shape, &spec.axes) {
             let order: Vec<usize> = kept.iter().chain(&spec.axes).copied().collect();

@@ -99,8 +99,7 @@ impl Op for CrossEntropyWithGradient {
 /// The gradient of `sum(g * cross_entropy(x, labels))` in `x`.
 pub(super) fn gradient(x: &Var, labels: &Var, g: &Var) -> Var {
     let operands = [x.clone(), labels.clone(), g.clone()];
-    let both = Var::apply("cross_entropy_with_gradient", &operands, Attributes::new()).siblings();
-    both.last().cloned().unwrap_or_else(|| x.clone())
+    Var::apply("cross_entropy_with_gradient", &operands, Attributes::new()).sibling(1)
 }
 
 /// 1 at each label, else 0.
