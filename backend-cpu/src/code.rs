@@ -14,7 +14,7 @@ use crate::control::{self, Control};
 use crate::kernel::lower::Lowering;
 use crate::kernel::run::Region;
 use crate::kernels::elementwise::{self, Operation, broadcast_strides};
-use crate::kernels::{self, Axes, Call, Context, Kernel};
+use crate::kernels::{self, Call, Context, Kernel};
 
 /// What computes a node.
 #[derive(Clone)]
@@ -208,28 +208,13 @@ impl Code {
         self.locate(id, described)
     }
 
-    /// The operands that a node's kernel reads: of what only transposes another value, that value with the
-    /// order of its axes, where the kernel takes one.
-    pub fn reads(&self, id: NodeId) -> Vec<(ValueId, Option<Axes>)> {
-        let view = self.graph.node(id);
-        let transposes = kernels::reads_transposed(view.op_name());
-        let source = |&value: &ValueId| -> (ValueId, Option<Axes>) {
-            let maker = self.graph.node(value.node);
-            let (true, "transpose", Some((_, attributes))) = (transposes, maker.op_name(), maker.apply()) else { return (value, None) };
-            let rank = self.graph.ty(value).rank();
-            let axes = kernels::shape::order(attributes, rank).ok().map(Axes::from);
-            axes.map_or((value, None), |axes| (maker.operands[0], Some(axes)))
-        };
-        view.operands.iter().map(source).collect()
-    }
-
-    /// Computes one node; an operand that is `None` is overwritten by the result, which holds it. Of operands
-    /// that are [read](Code::reads) in another order, `axes` has it.
+    /// Computes one node; an operand that is `None` is overwritten by the result, which holds it. `strides` are
+    /// those of [`Call::strides`].
     ///
     /// # Errors
     /// If a value does not fit.
     pub fn compute<'a>(
-        &self, context: &Context<'_>, id: NodeId, operands: &[Option<View<'a>>], axes: &[Option<Axes>], results: &mut [ViewMut<'a>],
+        &self, context: &Context<'_>, id: NodeId, operands: &[Option<View<'a>>], strides: &[Option<&[usize]>], results: &mut [ViewMut<'a>],
     ) -> Result<()> {
         let view = self.graph.node(id);
         let (Some((op, attributes)), Some(implementation)) = (view.apply(), self.implementations.get(&id)) else {
@@ -238,7 +223,7 @@ impl Code {
         let describe = |error| self.describe(id, operands, error);
         match implementation {
             Implementation::Kernel(kernel, _) => {
-                kernel(&mut Call { context, attributes, operands, results, axes }).map_err(describe)
+                kernel(&mut Call { context, attributes, operands, results, strides }).map_err(describe)
             }
             Implementation::Host(kernel, _) => run_host(&**kernel, attributes, operands, results).map_err(describe),
             Implementation::Control(_) => Err(Error::new(ErrorKind::Internal, "a loop or branch is not a kernel")),

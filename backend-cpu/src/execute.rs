@@ -132,7 +132,7 @@ impl Runner {
             let (dtype, shape) = (plan.slots[slot].dtype, plan.slots[slot].shape.as_slice());
             // SAFETY: the plan gives every living value memory of its size that nothing else is written
             // to while it lives; arguments were checked to be contiguous and of this shape.
-            View { dtype, shape, bytes: unsafe { std::slice::from_raw_parts(start(slot), length(slot)) } }
+            View { dtype, shape, bytes: unsafe { std::slice::from_raw_parts(start(slot), plan.slots[slot].reach()) } }
         };
         let context = self.context();
         for step in &plan.steps {
@@ -150,7 +150,8 @@ impl Runner {
                     // SAFETY: as above; the result lies apart.
                     unsafe { reducing.run(&context, &arrays) };
                 }
-                Work::Node(operands, axes) => {
+                Work::Node(operands) => {
+                    let strides: SmallVec<[Option<&[usize]>; 4]> = operands.iter().map(|slot| slot.and_then(|slot| plan.slots[slot].strides.as_deref())).collect();
                     let operands: Vec<Option<View<'_>>> = operands.iter().map(|slot| slot.map(view)).collect();
                     let mut results: Vec<ViewMut<'_>> = step.results.iter().map(|&slot| {
                         // SAFETY: as above; a step's results lie apart from each other and from all
@@ -158,7 +159,7 @@ impl Runner {
                         let bytes = unsafe { std::slice::from_raw_parts_mut(start(slot), length(slot)) };
                         ViewMut { dtype: plan.slots[slot].dtype, shape: &plan.slots[slot].shape, bytes }
                     }).collect();
-                    self.code.compute(&context, step.node, &operands, axes, &mut results)?;
+                    self.code.compute(&context, step.node, &operands, &strides, &mut results)?;
                 }
                 Work::Places(operands) => {
                     let operands: Vec<Option<View<'_>>> = operands.iter().map(|&slot| Some(view(slot))).collect();
@@ -169,7 +170,7 @@ impl Runner {
                     }).collect();
                     let attributes = self.code.graph.node(step.node).apply().map(|(_, attributes)| attributes);
                     let attributes = attributes.ok_or_else(|| Error::new(ErrorKind::Internal, "a node is not an application"))?;
-                    let mut call = Call { context: &context, attributes, operands: &operands, results: &mut results, axes: &[] };
+                    let mut call = Call { context: &context, attributes, operands: &operands, results: &mut results, strides: &[] };
                     index::row_starts(&mut call).map_err(|error| self.code.describe(step.node, &operands, error))?;
                 }
                 Work::Join(copies, _) => for copy in copies {

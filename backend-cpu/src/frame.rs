@@ -16,7 +16,7 @@ use crate::control::{Kind, Next, Planned, Steps, Target, count};
 use crate::joins::Copy;
 use crate::kernel::reduce::Reducing;
 use crate::kernel::run::Region;
-use crate::kernels::{Axes, Call, Context, Kernel, index};
+use crate::kernels::{Call, Context, Kernel, index};
 use crate::plan::{Place, Plan, Slot, Work};
 use crate::tiles::Tiles;
 use crate::unplanned::cancelled;
@@ -58,7 +58,7 @@ struct Operation<'a> {
     node: NodeId,
     operands: Vec<Option<View<'a>>>,
     from: Vec<(usize, usize)>,
-    axes: &'a [Option<Axes>],
+    strides: Vec<Option<&'a [usize]>>,
     results: Vec<ViewMut<'a>>,
     into: Vec<(usize, usize)>,
 }
@@ -102,15 +102,15 @@ impl<'a> Frame<'a> {
             Work::Tiles(tiles) => Ready::Tiles(tiles, &plan.slots),
             Work::Join(copies, _) => Ready::Join(copies),
             Work::Node(..) | Work::Places(_) => {
-                let (operands, axes): (Vec<Option<usize>>, &[Option<Axes>]) = match &step.work {
-                    Work::Node(operands, axes) => (operands.clone(), axes),
-                    Work::Places(operands) => (operands.iter().copied().map(Some).collect(), &[]),
-                    _ => (Vec::new(), &[]),
+                let operands: Vec<Option<usize>> = match &step.work {
+                    Work::Node(operands) => operands.clone(),
+                    Work::Places(operands) => operands.iter().copied().map(Some).collect(),
+                    _ => Vec::new(),
                 };
-                let bytes = |slot: usize| plan.slots[slot].dtype.size() * plan.slots[slot].shape.iter().product::<usize>();
+                let bytes = |slot: usize| plan.slots[slot].reach();
                 let operation = Operation {
                     node: step.node,
-                    axes,
+                    strides: operands.iter().map(|slot| slot.and_then(|slot| plan.slots[slot].strides.as_deref())).collect(),
                     operands: operands.iter().map(|slot| slot.map(|slot| {
                         View { dtype: plan.slots[slot].dtype, shape: &plan.slots[slot].shape, bytes: &[] }
                     })).collect(),
@@ -186,13 +186,13 @@ impl<'a> Frame<'a> {
                     // SAFETY: as above; a step's results lie apart from each other and from all operands but those
                     // that are `None`.
                     unsafe { operation.place(bases) };
-                    let Operation { node, operands, results, axes, .. } = operation;
-                    kernel(&mut Call { context, attributes, operands, results, axes }).map_err(|error| code.describe(*node, operands, error))?;
+                    let Operation { node, operands, results, strides, .. } = operation;
+                    kernel(&mut Call { context, attributes, operands, results, strides }).map_err(|error| code.describe(*node, operands, error))?;
                 }
                 Ready::Other(operation) => {
                     // SAFETY: as above.
                     unsafe { operation.place(bases) };
-                    code.compute(context, operation.node, &operation.operands, operation.axes, &mut operation.results)?;
+                    code.compute(context, operation.node, &operation.operands, &operation.strides, &mut operation.results)?;
                 }
                 Ready::Control { node, frame, from, into, operands, results } => {
                     for (operand, &from) in operands.iter_mut().zip(from.iter()) {

@@ -18,6 +18,7 @@ pub mod kernel;
 pub mod kernels;
 pub mod maths;
 pub mod plan;
+mod reads;
 pub mod signature;
 pub mod tiles;
 pub mod unplanned;

@@ -12,7 +12,7 @@ use crate::arena;
 use crate::buffer::{Pool, View};
 use crate::code::{Code, Implementation};
 use crate::control::Planned;
-use crate::kernels::{Axes, Context};
+use crate::kernels::Context;
 use crate::kernel::lower::Lowering;
 use crate::kernel::ir::Reduction;
 use crate::kernel::reduce::{self, Reducing, Spec};
@@ -21,6 +21,7 @@ use crate::kernels::elementwise::broadcast_strides;
 use crate::gathers::{self, Sources};
 use crate::joins::{self, Copy, Part, Values};
 use crate::tiles::{self, Access, Storages, Tiles};
+use crate::reads::{Readers, Reads};
 use crate::views::{self, Source};
 
 /// Where a value lies.
@@ -53,6 +54,18 @@ pub struct Slot {
     pub view_of: Option<usize>,
 }
 
+impl Slot {
+    /// Bytes from the first element to the end of the last.
+    pub fn reach(&self) -> usize {
+        let count: usize = self.shape.iter().product();
+        let elements = match &self.strides {
+            Some(strides) if count > 0 => self.shape.iter().zip(strides).map(|(length, stride)| (length - 1) * stride).sum::<usize>() + 1,
+            _ => count,
+        };
+        elements * self.dtype.size()
+    }
+}
+
 /// What a step does.
 pub enum Work {
     /// Runs a fused region over the inputs.
@@ -61,8 +74,8 @@ pub enum Work {
     Reduce(Reducing, Vec<usize>),
     /// Runs several steps over the same rows, tile by tile.
     Tiles(Tiles),
-    /// Runs one node. Operands that are `None` are overwritten; those with an order of axes are read in it.
-    Node(Vec<Option<usize>>, Vec<Option<Axes>>),
+    /// Runs one node. Operands that are `None` are overwritten.
+    Node(Vec<Option<usize>>),
     /// Looks at the indices of a gather, whose rows are read in the table: its operands. The result is a list.
     Places(Vec<usize>),
     /// Copies the parts of a join that no step has written to it; other parts, these slots, are there.
@@ -314,7 +327,7 @@ impl Planner<'_> {
         let (bytes, offset) = (self.bytes(value), before + source.offset * dtype.size());
         let storage = self.storage(bytes, self.storages[whole].first, Some(Place::Part(whole, offset)), false);
         let shape = self.shape_of[&value].clone();
-        let strides = (source.strides != crate::kernels::shape::natural(&shape)).then(|| source.strides.clone());
+        let strides = (!views::is_together(&shape, &source.strides)).then(|| source.strides.clone());
         self.slots.push(Slot { dtype, shape, storage, strides, view_of: Some(base) });
         self.slots.len() - 1
     }
@@ -450,52 +463,13 @@ impl Planner<'_> {
             let storage = self.storage(bytes, 0, Some(Place::Argument(number)), writable);
             self.slot(input.output(0), storage);
         }
-        let is_known = |planner: &Self, id: NodeId| (0..code.graph.node(id).results.len()).all(|o| planner.known.contains_key(&id.output(o)));
-        let mut live: Vec<NodeId> = code.nodes.iter().copied().filter(|&id| !is_known(&self, id)).collect();
-        let reductions: HashMap<NodeId, Spec> = live.iter().filter_map(|&id| Some((id, self.reduction(id)?))).collect();
-        // What fused regions read of other values.
-        let mut viewed: HashMap<ValueId, Source> = HashMap::new();
-        let by_strides = |id: &NodeId| reductions.contains_key(id) || matches!(code.implementations.get(id), Some(Implementation::Elementwise(_)));
-        for id in live.iter().filter(|id| by_strides(id)) {
-            let operands = code.graph.node(*id).operands;
-            for &value in if reductions.contains_key(id) { &operands[..1] } else { operands } {
-                if viewed.contains_key(&value) { continue; }
-                let is_known = |value: ValueId| self.known.contains_key(&value);
-                if let Some(source) = views::source(&code.graph, &self.shape_of, value, &is_known) { viewed.insert(value, source); }
-            }
-        }
-        // What is only read through a view, or the order of its axes, is not computed.
-        let mut read: HashSet<NodeId> = code.graph.outputs().iter().map(|value| value.node).collect();
-        let mut passed: HashSet<NodeId> = HashSet::new();
-        for &id in live.clone().iter().rev() {
-            if passed.contains(&id) && !read.contains(&id) {
-                continue;
-            }
-            for ((value, axes), given) in code.reads(id).iter().zip(code.graph.node(id).operands) {
-                match viewed.get(value).filter(|_| by_strides(&id)) {
-                    Some(source) => {
-                        read.insert(source.value.node);
-                        passed.extend(source.passed.iter().map(|value| value.node));
-                    }
-                    None => { read.insert(value.node); }
-                }
-                if axes.is_some() { passed.insert(given.node); }
-            }
-        }
-        live.retain(|id| read.contains(id) || !passed.contains(id));
-        // Who reads each node, also through an order of axes; and who reads only views of it.
-        let (mut readers, mut onlookers): (HashMap<NodeId, Vec<NodeId>>, HashMap<NodeId, Vec<NodeId>>) = Default::default();
-        for &id in &live {
-            for (value, _) in code.reads(id) {
-                match viewed.get(&value).filter(|_| by_strides(&id)) {
-                    Some(source) => {
-                        readers.entry(source.value.node).or_default().push(id);
-                        onlookers.entry(source.value.node).or_default().push(id);
-                    }
-                    None => readers.entry(value.node).or_default().push(id),
-                }
-            }
-        }
+        let is_known = |id: NodeId| (0..code.graph.node(id).results.len()).all(|o| self.known.contains_key(&id.output(o)));
+        let nodes: Vec<NodeId> = code.nodes.iter().copied().filter(|&id| !is_known(id)).collect();
+        let reductions: HashMap<NodeId, Spec> = nodes.iter().filter_map(|&id| Some((id, self.reduction(id)?))).collect();
+        let shape_of = self.shape_of.clone();
+        let reads = Reads::new(code, &shape_of, &nodes, &|id| reductions.contains_key(&id), &|value| self.known.contains_key(&value));
+        let live = reads.live(&nodes);
+        let Readers { all: readers, onlookers } = reads.readers(&live);
         let root = self.regions(&live, &readers, &onlookers, &reductions);
         // Steps with the values that they read from outside.
         let mut members: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
@@ -510,30 +484,26 @@ impl Planner<'_> {
         let values = Values { code, live: &live, shape_of: &self.shape_of, readers: &readers, outputs: &is_output };
         let mut parts = values.parts();
         // Of rows that lie apart there are no views.
-        for source in viewed.values() {
-            if parts.get(&source.value).is_some_and(|part| part.strides.is_some()) { parts.remove(&source.value); }
-        }
+        let of = |value: &ValueId| onlookers.contains_key(&value.node);
+        parts.retain(|value, part| part.strides.is_none() || !of(value));
         let joined: HashMap<NodeId, joins::Joined> =
             live.iter().filter_map(|&id| Some((id, values.joined(id, parts.get(&id.output(0)))?))).collect();
-        let reads = |id: &NodeId| -> Vec<ValueId> {
+        let inputs_of = |id: &NodeId| -> Vec<ValueId> {
             let mut seen: HashSet<ValueId> = HashSet::new();
-            let operands = members[id].iter().flat_map(|&member| code.reads(member)).map(|(value, _)| value);
+            let operands = members[id].iter().flat_map(|&member| code.graph.node(member).operands).copied();
             operands.filter(|value| root.get(&value.node) != Some(id) && seen.insert(*value)).collect()
         };
-        let reads: Vec<Vec<ValueId>> = order.iter().map(reads).collect();
+        let inputs_of: Vec<Vec<ValueId>> = order.iter().map(inputs_of).collect();
         let mut last_use: HashMap<ValueId, usize> = HashMap::new();
-        let mut gathers = gathers::found(&values, &order, &reads, &reductions, &parts);
-        for (id, read) in order.iter().zip(&reads) {
-            let has_views = by_strides(id) && read.iter().any(|value| viewed.contains_key(value));
-            if has_views { gathers.retain(|value, _| !read.contains(value)); }
+        let mut gathers = gathers::found(&values, &order, &inputs_of, &reductions, &parts);
+        for (&id, inputs) in order.iter().zip(&inputs_of) {
+            let has_views = inputs.iter().any(|&value| reads.source(id, value).is_some());
+            if has_views { gathers.retain(|value, _| !inputs.contains(value)); }
         }
-        gathers.retain(|value, _| viewed.values().all(|source| source.value != *value));
-        for (at, values) in reads.iter().enumerate() {
-            for value in values {
-                let value = match viewed.get(value).filter(|_| by_strides(&order[at])) {
-                    Some(source) => &source.value,
-                    None => value,
-                };
+        gathers.retain(|value, _| !of(value));
+        for (at, inputs) in inputs_of.iter().enumerate() {
+            for value in inputs {
+                let value = reads.source(order[at], *value).map_or(value, |source| &source.value);
                 last_use.insert(*value, at);
                 if let Some(gather) = gathers.get(value) { last_use.insert(gather.table, at); }
             }
@@ -543,13 +513,14 @@ impl Planner<'_> {
         // Fused nodes run later than they stand, but cannot fail.
         let fallible: Vec<bool> = order.iter().map(|id| code.may_fail_from[position[id]]).collect();
         let (mut steps, mut accesses) = (Vec::new(), Vec::new());
-        for ((at, &id), inputs) in order.iter().enumerate().zip(reads) {
+        for ((at, &id), inputs) in order.iter().enumerate().zip(inputs_of) {
             let view = code.graph.node(id);
-            let sources: Vec<&Source> = inputs.iter().filter_map(|value| viewed.get(value)).filter(|_| by_strides(&id)).collect();
-            let slots: Vec<usize> = inputs.iter().map(|&value| match viewed.get(&value).filter(|_| by_strides(&id)) {
+            let sources: Vec<&Source> = inputs.iter().filter_map(|&value| reads.source(id, value)).collect();
+            let slots: Vec<usize> = inputs.iter().map(|&value| match reads.source(id, value) {
                 Some(source) => self.view(value, source),
                 None => self.existing(value),
             }).collect();
+            let slot_of: HashMap<ValueId, usize> = inputs.iter().copied().zip(slots.iter().copied()).collect();
             for &slot in &slots {
                 self.used(self.slots[slot].storage, at);
             }
@@ -711,8 +682,7 @@ impl Planner<'_> {
                 accesses.push(together.then(|| Access { strides: sources.by_rows(&shape), shape, outer: None, cost: region.cost() }));
                 Work::Region(region, sources.slots())
             } else if let Some(planned) = self.controls.get(&id).cloned() {
-                // Arguments that are not read inside have a slot nevertheless.
-                let operands = view.operands.iter().map(|&value| self.existing(value)).collect();
+                let operands = view.operands.iter().map(|value| slot_of[value]).collect();
                 let storage = self.storage(planned.scratch, at, None, true);
                 self.slots.push(Slot { dtype: DType::U8, shape: Shape::from_elem(planned.scratch, 1), storage, strides: None, view_of: None });
                 accesses.push(None);
@@ -737,12 +707,11 @@ impl Planner<'_> {
                 accesses.push(None);
                 Work::Join(copies, there)
             } else {
-                let (values, axes): (Vec<ValueId>, Vec<Option<Axes>>) = code.reads(id).into_iter().unzip();
-                let operands = values.iter().map(|value| {
-                    if overwritten.iter().any(|done| done.0 == *value) { None } else { Some(self.slot_of[value]) }
+                let operands = view.operands.iter().map(|value| {
+                    if overwritten.iter().any(|done| done.0 == *value) { None } else { Some(slot_of[value]) }
                 });
-                accesses.push(tiles::by_rows(&view, &axes, |value| self.shape_of[&value].clone()));
-                Work::Node(operands.collect(), axes)
+                accesses.push(tiles::by_rows(&view, |value| self.shape_of[&value].clone()));
+                Work::Node(operands.collect())
             };
             let members = if region { members[&id].clone() } else { Vec::new() };
             steps.push(Step { node: id, members, work, results, note });

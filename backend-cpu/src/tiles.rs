@@ -13,7 +13,7 @@ use arignote_core::tensor::{DType, Shape};
 use crate::buffer::{View, ViewMut, with_scratch};
 use crate::code::Code;
 use crate::kernel::run::SMALL;
-use crate::kernels::{Axes, Context};
+use crate::kernels::Context;
 use crate::plan::{Slot, Step, Work};
 
 /// Bytes of a tile, of all arrays together.
@@ -171,7 +171,7 @@ impl Chain<'_> {
         }
         let reads: Vec<usize> = match &step.work {
             Work::Region(_, inputs) | Work::Reduce(_, inputs) => inputs.clone(),
-            Work::Node(operands, _) => operands.iter().copied().zip(&step.results).map(|(slot, &result)| slot.unwrap_or(result)).collect(),
+            Work::Node(operands) => operands.iter().copied().zip(&step.results).map(|(slot, &result)| slot.unwrap_or(result)).collect(),
             _ => return Some(step),
         };
         let size = |slot: usize| (self.slots[slot].shape.iter().product::<usize>(), self.slots[slot].dtype.size());
@@ -330,7 +330,7 @@ impl Member {
             Work::Region(region, _) => unsafe { region.columns(arrays, from * self.length, to * self.length) },
             // SAFETY: the caller's promise.
             Work::Reduce(reducing, _) => unsafe { reducing.run_rows(arrays, from..to) },
-            Work::Node(operands, axes) => {
+            Work::Node(operands) => {
                 let part = |array: &Array, start: *mut u8| -> (DType, Shape, *mut u8, usize) {
                     let slot = &slots[array.slot];
                     // All rows stand on the axis before the last.
@@ -350,7 +350,7 @@ impl Member {
                     ViewMut { dtype: *dtype, shape, bytes: unsafe { std::slice::from_raw_parts_mut(*start, *bytes) } }
                 }).collect();
                 // Of the kernels that are taken in, none fails.
-                let done = code.compute(context, self.step.node, &views, axes, &mut results);
+                let done = code.compute(context, self.step.node, &views, &[], &mut results);
                 debug_assert!(done.is_ok(), "{done:?}");
             }
             _ => {}
@@ -359,12 +359,12 @@ impl Member {
 }
 
 /// The access of a node whose kernel takes rows by themselves and cannot fail, if it is one.
-pub fn by_rows(node: &NodeView<'_>, axes: &[Option<Axes>], shape_of: impl Fn(ValueId) -> Shape) -> Option<Access> {
+pub fn by_rows(node: &NodeView<'_>, shape_of: impl Fn(ValueId) -> Shape) -> Option<Access> {
     /// Of an exponential and what is around it.
     const COST: usize = 3000;
     let (op, attributes) = node.apply()?;
     let operand = *node.operands.first()?;
-    if !matches!(op.name(), "softmax" | "log_softmax") || axes.iter().any(Option::is_some) {
+    if !matches!(op.name(), "softmax" | "log_softmax") {
         return None;
     }
     let shape = shape_of(operand);

@@ -150,6 +150,8 @@ impl Plan {
 
     fn follow(&self, memory: &mut Memory<'_>, step: &Step, name: &str) -> Result<(), String> {
         let elements = |slots: &[usize]| slots.iter().all(|&slot| self.slots[slot].strides.is_none());
+        // Of a part of a value all of it counts.
+        let read_from = |slot: usize| Extent::of(self, self.slots[slot].view_of.unwrap_or(slot));
         match &step.work {
             Work::Region(region, reads) => {
                 reads.iter().try_for_each(|&slot| memory.read(slot))?;
@@ -166,7 +168,7 @@ impl Plan {
             }
             Work::Control(_, reads, scratch) => {
                 reads.iter().try_for_each(|&slot| memory.read(slot))?;
-                let apart = |slot: usize| reads.iter().all(|&read| !Extent::of(self, read).overlaps(&Extent::of(self, slot)));
+                let apart = |slot: usize| reads.iter().all(|&read| !read_from(read).overlaps(&Extent::of(self, slot)));
                 if !elements(reads) || !elements(&step.results) || !apart(*scratch) || !step.results.iter().all(|&slot| apart(slot)) {
                     return Err("its operands, results and memory are not apart".to_owned());
                 }
@@ -186,10 +188,10 @@ impl Plan {
                 let parts: Vec<usize> = there.iter().copied().chain(copies.iter().map(|copy| copy.to)).collect();
                 step.results.iter().try_for_each(|&slot| memory.join(slot, &parts))
             }
-            Work::Node(operands, _) => {
+            Work::Node(operands) => {
                 let reads: Vec<usize> = operands.iter().flatten().copied().collect();
                 reads.iter().try_for_each(|&slot| memory.read(slot))?;
-                if !elements(&reads) || !elements(&step.results) {
+                if (name != "matmul" && !elements(&reads)) || !elements(&step.results) {
                     return Err("its kernel takes values that lie together".to_owned());
                 }
                 // What is left in place has its elements there already, and others may read them.
@@ -197,7 +199,7 @@ impl Plan {
                     step.results.iter().for_each(|&slot| memory.add(slot));
                     return Ok(());
                 }
-                let apart = |slot: usize| reads.iter().all(|&read| !Extent::of(self, read).overlaps(&Extent::of(self, slot)));
+                let apart = |slot: usize| reads.iter().all(|&read| !read_from(read).overlaps(&Extent::of(self, slot)));
                 if !step.results.iter().all(|&slot| apart(slot)) {
                     return Err("its results are not apart from what it reads".to_owned());
                 }

@@ -8,10 +8,6 @@ use arignote_core::tensor::Shape;
 
 use crate::kernels::{index, shape};
 
-/// The furthest that elements of the last axis may lie apart: what lies further is copied first, in squares that make
-/// better use of the memory's lines.
-const APART: usize = 4;
-
 /// How many orders of one another are followed.
 const DEPTH: usize = 16;
 
@@ -31,9 +27,13 @@ pub struct Source {
 /// Where the elements of a value lie, if it is not computed by itself; `is_known` says which values have no memory.
 pub fn source(graph: &Graph, shapes: &HashMap<ValueId, Shape>, value: ValueId, is_known: &dyn Fn(ValueId) -> bool) -> Option<Source> {
     let found = follow(graph, shapes, value, is_known, DEPTH);
-    let last = shapes[&value].iter().zip(&found.strides).rev().find(|(length, _)| **length != 1);
-    let near = last.is_none_or(|(_, &stride)| stride <= APART);
-    (found.value != value && near && !shapes[&value].contains(&0)).then_some(found)
+    (found.value != value && !shapes[&value].contains(&0)).then_some(found)
+}
+
+/// Whether elements with these strides lie one after the other.
+pub fn is_together(shape: &[usize], strides: &[usize]) -> bool {
+    let natural = shape::natural(shape);
+    shape.iter().zip(strides).zip(natural).all(|((&length, &stride), natural)| length == 1 || stride == natural)
 }
 
 fn follow(graph: &Graph, shapes: &HashMap<ValueId, Shape>, value: ValueId, is_known: &dyn Fn(ValueId) -> bool, depth: usize) -> Source {

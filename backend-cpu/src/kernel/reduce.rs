@@ -246,28 +246,38 @@ impl Reducing {
                 let (total, target) = (&self.totals[0], results[0]);
                 let dtype = accumulator(total.result);
                 let width = dtype.size();
-                with_scratch(self.outer * parts * beside * inner, |sums: &mut [u64]| {
+                let tasks = |cells: &Target| parallel(self.outer * parts * columns, &|task| {
+                    let inputs = &inputs;
+                    let (outer, part, column) = (task / columns / parts, task / columns % parts, task % columns);
+                    let (from, to) = (column * COLUMNS, ((column + 1) * COLUMNS).min(inner));
+                    let rows = (part * size, ((part + 1) * size).min(self.length));
+                    let out = cells.0.wrapping_add(((outer * parts + part) * beside * inner + from) * width);
+                    let job = Job { reducing: self, inputs: inputs.0, beside, axes, strides, sizes, outer, from, to, dtype };
+                    // SAFETY: the caller's promise; each task has cells of its own.
+                    unsafe { job.add(rows, out) };
+                });
+                if parts * beside == 1 && dtype == total.result && !total.mean {
+                    return tasks(&Target(target));
+                }
+                let rows = parts * beside;
+                with_scratch(self.outer * rows * inner, |sums: &mut [u64]| {
                     let cells = Target(sums.as_mut_ptr().cast());
-                    parallel(self.outer * parts * columns, &|task| {
-                        let (inputs, cells) = (&inputs, &cells);
-                        let (outer, part, column) = (task / columns / parts, task / columns % parts, task % columns);
-                        let (from, to) = (column * COLUMNS, ((column + 1) * COLUMNS).min(inner));
-                        let rows = (part * size, ((part + 1) * size).min(self.length));
-                        let out = cells.0.wrapping_add(((outer * parts + part) * beside * inner + from) * width);
-                        let job = Job { reducing: self, inputs: inputs.0, beside, axes, strides, sizes, outer, from, to, dtype };
-                        // SAFETY: the caller's promise; each task has cells of its own.
-                        unsafe { job.add(rows, out) };
-                    });
-                    for at in 0..count {
-                        let (outer, column) = (at / inner, at % inner);
-                        let mut values: SmallVec<[u64; 32]> = (0..parts * beside).map(|part| {
-                            let cell = ((outer * parts * beside + part) * inner + column) * width;
-                            // SAFETY: the cells were written above.
-                            unsafe { read(dtype, cells.0.wrapping_add(cell)) }
-                        }).collect();
-                        let value = total.pairwise(&mut values);
-                        // SAFETY: the result has room.
-                        unsafe { total.put(target, at, value, self.length) };
+                    tasks(&cells);
+                    for outer in 0..self.outer {
+                        let row = |at: usize| cells.0.wrapping_add((outer * rows + at) * inner * width);
+                        // Neighbours first.
+                        let mut step = 1;
+                        while step < rows {
+                            for at in (0..rows - step).step_by(2 * step) {
+                                // SAFETY: the rows were written above, and are not the same.
+                                unsafe { total.combine_rows(row(at), row(at + step), inner) };
+                            }
+                            step *= 2;
+                        }
+                        for column in 0..inner {
+                            // SAFETY: as above; the result has room.
+                            unsafe { total.put(target, outer * inner + column, read(dtype, row(0).wrapping_add(column * width)), self.length) };
+                        }
                     }
                 });
             }
@@ -377,6 +387,32 @@ impl Total {
         }
     }
 
+    /// Combines each element of a row with that of another.
+    ///
+    /// # Safety
+    /// There are so many of the accumulator's dtype in both, and they do not overlap.
+    unsafe fn combine_rows(&self, into: *mut u8, other: *const u8, count: usize) {
+        let dtype = accumulator(self.result);
+        macro_rules! sums {
+            ($T:ty) => {{
+                // SAFETY: the caller's promise.
+                let (into, other) = unsafe { (std::slice::from_raw_parts_mut(into.cast::<$T>(), count), std::slice::from_raw_parts(other.cast::<$T>(), count)) };
+                into.iter_mut().zip(other).for_each(|(into, other)| *into += other);
+            }};
+        }
+        match (self.reduction, dtype) {
+            (Reduction::Sum, DType::F64) => sums!(f64),
+            (Reduction::Sum, DType::F32) => sums!(f32),
+            _ => for place in (0..count).map(|at| at * dtype.size()) {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let (left, right) = (read(dtype, into.wrapping_add(place)), read(dtype, other.wrapping_add(place)));
+                    write(dtype, into.wrapping_add(place), combine(self.reduction, self.kind, left, right));
+                }
+            },
+        }
+    }
+
     /// Neighbours first.
     fn pairwise(&self, values: &mut [u64]) -> u64 {
         let mut left = values.len();
@@ -470,10 +506,7 @@ impl Job<'_> {
                 // SAFETY: the caller's promise; the scratch has room for elements of any type.
                 unsafe {
                     self.add((half, end), right);
-                    for place in (0..count).map(|at| at * width) {
-                        let sum = combine(*reduction, *kind, read(dtype, out.wrapping_add(place)), read(dtype, right.wrapping_add(place)));
-                        write(dtype, out.wrapping_add(place), sum);
-                    }
+                    totals[0].combine_rows(out, right, count);
                 }
             });
             return;

@@ -1,7 +1,7 @@
 //! Matrix products: `faer` for `f32` and `f64` (and for what is narrower, in `f32`), plain loops for integers.
 //! A product is cut into blocks by its size alone, each computed by one thread, so that the number of threads
-//! does not change any bit. Operands may be read through any order of their axes, so that a product of a
-//! transposed matrix copies nothing.
+//! does not change any bit. Operands are read by strides, so that a product of a transposed matrix, or
+//! of a part of one, copies nothing.
 
 use arignote_core::tensor::DType;
 use arignote_core::{Error, ErrorKind, Result};
@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 use super::narrow::{self, Narrow};
 use super::number::Number;
 use super::vector::Real;
+use super::shape::natural;
 use super::{Call, Context};
 use crate::buffer::with_scratch;
 
@@ -20,7 +21,11 @@ const SMALL: usize = 1 << 21;
 /// Multiplications of one block at most.
 const LARGE: usize = 1 << 28;
 /// Blocks into which a product is cut, between those limits.
-const BLOCKS: usize = 16;
+const BLOCKS: usize = 8;
+/// Rows of a block at most.
+const HEIGHT: usize = 512;
+/// Elements of a transposed matrix on the left that are brought into the order of its rows at a time.
+const TURNED: usize = 1 << 21;
 /// Rows and sums from which on a product with a narrow matrix is one of its own kind.
 const TALL: usize = 16;
 /// Bytes of a matrix below which its product with a vector is not cut.
@@ -152,21 +157,32 @@ fn blocks(Sizes { m, k, n }: Sizes) -> (usize, usize) {
         return (m, n);
     }
     let each = (work / BLOCKS).clamp(SMALL / 2, LARGE);
-    // As square as the product allows, in whole groups of the rows and columns that a kernel takes at once: of columns
-    // these are 48 or 96 with vectors of 512 bits, less with shorter ones.
     let area = (each / k.max(1)).max(1);
-    let side = (area as f64).sqrt() as usize;
-    let (height, width) = if m <= n {
-        let height = side.max(64).min(m);
-        (height, (area / height).max(64))
-    } else {
-        let width = side.max(64).min(n);
-        ((area / width).max(64), width)
-    };
+    // Tall ones: columns are packed for all rows of a block. In whole groups of the rows and columns that a kernel takes at
+    // once: of columns these are 48 or 96 with vectors of 512 bits, less with shorter ones.
     let even = |length: usize, most: usize, group: usize| {
         length.div_ceil(length.div_ceil(most.max(1))).next_multiple_of(group).min(length.max(1))
     };
-    (even(m, height, 32), even(n, width, 96))
+    let height = even(m, (area / 96).clamp(64, HEIGHT), 32);
+    (height, even(n, (area / height).max(96), 96))
+}
+
+/// Products of transposed matrices on the left, the rows of which are copied together first: else each block would read
+/// them across.
+fn with_rows<T: Matrix>(context: &Context<'_>, x: &[T], y: &[T], products: &Products<'_>, out: &mut [T]) {
+    let Products { pairs, left, right, sizes: Sizes { m, k, n } } = *products;
+    let rows = (TURNED / k).clamp(1, m);
+    with_scratch(rows * k, |copy: &mut [T]| {
+        for (pair, out) in pairs.iter().zip(out.chunks_exact_mut(m * n)) {
+            for (group, out) in out.chunks_mut(rows * n).enumerate() {
+                let height = out.len() / n;
+                let copy = &mut copy[..height * k];
+                super::shape::transposed_copy(context, x, (pair.0 + group * rows) as isize, &[1, left.column], &[height, k], 0, copy);
+                let layout = Layout { row: k as isize, column: 1 };
+                self::products(context, copy, y, &Products { pairs: &[(0, pair.1)], left: layout, right, sizes: Sizes { m: height, k, n } }, out);
+            }
+        }
+    });
 }
 
 fn products<T: Matrix>(context: &Context<'_>, x: &[T], y: &[T], products: &Products<'_>, out: &mut [T]) {
@@ -190,6 +206,9 @@ fn products<T: Matrix>(context: &Context<'_>, x: &[T], y: &[T], products: &Produ
     }
     if let Some(tall) = T::TALL.filter(|tall| n <= tall.width && m >= TALL && k >= TALL) {
         return tall_products(context, tall, x, y, products, out);
+    }
+    if left.row == 1 && left.column > 1 && m * k * n >= SMALL {
+        return with_rows(context, x, y, products, out);
     }
     let (height, width) = blocks(sizes);
     let (down, across) = (m.div_ceil(height), n.div_ceil(width));
@@ -299,20 +318,18 @@ struct Stacked {
     layout: Layout,
 }
 
-/// An operand of this shape, read with its axes in another order if one is given.
-fn stacked(shape: &[usize], axes: Option<&[usize]>, vector_is_row: bool) -> Option<Stacked> {
-    let own = arignote_core::tensor::contiguous_strides(shape);
-    let order: Lengths = axes.map_or_else(|| (0..shape.len()).collect(), Lengths::from_slice);
-    let shape: Lengths = order.iter().map(|&axis| shape[axis]).collect();
-    let strides: Lengths = order.iter().map(|&axis| own[axis] as usize).collect();
-    Some(match shape.as_slice() {
+/// An operand of this shape, with these strides if it does not lie as the shape does.
+fn stacked(shape: &[usize], strides: Option<&[usize]>, vector_is_row: bool) -> Option<Stacked> {
+    let strides = strides.map_or_else(|| natural(shape).into(), Lengths::from_slice);
+    Some(match shape {
         [] => return None,
         &[k] => {
             let (rows, columns) = if vector_is_row { (1, k) } else { (k, 1) };
-            Stacked { batch: Lengths::new(), strides: Lengths::new(), rows, columns, layout: Layout { row: 1, column: 1 } }
+            let step = strides[0] as isize;
+            Stacked { batch: Lengths::new(), strides: Lengths::new(), rows, columns, layout: Layout { row: step, column: step } }
         }
         [batch @ .., rows, columns] => Stacked {
-            batch: batch.into(),
+            batch: (*batch).into(),
             strides: strides[..batch.len()].into(),
             rows: *rows,
             columns: *columns,
@@ -334,10 +351,10 @@ fn spread(own: &Stacked, batch: &[usize]) -> Lengths {
 /// `matmul`
 pub fn matmul(call: &mut Call<'_, '_>) -> Result<()> {
     let (x, y) = (call.operand(0)?, call.operand(1)?);
-    let axes = |number: usize| call.axes.get(number).and_then(|axes| axes.as_deref());
+    let strides = |number: usize| call.strides.get(number).copied().flatten();
     let refuse = || Error::new(ErrorKind::Runtime, format!("cannot multiply matrices of shapes {:?} and {:?}", x.shape, y.shape));
-    let mut left = stacked(x.shape, axes(0), true).ok_or_else(refuse)?;
-    let right = stacked(y.shape, axes(1), false).ok_or_else(refuse)?;
+    let mut left = stacked(x.shape, strides(0), true).ok_or_else(refuse)?;
+    let right = stacked(y.shape, strides(1), false).ok_or_else(refuse)?;
     if left.columns != right.rows {
         return Err(refuse());
     }

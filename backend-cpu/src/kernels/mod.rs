@@ -45,6 +45,7 @@ pub mod random;
 pub mod reduce;
 pub mod shape;
 pub mod sliding;
+mod turn;
 pub mod vector;
 
 /// What kernels work with: the host's threads and the kernels that are compiled.
@@ -103,17 +104,9 @@ pub struct Call<'a, 'b> {
     pub operands: &'b [Option<View<'a>>],
     /// The results.
     pub results: &'b mut [ViewMut<'a>],
-    /// For an operand that is to be read as if transposed, the order of its axes; see [`reads_transposed`].
-    pub axes: &'b [Option<Axes>],
-}
-
-/// An order of axes.
-pub type Axes = Box<[usize]>;
-
-/// Whether the kernel of an op reads operands through any order of their axes, so that what transposes them
-/// need not run.
-pub fn reads_transposed(name: &str) -> bool {
-    name == "matmul"
+    /// For an operand of a matrix product that does not lie as its shape does, elements from one entry of each axis to
+    /// the next; its bytes are those up to its last element. No other kernel is given such operands.
+    pub strides: &'b [Option<&'b [usize]>],
 }
 
 impl<'a> Call<'a, '_> {

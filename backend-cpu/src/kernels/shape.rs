@@ -4,6 +4,7 @@ use arignote_core::Result;
 use arignote_core::ops::{Attributes, normalize_axis};
 
 use super::matmul::Start;
+use super::turn::{SIDE, turn};
 use super::{Call, Context};
 use crate::buffer::{Stored, View, typed, typed_mut};
 use crate::stored_type;
@@ -77,10 +78,9 @@ pub fn strided_copy<T: Stored>(context: &Context<'_>, source: &[T], base: isize,
 
 /// The same where elements of the axis `near`, not the last, lie together in the source: by squares of a line of
 /// memory, each of which is read and written whole.
-fn transposed_copy<T: Stored>(
+pub fn transposed_copy<T: Stored>(
     context: &Context<'_>, source: &[T], base: isize, strides: &[isize], shape: &[usize], near: usize, target: &mut [T],
 ) {
-    const SIDE: usize = 16;
     /// Rows of the target that are written side by side, so that pages of the source are used while they are known.
     const ROWS: usize = 8 * SIDE;
     let (last, own) = (shape.len() - 1, arignote_core::tensor::contiguous_strides(shape));
@@ -107,11 +107,18 @@ fn transposed_copy<T: Stored>(
             for row in rows.clone().step_by(SIDE) {
                 let height = SIDE.min(rows.end - row);
                 let line_at = |column: usize| (from + row as isize + (first + column) as isize * step) as usize;
-                if (height, width) == (SIDE, SIDE) {
-                    // Their numbers are known here, so that no bounds are checked in the loops.
-                    for column in 0..SIDE {
-                        let Some(line) = source[line_at(column)..].first_chunk::<SIDE>() else { continue };
-                        for (i, &value) in line.iter().enumerate() { square.0[i * SIDE + column] = value; }
+                let whole = (height, width) == (SIDE, SIDE) && step > 0 && line_at(SIDE - 1) + SIDE <= source.len();
+                if whole {
+                    let lines = source[line_at(0)..].as_ptr();
+                    // SAFETY: the last of the lines, which go forward, ends inside of the source; this part of the target is
+                    // inside of it, and no other task's: the others have other rows, or other places on the other axes.
+                    unsafe {
+                        if past_caches {
+                            turn(lines, step as usize, square.0.as_mut_ptr(), SIDE);
+                        } else {
+                            turn(lines, step as usize, start.0.add(to + row * apart + first), apart);
+                            continue;
+                        }
                     }
                 } else {
                     for column in 0..width {
@@ -119,8 +126,7 @@ fn transposed_copy<T: Stored>(
                     }
                 }
                 for i in 0..height {
-                    // SAFETY: this row of the target is inside of it, and no other task's: the others have other
-                    // rows, or other places on the other axes.
+                    // SAFETY: as above.
                     let out = unsafe { std::slice::from_raw_parts_mut(start.0.add(to + (row + i) * apart + first), width) };
                     let line = &square.0[i * SIDE..i * SIDE + width];
                     if past_caches { store_past_caches(line, out) } else { out.copy_from_slice(line) }
