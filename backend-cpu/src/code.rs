@@ -14,7 +14,7 @@ use crate::control::{self, Control};
 use crate::kernel::lower::Lowering;
 use crate::kernel::run::Region;
 use crate::kernels::elementwise::{self, Operation, broadcast_strides};
-use crate::kernels::{self, Call, Context, Kernel};
+use crate::kernels::{self, After, Call, Context, Kernel};
 
 /// What computes a node.
 #[derive(Clone)]
@@ -208,13 +208,13 @@ impl Code {
         self.locate(id, described)
     }
 
-    /// Computes one node; an operand that is `None` is overwritten by the result, which holds it. `strides` are
-    /// those of [`Call::strides`].
+    /// Computes one node; an operand that is `None` is overwritten by the result, which holds it. `strides` and `after` are
+    /// those of a [`Call`].
     ///
     /// # Errors
     /// If a value does not fit.
     pub fn compute<'a>(
-        &self, context: &Context<'_>, id: NodeId, operands: &[Option<View<'a>>], strides: &[Option<&[usize]>], results: &mut [ViewMut<'a>],
+        &self, context: &Context<'_>, id: NodeId, operands: &[Option<View<'a>>], strides: &[Option<&[usize]>], after: Option<After<'_>>, results: &mut [ViewMut<'a>],
     ) -> Result<()> {
         let view = self.graph.node(id);
         let (Some((op, attributes)), Some(implementation)) = (view.apply(), self.implementations.get(&id)) else {
@@ -223,7 +223,7 @@ impl Code {
         let describe = |error| self.describe(id, operands, error);
         match implementation {
             Implementation::Kernel(kernel, _) => {
-                kernel(&mut Call { context, attributes, operands, results, strides }).map_err(describe)
+                kernel(&mut Call { context, attributes, operands, results, strides, after }).map_err(describe)
             }
             Implementation::Host(kernel, _) => run_host(&**kernel, attributes, operands, results).map_err(describe),
             Implementation::Control(_) => Err(Error::new(ErrorKind::Internal, "a loop or branch is not a kernel")),
@@ -266,7 +266,7 @@ impl Code {
         }
         let mut targets: Vec<ViewMut<'_>> = values.iter_mut().map(Value::view_mut).collect();
         let operands: Vec<Option<View<'_>>> = operands.iter().copied().map(Some).collect();
-        self.compute(context, id, &operands, &[], &mut targets)?;
+        self.compute(context, id, &operands, &[], None, &mut targets)?;
         Ok(values)
     }
 }

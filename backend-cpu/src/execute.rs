@@ -150,6 +150,16 @@ impl Runner {
                     // SAFETY: as above; the result lies apart.
                     unsafe { reducing.run(&context, &arrays) };
                 }
+                Work::Product(product) => {
+                    let (operands, target) = product.operands();
+                    let strides: SmallVec<[Option<&[usize]>; 4]> = operands.iter().map(|slot| slot.and_then(|slot| plan.slots[slot].strides.as_deref())).collect();
+                    let operands: Vec<Option<View<'_>>> = operands.iter().map(|slot| slot.map(view)).collect();
+                    let (dtype, shape) = (plan.slots[target].dtype, plan.slots[target].shape.as_slice());
+                    let arrays: SmallVec<[*mut u8; 16]> = product.inputs.iter().chain(&step.results[1..]).map(|&slot| start(slot)).collect();
+                    // SAFETY: as for products and regions alone; the plan keeps what the region writes apart from operands.
+                    let (after, bytes) = unsafe { (product.after(&arrays, start(target)), std::slice::from_raw_parts_mut(start(target), length(target))) };
+                    self.code.compute(&context, product.step.node, &operands, &strides, Some(&after), &mut [ViewMut { dtype, shape, bytes }])?;
+                }
                 Work::Node(operands) => {
                     let strides: SmallVec<[Option<&[usize]>; 4]> = operands.iter().map(|slot| slot.and_then(|slot| plan.slots[slot].strides.as_deref())).collect();
                     let operands: Vec<Option<View<'_>>> = operands.iter().map(|slot| slot.map(view)).collect();
@@ -159,7 +169,7 @@ impl Runner {
                         let bytes = unsafe { std::slice::from_raw_parts_mut(start(slot), length(slot)) };
                         ViewMut { dtype: plan.slots[slot].dtype, shape: &plan.slots[slot].shape, bytes }
                     }).collect();
-                    self.code.compute(&context, step.node, &operands, &strides, &mut results)?;
+                    self.code.compute(&context, step.node, &operands, &strides, None, &mut results)?;
                 }
                 Work::Places(operands) => {
                     let operands: Vec<Option<View<'_>>> = operands.iter().map(|&slot| Some(view(slot))).collect();
@@ -170,7 +180,7 @@ impl Runner {
                     }).collect();
                     let attributes = self.code.graph.node(step.node).apply().map(|(_, attributes)| attributes);
                     let attributes = attributes.ok_or_else(|| Error::new(ErrorKind::Internal, "a node is not an application"))?;
-                    let mut call = Call { context: &context, attributes, operands: &operands, results: &mut results, strides: &[] };
+                    let mut call = Call { context: &context, attributes, operands: &operands, results: &mut results, strides: &[], after: None };
                     index::row_starts(&mut call).map_err(|error| self.code.describe(step.node, &operands, error))?;
                 }
                 Work::Join(copies, _) => for copy in copies {

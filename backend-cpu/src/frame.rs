@@ -13,6 +13,7 @@ use arignote_core::{Error, ErrorKind, Result};
 use crate::buffer::{Pool, View, ViewMut};
 use crate::code::{Code, Implementation, Value};
 use crate::control::{Kind, Next, Planned, Steps, Target, count};
+use crate::epilogues::Product;
 use crate::joins::Copy;
 use crate::kernel::reduce::Reducing;
 use crate::kernel::run::Region;
@@ -41,6 +42,7 @@ enum Ready<'a> {
     Region { region: Fused<'a>, arrays: Vec<*mut u8>, slots: Vec<usize> },
     Tiles(&'a Tiles, &'a [Slot]),
     Kernel(Operation<'a>, Kernel, &'a Attributes),
+    Product { operation: Operation<'a>, product: &'a Product, arrays: Vec<*mut u8>, slots: Vec<usize> },
     Join(&'a [Copy]),
     Other(Operation<'a>),
     Control { node: NodeId, frame: Box<ControlFrame<'a>>, from: Vec<usize>, into: Vec<usize>, operands: Vec<*const u8>, results: Vec<*mut u8> },
@@ -100,6 +102,15 @@ impl<'a> Frame<'a> {
                 slots: inputs.iter().chain(&step.results).map(|&slot| slots[slot]).collect(),
             },
             Work::Tiles(tiles) => Ready::Tiles(tiles, &plan.slots),
+            Work::Product(product) => {
+                let (operands, target) = product.operands();
+                Ready::Product {
+                    operation: Operation::new(plan, product.step.node, operands, &[target]),
+                    product,
+                    arrays: vec![std::ptr::null_mut(); product.inputs.len() + step.results.len() - 1],
+                    slots: product.inputs.iter().chain(&step.results[1..]).map(|&slot| slots[slot]).collect(),
+                }
+            }
             Work::Join(copies, _) => Ready::Join(copies),
             Work::Node(..) | Work::Places(_) => {
                 let operands: Vec<Option<usize>> = match &step.work {
@@ -107,19 +118,7 @@ impl<'a> Frame<'a> {
                     Work::Places(operands) => operands.iter().copied().map(Some).collect(),
                     _ => Vec::new(),
                 };
-                let bytes = |slot: usize| plan.slots[slot].reach();
-                let operation = Operation {
-                    node: step.node,
-                    strides: operands.iter().map(|slot| slot.and_then(|slot| plan.slots[slot].strides.as_deref())).collect(),
-                    operands: operands.iter().map(|slot| slot.map(|slot| {
-                        View { dtype: plan.slots[slot].dtype, shape: &plan.slots[slot].shape, bytes: &[] }
-                    })).collect(),
-                    from: operands.iter().map(|slot| slot.map_or((0, 0), |slot| (slots[slot], bytes(slot)))).collect(),
-                    results: step.results.iter().map(|&slot| {
-                        ViewMut { dtype: plan.slots[slot].dtype, shape: &plan.slots[slot].shape, bytes: &mut [] }
-                    }).collect(),
-                    into: step.results.iter().map(|&slot| (slots[slot], bytes(slot))).collect(),
-                };
+                let operation = Operation::new(plan, step.node, &operands, &step.results);
                 match (code.implementations.get(&step.node), code.graph.node(step.node).apply()) {
                     (_, Some((_, attributes))) if matches!(step.work, Work::Places(_)) => Ready::Kernel(operation, index::row_starts, attributes),
                     (Some(&Implementation::Kernel(kernel, _)), Some((_, attributes))) => Ready::Kernel(operation, kernel, attributes),
@@ -187,12 +186,21 @@ impl<'a> Frame<'a> {
                     // that are `None`.
                     unsafe { operation.place(bases) };
                     let Operation { node, operands, results, strides, .. } = operation;
-                    kernel(&mut Call { context, attributes, operands, results, strides }).map_err(|error| code.describe(*node, operands, error))?;
+                    kernel(&mut Call { context, attributes, operands, results, strides, after: None }).map_err(|error| code.describe(*node, operands, error))?;
+                }
+                Ready::Product { operation, product, arrays, slots } => {
+                    for (array, &slot) in arrays.iter_mut().zip(slots.iter()) { *array = bases[slot]; }
+                    // SAFETY: as for products and regions alone; the plan keeps what the region writes apart from operands.
+                    let after = unsafe {
+                        operation.place(bases);
+                        product.after(arrays, bases[operation.into[0].0])
+                    };
+                    code.compute(context, operation.node, &operation.operands, &operation.strides, Some(&after), &mut operation.results)?;
                 }
                 Ready::Other(operation) => {
                     // SAFETY: as above.
                     unsafe { operation.place(bases) };
-                    code.compute(context, operation.node, &operation.operands, &operation.strides, &mut operation.results)?;
+                    code.compute(context, operation.node, &operation.operands, &operation.strides, None, &mut operation.results)?;
                 }
                 Ready::Control { node, frame, from, into, operands, results } => {
                     for (operand, &from) in operands.iter_mut().zip(from.iter()) {
@@ -210,7 +218,23 @@ impl<'a> Frame<'a> {
     }
 }
 
-impl Operation<'_> {
+impl<'a> Operation<'a> {
+    fn new(plan: &'a Plan, node: NodeId, operands: &[Option<usize>], results: &[usize]) -> Operation<'a> {
+        let place = |slot: usize| (plan.slots[slot].storage, plan.slots[slot].reach());
+        Operation {
+            node,
+            strides: operands.iter().map(|slot| slot.and_then(|slot| plan.slots[slot].strides.as_deref())).collect(),
+            operands: operands.iter().map(|slot| slot.map(|slot| {
+                View { dtype: plan.slots[slot].dtype, shape: &plan.slots[slot].shape, bytes: &[] }
+            })).collect(),
+            from: operands.iter().map(|slot| slot.map_or((0, 0), place)).collect(),
+            results: results.iter().map(|&slot| {
+                ViewMut { dtype: plan.slots[slot].dtype, shape: &plan.slots[slot].shape, bytes: &mut [] }
+            }).collect(),
+            into: results.iter().map(|&slot| place(slot)).collect(),
+        }
+    }
+
     /// Points the views to where the storages begin.
     ///
     /// # Safety

@@ -10,6 +10,7 @@ pub mod buffer;
 pub mod code;
 pub mod control;
 pub mod device;
+pub mod epilogues;
 pub mod execute;
 pub mod frame;
 pub mod gathers;

@@ -18,6 +18,7 @@ use crate::kernel::ir::Reduction;
 use crate::kernel::reduce::{self, Reducing, Spec};
 use crate::kernel::run::{Cache, Listed, REDUCTIONS, Region};
 use crate::kernels::elementwise::broadcast_strides;
+use crate::epilogues::{self, Product};
 use crate::gathers::{self, Sources};
 use crate::joins::{self, Copy, Part, Values};
 use crate::tiles::{self, Access, Storages, Tiles};
@@ -76,6 +77,8 @@ pub enum Work {
     Tiles(Tiles),
     /// Runs one node. Operands that are `None` are overwritten.
     Node(Vec<Option<usize>>),
+    /// Runs a matrix product, and a fused region over each block of it.
+    Product(Product),
     /// Looks at the indices of a gather, whose rows are read in the table: its operands. The result is a list.
     Places(Vec<usize>),
     /// Copies the parts of a join that no step has written to it; other parts, these slots, are there.
@@ -86,6 +89,8 @@ pub enum Work {
 
 /// One step of a plan.
 pub struct Step {
+    /// Its number before steps were put together.
+    pub at: usize,
     /// The node (of a region the last one).
     pub node: NodeId,
     /// The nodes of a region.
@@ -96,6 +101,18 @@ pub struct Step {
     pub results: Vec<usize>,
     /// What is fused into the step, and what it overwrites, for people.
     pub note: String,
+}
+
+impl Step {
+    /// What the instructions of its kernel come from, by the numbers that [`Lowering::begin`] was given: the places of its
+    /// members, from the last one back.
+    pub fn origin<'a>(&'a self, code: &'a Code) -> impl Fn(u32) -> Option<String> + 'a {
+        move |number| {
+            let node = code.graph.node(*self.members.get(self.members.len().checked_sub(number as usize)?)?);
+            let line = if node.location.is_known() { format!("  ({})", node.location) } else { String::new() };
+            Some(format!("{}{line}", node.op_name()))
+        }
+    }
 }
 
 /// Steps and places for one signature.
@@ -137,12 +154,16 @@ impl Storages for Vec<Storage> {
         (self[storage].first, self[storage].last)
     }
 
-    fn extend(&mut self, storage: usize, first: usize, last: usize) {
-        let storage = match self[storage].place {
+    fn home(&self, storage: usize) -> usize {
+        match self[storage].place {
             Some(Place::Part(whole, _)) => whole,
             _ => storage,
-        };
-        let storage = &mut self[storage];
+        }
+    }
+
+    fn extend(&mut self, storage: usize, first: usize, last: usize) {
+        let home = self.home(storage);
+        let storage = &mut self[home];
         (storage.first, storage.last) = (storage.first.min(first), storage.last.max(last));
     }
 
@@ -243,10 +264,11 @@ impl Plan {
             text.push_str(&step.note);
             text.push('\n');
             match &step.work {
-                Work::Region(region, _) => text.push_str(&region.describe()),
-                Work::Reduce(reducing, _) => text.push_str(&reducing.describe()),
+                Work::Region(region, _) => text.push_str(&region.describe(&step.origin(code))),
+                Work::Reduce(reducing, _) => text.push_str(&reducing.describe(&step.origin(code))),
                 Work::Control(planned, ..) => text.push_str(&planned.describe()),
                 Work::Tiles(tiles) => text.push_str(&tiles.describe(code)),
+                Work::Product(product) => text.push_str(&product.region.describe(&step.origin(code))),
                 Work::Node(..) | Work::Join(..) | Work::Places(..) => {}
             }
         }
@@ -647,8 +669,9 @@ impl Planner<'_> {
                     };
                     registers.insert(value, register);
                 }
-                for &member in &members[&id] {
+                for (number, &member) in members[&id].iter().enumerate() {
                     let node = code.graph.node(member);
+                    lowering.begin((members[&id].len() - number) as u32);
                     let Implementation::Elementwise(operation) = code.implementations[&member] else { continue };
                     let own: Vec<_> = node.operands.iter().map(|value| registers[value]).collect();
                     let types = code.operand_types(node.operands);
@@ -671,7 +694,7 @@ impl Planner<'_> {
                     let outer = shape.len() - spec.axes.len();
                     let by_rows = outer > 0 && spec.axes.iter().copied().eq(outer..shape.len());
                     accesses.push(by_rows.then(|| Access { strides: sources.by_rows(&shape), shape, outer: Some(outer), cost: reducing.cost() }));
-                    steps.push(Step { node: id, members: members[&id].clone(), work: Work::Reduce(reducing, sources.slots()), results, note });
+                    steps.push(Step { at, node: id, members: members[&id].clone(), work: Work::Reduce(reducing, sources.slots()), results, note });
                     continue;
                 }
                 let outputs: Vec<_> = produced.iter().map(|value| registers[value]).collect();
@@ -714,7 +737,7 @@ impl Planner<'_> {
                 Work::Node(operands.collect())
             };
             let members = if region { members[&id].clone() } else { Vec::new() };
-            steps.push(Step { node: id, members, work, results, note });
+            steps.push(Step { at, node: id, members, work, results, note });
         }
         let mut outputs = Vec::new();
         let mut result_bytes = Vec::new();
@@ -737,6 +760,8 @@ impl Planner<'_> {
             outputs.push((slot, !(kept && fresh)));
         }
         let steps = tiles::group(steps, &accesses, &self.slots, &mut self.storages);
+        let is_product = |id: NodeId| code.graph.node(id).op_name() == "matmul" && matches!(code.implementations.get(&id), Some(Implementation::Kernel(..)));
+        let steps = epilogues::group(steps, &is_product, &self.slots, &mut self.storages);
         let arena = arena::place(&mut self.storages);
         let places = self.storages.iter().map(|storage| storage.place.unwrap_or(Place::Arena(0))).collect();
         let plan = Plan { slots: self.slots, places, result_bytes, constants: self.constants, steps, arena, outputs };

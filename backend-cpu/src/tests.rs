@@ -274,15 +274,10 @@ fn notes_limit_what_is_overwritten() {
 /// What a product reads through an order of axes is computed, also where another of its readers is fused with it.
 #[test]
 fn a_fused_value_that_is_read_transposed_is_a_result() {
-    fn turned(shapes: &[&[usize]]) -> Result<Shape> {
-        Ok(shapes[0].iter().rev().copied().collect())
-    }
     let x = input(DType::F32, 2);
     let doubled = apply("add", DType::F32, 2, same, &[&x, &x]);
     let squared = apply("square", DType::F32, 2, same, &[&doubled]);
-    let stub: Arc<dyn Op> = Arc::new(Stub("transpose", DType::F32, 2, turned));
-    let attributes = Attributes::new().with("axes", Attribute::None);
-    let transposed = Var::apply_op(stub, &[doubled], attributes, arignote_core::graph::Location::unknown());
+    let transposed = transposed(&doubled);
     let product = apply("matmul", DType::F32, 2, product, &[&transposed, &x]);
     let run = compile(&device(1), &[x], &[squared, product]);
     let a = Tensor::from_vec(vec![1.0f32, 2.0, 3.0, 4.0], &[2, 2]).unwrap();
@@ -304,4 +299,80 @@ fn reductions_are_fused() {
     let both = compile(&device(1), &[x], &[total, doubled]);
     let found: Vec<Vec<f64>> = both.run(vec![lend(&a)]).unwrap().iter().map(|found| found.to_host().unwrap().to_f64_vec()).collect();
     assert_eq!(found, [vec![56.0], vec![2.0, 4.0, 6.0]]);
+}
+
+fn turned(shapes: &[&[usize]]) -> Result<Shape> {
+    Ok(shapes[0].iter().rev().copied().collect())
+}
+
+fn transposed(x: &Var) -> Var {
+    let stub: Arc<dyn Op> = Arc::new(Stub("transpose", DType::F32, 2, turned));
+    Var::apply_op(stub, std::slice::from_ref(x), Attributes::new().with("axes", Attribute::None), arignote_core::graph::Location::unknown())
+}
+
+/// `|x @ w + b|` is one step, of any shape that products go by in ways of their own, and the same as by hand. So is the
+/// product, where it is wanted too.
+#[test]
+fn a_product_and_what_takes_it_are_one_step() {
+    for (m, k, n) in [(3, 4, 5), (300, 64, 200), (600, 32, 300), (4, 0, 7), (5, 6, 1), (1, 6, 5), (2000, 200, 1), (200, 40, 8)] {
+        for is_turned in [false, true] {
+            let (x, w, b) = (input(DType::F32, 2), input(DType::F32, 2), input(DType::F32, 1));
+            let left = if is_turned { transposed(&x) } else { x.clone() };
+            let multiplied = apply("matmul", DType::F32, 2, product, &[&left, &w]);
+            let sum = apply("add", DType::F32, 2, same, &[&multiplied, &b]);
+            let whole = apply("abs", DType::F32, 2, same, &[&sum]);
+            let at = |row: usize, column: usize| ((row * 7 + column * 13) % 11) as f32 - 5.0;
+            let values = |rows: usize, columns: usize| (0..rows * columns).map(|i| at(i / columns.max(1), i % columns.max(1))).collect::<Vec<f32>>();
+            let shape = if is_turned { [k, m] } else { [m, k] };
+            let given = [
+                Tensor::from_vec(if is_turned { (0..k * m).map(|i| at(i % m, i / m)).collect() } else { values(m, k) }, &shape).unwrap(),
+                Tensor::from_vec(values(k, n), &[k, n]).unwrap(),
+                Tensor::from_vec(values(1, n), &[n]).unwrap(),
+            ];
+            let product: Vec<f64> = (0..m * n).map(|i| (0..k).map(|j| f64::from(at(i / n, j) * at(j, i % n))).sum()).collect();
+            let expected: Vec<f64> = product.iter().enumerate().map(|(i, value)| (value + f64::from(at(0, i % n))).abs()).collect();
+            for threads in [1, 2] {
+                for outputs in [vec![whole.clone()], vec![whole.clone(), multiplied.clone()]] {
+                    let run = compile(&device(threads), &[x.clone(), w.clone(), b.clone()], &outputs);
+                    let found = run.run(given.iter().map(lend).collect()).unwrap();
+                    let found: Vec<Vec<f64>> = found.iter().map(|found| found.to_host().unwrap().to_f64_vec()).collect();
+                    assert!(found[0] == expected, "{m} {k} {n} {is_turned}");
+                    assert!(found.len() == 1 || found[1] == product, "{m} {k} {n} {is_turned}");
+                    assert!(run.debug_text().contains("of a matrix product, rows of which"), "{}", run.debug_text());
+                }
+            }
+        }
+    }
+}
+
+/// What takes a product does not overwrite what is still multiplied, though nothing reads it later.
+#[test]
+fn what_takes_a_product_leaves_its_operands() {
+    let n = 300;
+    let (x, w) = (input(DType::F32, 2), input(DType::F32, 2));
+    let doubled = apply("add", DType::F32, 2, same, &[&x, &x]);
+    let multiplied = apply("matmul", DType::F32, 2, product, &[&doubled, &w]);
+    let sum = apply("add", DType::F32, 2, same, &[&multiplied, &doubled]);
+    let run = compile(&device(2), &[x, w], &[sum]);
+    let one = Tensor::from_vec(vec![1.0f32; n * n], &[n, n]).unwrap();
+    let found = run.run(vec![lend(&one), lend(&one)]).unwrap()[0].to_host().unwrap().to_f64_vec();
+    assert!(found.iter().all(|&value| value == 2.0 * n as f64 + 2.0));
+}
+
+/// The code of a kernel is shown beside its instructions, and these under the ops that they come from.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn code_is_shown_beside_what_it_is_for() {
+    let x = input(DType::F32, 1);
+    let doubled = apply("add", DType::F32, 1, same, &[&x, &x]);
+    let root = apply("sqrt", DType::F32, 1, same, &[&doubled]);
+    let run = compile(&device(1), &[x], &[root]);
+    run.run(vec![lend(&Tensor::vector(vec![1.0f32; 100]))]).unwrap();
+    let text = run.debug_text();
+    let after = |text: &str, wanted: &str| text.split_once(wanted).unwrap_or_else(|| panic!("no `{wanted}`: {text}")).1.to_owned();
+    let rest = after(&after(&text, "# add"), "# sqrt");
+    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c") {
+        let rest = after(&after(&after(&rest, "= Add "), "vaddps"), "= Sqrt ");
+        assert!(rest.contains("vsqrtps"), "{text}");
+    }
 }

@@ -72,6 +72,8 @@ pub trait Storages {
     fn life(&self, storage: usize) -> (usize, usize);
     /// Makes it live for these steps too, and what it is a part of.
     fn extend(&mut self, storage: usize, first: usize, last: usize);
+    /// What it is a part of, or itself.
+    fn home(&self, storage: usize) -> usize;
     /// Takes it out of the arena.
     fn take_out(&mut self, storage: usize);
 }
@@ -245,10 +247,10 @@ impl Chain<'_> {
         let steps = self.members.iter().map(|member| &member.step);
         let members = steps.clone().flat_map(|step| if step.members.is_empty() { vec![step.node] } else { step.members.clone() }).collect();
         let results = steps.clone().flat_map(|step| step.results.iter().copied()).collect();
-        let Some(node) = steps.last().map(|step| step.node) else { return };
+        let Some((node, at)) = steps.last().map(|step| (step.node, step.at)) else { return };
         let note = format!(" with the steps before it, in tiles of {height} of {} rows, {scratch} bytes beside", self.rows);
         let tiles = Tiles { members: self.members, rows: self.rows, height, scratch, parallel: self.work > SMALL };
-        grouped.push(Step { node, members, work: Work::Tiles(tiles), results, note });
+        grouped.push(Step { at, node, members, work: Work::Tiles(tiles), results, note });
     }
 }
 
@@ -310,8 +312,8 @@ impl Tiles {
         for Member { step, .. } in &self.members {
             let _ = writeln!(text, "   {}{}", code.graph.node(step.node).op_name(), step.note);
             match &step.work {
-                Work::Region(region, _) => text.push_str(&region.describe()),
-                Work::Reduce(reducing, _) => text.push_str(&reducing.describe()),
+                Work::Region(region, _) => text.push_str(&region.describe(&step.origin(code))),
+                Work::Reduce(reducing, _) => text.push_str(&reducing.describe(&step.origin(code))),
                 _ => {}
             }
         }
@@ -350,7 +352,7 @@ impl Member {
                     ViewMut { dtype: *dtype, shape, bytes: unsafe { std::slice::from_raw_parts_mut(*start, *bytes) } }
                 }).collect();
                 // Of the kernels that are taken in, none fails.
-                let done = code.compute(context, self.step.node, &views, &[], &mut results);
+                let done = code.compute(context, self.step.node, &views, &[], None, &mut results);
                 debug_assert!(done.is_ok(), "{done:?}");
             }
             _ => {}

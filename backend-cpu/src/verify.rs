@@ -188,6 +188,19 @@ impl Plan {
                 let parts: Vec<usize> = there.iter().copied().chain(copies.iter().map(|copy| copy.to)).collect();
                 step.results.iter().try_for_each(|&slot| memory.join(slot, &parts))
             }
+            Work::Product(product) => {
+                let (operands, target) = product.operands();
+                let reads: Vec<usize> = operands.iter().flatten().copied().collect();
+                reads.iter().try_for_each(|&slot| memory.read(slot))?;
+                // Blocks are still being multiplied when the region writes.
+                let apart = |slot: usize| reads.iter().all(|&read| !read_from(read).overlaps(&Extent::of(self, slot)));
+                if !elements(&step.results) || !step.results.iter().all(|&slot| apart(slot)) {
+                    return Err("what it writes is not apart from what it multiplies".to_owned());
+                }
+                memory.write(target, &reads)?;
+                product.inputs.iter().try_for_each(|&slot| memory.read(slot))?;
+                step.results[1..].iter().try_for_each(|&slot| memory.write(slot, &product.inputs))
+            }
             Work::Node(operands) => {
                 let reads: Vec<usize> = operands.iter().flatten().copied().collect();
                 reads.iter().try_for_each(|&slot| memory.read(slot))?;

@@ -294,36 +294,51 @@ pub struct Kernel {
     pub outputs: Vec<(u32, DType)>,
     /// The numbers of what is reduced over all elements of a call, as lanes of its kind.
     pub reductions: Vec<(u32, Reduction)>,
+    /// Of each instruction what it came from: what [`Builder::origin`] was.
+    pub origins: Vec<u32>,
 }
 
+/// What an instruction came from, for people; nothing for what is of no expression.
+pub type Origin<'a> = &'a dyn Fn(u32) -> Option<String>;
+
 impl Kernel {
-    /// The instructions for people, one in a line.
-    pub fn describe(&self) -> String {
+    /// An instruction for people.
+    pub fn line(&self, number: usize) -> String {
+        use std::fmt::Write;
+        let (instruction, kind) = &self.instructions[number];
+        let mut text = format!("v{number} {kind:?} = ");
+        let _ = match *instruction {
+            Instruction::Input(input) => write!(text, "input {input} ({})", self.inputs[input as usize]),
+            Instruction::Constant(bits) => match kind {
+                Kind::F32 => write!(text, "{:?}", f32::from_bits(bits as u32)),
+                Kind::F64 => write!(text, "{:?}", f64::from_bits(bits)),
+                Kind::I32 => write!(text, "{}", bits as u32 as i32),
+                Kind::I64 => write!(text, "{}", bits as i64),
+                Kind::M32 | Kind::M64 => write!(text, "{}", bits != 0),
+            },
+            Instruction::Unary(op, _) => write!(text, "{op:?}"),
+            Instruction::Binary(op, ..) => write!(text, "{op:?}"),
+            Instruction::Fused(op, ..) => write!(text, "{op:?}"),
+            Instruction::Compare(op, ..) => write!(text, "{op:?}"),
+            Instruction::Select(..) => write!(text, "Select"),
+            Instruction::Call(..) => write!(text, "Call"),
+            Instruction::Rare(..) => write!(text, "Rare"),
+        };
+        for operand in instruction.operands() {
+            let _ = write!(text, " v{operand}");
+        }
+        text
+    }
+
+    /// The instructions for people, one in a line, under what they came from.
+    pub fn describe(&self, origin: Origin<'_>) -> String {
         use std::fmt::Write;
         let mut text = String::new();
-        for (number, (instruction, kind)) in self.instructions.iter().enumerate() {
-            let _ = write!(text, "    v{number} {kind:?} = ");
-            let _ = match *instruction {
-                Instruction::Input(input) => write!(text, "input {input} ({})", self.inputs[input as usize]),
-                Instruction::Constant(bits) => match kind {
-                    Kind::F32 => write!(text, "{:?}", f32::from_bits(bits as u32)),
-                    Kind::F64 => write!(text, "{:?}", f64::from_bits(bits)),
-                    Kind::I32 => write!(text, "{}", bits as u32 as i32),
-                    Kind::I64 => write!(text, "{}", bits as i64),
-                    Kind::M32 | Kind::M64 => write!(text, "{}", bits != 0),
-                },
-                Instruction::Unary(op, _) => write!(text, "{op:?}"),
-                Instruction::Binary(op, ..) => write!(text, "{op:?}"),
-                Instruction::Fused(op, ..) => write!(text, "{op:?}"),
-                Instruction::Compare(op, ..) => write!(text, "{op:?}"),
-                Instruction::Select(..) => write!(text, "Select"),
-                Instruction::Call(..) => write!(text, "Call"),
-                Instruction::Rare(..) => write!(text, "Rare"),
-            };
-            for operand in instruction.operands() {
-                let _ = write!(text, " v{operand}");
-            }
-            text.push('\n');
+        let mut before = 0;
+        for (number, &own) in self.origins.iter().enumerate() {
+            if own != before && let Some(name) = origin(own) { let _ = writeln!(text, "    # {name}"); }
+            before = own;
+            let _ = writeln!(text, "    {}", self.line(number));
         }
         for (output, (number, dtype)) in self.outputs.iter().enumerate() {
             let _ = writeln!(text, "    output {output} ({dtype}) = v{number}");
@@ -338,8 +353,11 @@ impl Kernel {
 /// Builds a [`Kernel`]. Operands of one instruction must have the kinds that it asks for.
 #[derive(Debug, Default)]
 pub struct Builder {
+    /// What the next instructions come from: a number that means something to the caller.
+    pub origin: u32,
     inputs: Vec<DType>,
     instructions: Vec<(Instruction, Kind)>,
+    origins: Vec<u32>,
     known: HashMap<(Instruction, Kind), u32>,
 }
 
@@ -352,9 +370,10 @@ impl Builder {
 
     /// Adds an instruction, or finds the one that gives the same.
     fn emit(&mut self, instruction: Instruction, kind: Kind) -> Value {
-        let instructions = &mut self.instructions;
+        let (instructions, origins) = (&mut self.instructions, &mut self.origins);
         let number = *self.known.entry((instruction, kind)).or_insert_with(|| {
             instructions.push((instruction, kind));
+            origins.push(self.origin);
             instructions.len() as u32 - 1
         });
         Value { number, kind }
@@ -566,6 +585,7 @@ impl Builder {
     /// left out, and instructions stand close to those that use them.
     pub fn finish(self, outputs: &[(Value, DType)], reductions: &[(Value, Reduction)]) -> Kernel {
         let mut order: Vec<(Instruction, Kind)> = Vec::new();
+        let mut origins = Vec::new();
         let mut place = vec![u32::MAX; self.instructions.len()];
         let mut stack: Vec<(u32, bool)> = Vec::new();
         debug_assert!(outputs.iter().all(|&(output, dtype)| Kind::of(dtype) == output.kind), "an output's kind");
@@ -579,6 +599,7 @@ impl Builder {
                 if ready {
                     place[number as usize] = order.len() as u32;
                     order.push((instruction.map(|operand| place[operand as usize]), kind));
+                    origins.push(self.origins[number as usize]);
                 } else {
                     stack.push((number, true));
                     let operands: Vec<u32> = instruction.operands().collect();
@@ -588,6 +609,6 @@ impl Builder {
         }
         let outputs = outputs.iter().map(|&(output, dtype)| (place[output.number as usize], dtype)).collect();
         let reductions = reductions.iter().map(|&(value, reduction)| (place[value.number as usize], reduction)).collect();
-        Kernel { inputs: self.inputs, instructions: order, outputs, reductions }
+        Kernel { inputs: self.inputs, instructions: order, outputs, reductions, origins }
     }
 }

@@ -41,6 +41,11 @@ fn is_unsigned(dtype: DType) -> bool {
 const PRODUCTS: i32 = 16;
 
 impl Lowering {
+    /// Says what the next instructions come from: see [`Kernel::origins`].
+    pub fn begin(&mut self, origin: u32) {
+        self.builder.origin = origin;
+    }
+
     /// One more input.
     pub fn input(&mut self, dtype: DType) -> Register {
         Register { value: self.builder.input(dtype), dtype }

@@ -8,7 +8,7 @@ use std::ops::Range;
 use arignote_core::tensor::{DType, Element};
 use smallvec::SmallVec;
 
-use super::ir::{Kind, Reduction};
+use super::ir::{Kind, Origin, Reduction};
 use super::lower::{Lowering, Register};
 use super::portable::combine;
 use super::run::{Cache, Listed, Region, SMALL, Totals};
@@ -17,8 +17,10 @@ use crate::kernels::Context;
 use crate::kernels::shape::natural;
 use crate::stored_type;
 
-/// Elements of a part of a row.
-const PART: usize = 1024;
+/// Elements of a part of a row: several pages of memory, so that what follows is on its way in time.
+const PART: usize = 4096;
+/// Elements of short rows that are computed together.
+const BATCH: usize = 1024;
 /// Rows that are added one after another where whole rows are.
 const ROWS: usize = 128;
 /// Elements of short rows that are added side by side.
@@ -168,9 +170,9 @@ impl Reducing {
         Reducing { identities: region.identities(), region, layout, totals, outer, length, inner }
     }
 
-    /// What it computes and how, for people.
-    pub fn describe(&self) -> String {
-        self.region.describe()
+    /// What it computes and how, for people: see [`Region::describe`].
+    pub fn describe(&self, origin: Origin<'_>) -> String {
+        self.region.describe(origin)
     }
 
     /// The region that is reduced.
@@ -229,7 +231,7 @@ impl Reducing {
                 });
             }
             Layout::Short => {
-                let group = 8 * (PART / self.length);
+                let group = 8 * (BATCH / self.length);
                 parallel(self.outer.div_ceil(group), &|task| {
                     let arrays = &arrays;
                     // SAFETY: the caller's promise; each row is one task's.
@@ -315,21 +317,21 @@ impl Reducing {
     /// # Safety
     /// As for [`Self::run`], of these rows.
     unsafe fn run_short(&self, inputs: &[*mut u8], results: &[*mut u8], rows: Range<usize>) {
-        let height = PART / self.length;
-        with_scratch(self.totals.len() * PART, |values: &mut [u64]| {
+        let height = BATCH / self.length;
+        with_scratch(self.totals.len() * BATCH, |values: &mut [u64]| {
             let mut arrays: SmallVec<[*mut u8; 16]> = SmallVec::from_slice(inputs);
             for first in rows.clone().step_by(height) {
                 let end = (first + height).min(rows.end);
                 let (from, to) = (first * self.length, end * self.length);
                 arrays.truncate(inputs.len());
-                for (total, values) in self.totals.iter().zip(values.chunks_mut(PART)) {
+                for (total, values) in self.totals.iter().zip(values.chunks_mut(BATCH)) {
                     // So that the first element of these rows is at the place in the scratch memory.
                     let size = accumulator(total.result).size();
                     arrays.push(values.as_mut_ptr().cast::<u8>().wrapping_sub(from * size));
                 }
                 // SAFETY: the caller's promise; each value has eight bytes in the scratch memory.
                 unsafe { self.region.columns(&arrays, from, to) };
-                for ((total, values), &result) in self.totals.iter().zip(values.chunks(PART)).zip(results) {
+                for ((total, values), &result) in self.totals.iter().zip(values.chunks(BATCH)).zip(results) {
                     // SAFETY: the values were computed above, and the result has room for these rows.
                     unsafe { total.fold_rows(values.as_ptr().cast(), self.length, result, first..end) };
                 }

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 #[cfg(target_arch = "x86_64")]
 use super::avx2;
 use super::form::Form;
-use super::ir::{Instruction, Kernel, Kind, Reduction};
+use super::ir::{Instruction, Kernel, Kind, Origin, Reduction};
 use super::portable::{self, Program};
 use super::rows::Rows;
 use super::steps::StepForm;
@@ -118,11 +118,11 @@ impl Compiled {
         matches!(self.executor, Executor::Native(_))
     }
 
-    fn describe(&self) -> String {
-        let mut text = self.kernel.describe();
+    fn describe(&self, origin: Origin<'_>) -> String {
+        let mut text = self.kernel.describe(origin);
         match &self.executor {
             #[cfg(target_arch = "x86_64")]
-            Executor::Native(code) => text.push_str(&code.describe()),
+            Executor::Native(code) => text.push_str(&code.describe(&self.kernel)),
             #[cfg(not(target_arch = "x86_64"))]
             Executor::Native(_) => {}
             Executor::Portable(_) => text.push_str("    runs portably\n"),
@@ -171,14 +171,17 @@ pub const REDUCTIONS: usize = 4;
 /// The bits of what each of a kernel's reductions gives, as many as there are.
 pub type Totals = [u64; REDUCTIONS];
 
+/// Lengths or strides of axes.
+type Lengths = SmallVec<[usize; 6]>;
+
 /// How an operand of a region lies along the axes that are left.
 #[derive(Clone, Debug)]
 struct Operand {
     size: usize,
     /// Elements from one entry of each axis to the next.
     strides: SmallVec<[usize; 6]>,
-    /// Whether it is gathered into blocks.
-    gathered: bool,
+    /// If it is gathered into blocks: its own axes, and its strides along them.
+    gathered: Option<(Lengths, Lengths)>,
     /// Whether it is one element in a row or block.
     uniform: bool,
 }
@@ -273,7 +276,10 @@ impl Region {
         let operands: Vec<Operand> = left.into_iter().zip(sizes).enumerate().map(|(number, (strides, size))| {
             let nowhere = strides.iter().all(|&stride| stride == 0);
             let uniform = number < inputs && if rows { strides.last().is_none_or(|&stride| stride == 0) } else { nowhere };
-            let gathered = !rows && !uniform && strides != own;
+            let gathered = (!rows && !uniform && strides != own).then(|| {
+                let (axes, mut left) = merged(&axes, &[&strides]);
+                (axes, left.swap_remove(0))
+            });
             Operand { size, strides, gathered, uniform }
         }).collect();
         let uniform: Vec<bool> = operands[..inputs].iter().map(|operand| operand.uniform).collect();
@@ -317,9 +323,9 @@ impl Region {
         unsafe { self.part(arrays, start, end, totals) };
     }
 
-    /// What it computes and how, for people.
-    pub fn describe(&self) -> String {
-        self.compiled.describe()
+    /// What it computes and how, for people; `origin` names what its instructions came from.
+    pub fn describe(&self, origin: Origin<'_>) -> String {
+        self.compiled.describe(origin)
     }
 
     /// The inputs that are read through lists, whose arrays outputs lie apart from.
@@ -423,21 +429,21 @@ impl Region {
             }
             return;
         }
-        let gathered = self.operands.iter().filter(|operand| operand.gathered).count();
+        let gathered = self.operands.iter().filter(|operand| operand.gathered.is_some()).count();
         with_scratch(gathered * BLOCK, |scratch: &mut [u64]| {
             let mut at = start;
             while at < end {
                 let count = BLOCK.min(end - at);
                 let mut blocks = scratch.chunks_exact_mut(BLOCK);
                 for (((here, array), operand), dtype) in here.iter_mut().zip(arrays).zip(&self.operands).zip(self.compiled.kernel.inputs.iter().map(Some).chain(std::iter::repeat(None))) {
-                    match (operand.gathered, dtype) {
-                        (true, Some(&dtype)) => if let Some(block) = blocks.next() {
+                    match (&operand.gathered, dtype) {
+                        (Some((axes, strides)), Some(&dtype)) => if let Some(block) = blocks.next() {
                             stored_type!(dtype, T => {
                                 let block = block.as_mut_ptr().cast::<T>();
                                 // SAFETY: the block has room for `BLOCK` elements of at most 8 bytes.
                                 let out = unsafe { std::slice::from_raw_parts_mut(block, count) };
                                 // SAFETY: the caller promises what the strides reach.
-                                unsafe { gather(array.cast::<T>().cast_const(), &operand.strides, &self.axes, at, out) };
+                                unsafe { gather(array.cast::<T>().cast_const(), strides, axes, at, out) };
                                 *here = block.cast();
                             });
                         },
@@ -557,11 +563,20 @@ unsafe fn gather<T: Copy>(from: *const T, strides: &[usize], shape: &[usize], st
         if let (Some(before), 0) = (last.checked_sub(1), index[last]) {
             let (length, stride, further) = (shape[last], strides[last], strides[before]);
             let rows = (shape[before] - index[before]).min((out.len() - done) / length);
-            for (row, out) in out[done..done + rows * length].chunks_exact_mut(length).enumerate() {
+            let out = &mut out[done..done + rows * length];
+            // One and the same row is read once.
+            let different = if further == 0 { rows.min(1) } else { rows };
+            for (row, out) in out.chunks_exact_mut(length).take(different).enumerate() {
                 for (i, out) in out.iter_mut().enumerate() {
                     // SAFETY: inside the shape, by the caller's promise.
                     *out = unsafe { *from.add(offset + row * further + i * stride) };
                 }
+            }
+            let mut there = different * length;
+            while there < out.len() {
+                let count = there.min(out.len() - there);
+                out.copy_within(..count, there);
+                there += count;
             }
             if rows > 0 {
                 done += rows * length;
@@ -576,9 +591,13 @@ unsafe fn gather<T: Copy>(from: *const T, strides: &[usize], shape: &[usize], st
         }
         let run = (shape[last] - index[last]).min(out.len() - done);
         let stride = strides[last];
-        for (i, out) in out[done..done + run].iter_mut().enumerate() {
+        let part = &mut out[done..done + run];
+        if stride == 1 {
             // SAFETY: inside the shape, by the caller's promise.
-            *out = unsafe { *from.add(offset + i * stride) };
+            part.copy_from_slice(unsafe { std::slice::from_raw_parts(from.add(offset), run) });
+        } else {
+            // SAFETY: as above.
+            part.iter_mut().enumerate().for_each(|(i, out)| *out = unsafe { *from.add(offset + i * stride) });
         }
         done += run;
         index[last] += run;

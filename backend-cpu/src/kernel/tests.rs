@@ -100,7 +100,7 @@ fn agree(kernel: &Kernel, uniform: &[bool], count: usize, random: &mut Random) -
                     format!("{dtype} {:02x?}", bytes.get(at..at + dtype.size()).unwrap_or(&[]))
                 }).collect();
                 return Err(format!("output {output}, element {element} of {count}: native {found:02x?}, portable {expected:02x?} of {given:?}, lanes {} unroll {}\n{}",
-                    form.lanes, form.unroll, kernel.describe()));
+                    form.lanes, form.unroll, kernel.describe(&|_| None)));
             }
         }
     }
@@ -113,7 +113,7 @@ fn agree(kernel: &Kernel, uniform: &[bool], count: usize, random: &mut Random) -
         let at = kernel.outputs.len() + number;
         for (lane, (found, expected)) in found[at].chunks(dtype.size()).zip(expected[at].chunks(dtype.size())).enumerate() {
             if !same(dtype, found, expected) {
-                return Err(format!("{reduction:?} of v{value} of {count}, lane {lane}: native {found:02x?}, portable {expected:02x?}\n{}", kernel.describe()));
+                return Err(format!("{reduction:?} of v{value} of {count}, lane {lane}: native {found:02x?}, portable {expected:02x?}\n{}", kernel.describe(&|_| None)));
             }
         }
     }

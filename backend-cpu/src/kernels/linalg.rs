@@ -7,7 +7,7 @@ use arignote_core::tensor::{DType, broadcast_shapes};
 use arignote_core::{Error, ErrorKind, Result};
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::{cholesky::llt, lu::partial_pivoting, triangular_solve};
-use faer::{Mat, MatRef, Par};
+use faer::{Mat, MatMut, MatRef, Par};
 
 use super::elementwise::broadcast_strides;
 use super::{Call, Context};
@@ -90,28 +90,23 @@ fn each(context: &Context<'_>, result: &mut ViewMut<'_>, batch: &[usize], body: 
     }
 }
 
-/// Writes a matrix in row-major order.
-fn store(matrix: MatRef<'_, f64>, out: &mut [f64]) {
-    for (i, row) in out.chunks_mut(matrix.ncols().max(1)).enumerate().take(matrix.nrows()) {
-        for (j, out) in row.iter_mut().enumerate() { *out = matrix[(i, j)]; }
-    }
-}
-
-/// The lower triangular factor of the symmetric matrix with this lower triangle, and 0 above it.
-fn factor(a: MatRef<'_, f64>) -> Result<Mat<f64>> {
+/// Writes the lower triangular factor of the symmetric matrix with this lower triangle, and 0 above it, in row-major
+/// order.
+fn factor(a: MatRef<'_, f64>, out: &mut [f64]) -> Result<()> {
     let n = a.nrows();
-    let mut l = Mat::from_fn(n, n, |i, j| if i >= j { a[(i, j)] } else { 0.0 });
+    for (i, row) in out.chunks_exact_mut(n.max(1)).enumerate() {
+        for (j, out) in row.iter_mut().enumerate() { *out = if j <= i { a[(i, j)] } else { 0.0 }; }
+    }
+    let mut l = MatMut::from_row_major_slice_mut(out, n, n);
     let mut memory = MemBuffer::new(llt::factor::cholesky_in_place_scratch::<f64>(n, Par::Seq, Default::default()));
     let done = llt::factor::cholesky_in_place(l.as_mut(), Default::default(), Par::Seq, MemStack::new(&mut memory), Default::default());
     let positive = done.is_ok() && (0..n).all(|i| l[(i, i)] > 0.0);
     if positive {
-        for j in 1..n {
-            (0..j).for_each(|i| l[(i, j)] = 0.0);
-        }
-        return Ok(l);
+        for (i, row) in out.chunks_exact_mut(n.max(1)).enumerate() { row[i + 1..].fill(0.0); }
+        return Ok(());
     }
     // Which pivot it is, and what its value: by plain elimination up to there.
-    let mut l = Mat::<f64>::zeros(n, n);
+    l.fill(0.0);
     for j in 0..n {
         let pivot = (0..j).fold(a[(j, j)], |sum, k| sum - l[(j, k)] * l[(j, k)]);
         // NaN is no pivot either.
@@ -125,7 +120,7 @@ fn factor(a: MatRef<'_, f64>) -> Result<Mat<f64>> {
             l[(i, j)] = (0..j).fold(a[(i, j)], |sum, k| sum - l[(i, k)] * l[(j, k)]) / root;
         }
     }
-    Ok(l)
+    Ok(())
 }
 
 /// Factors of a matrix with exchanged rows: L below the diagonal (its own is 1), U on and above it.
@@ -181,13 +176,13 @@ pub fn cholesky(call: &mut Call<'_, '_>) -> Result<()> {
     let a = Stack::square(call.operand(0)?)?;
     let or_nan = call.attributes.str("on_error")? == "nan";
     each(call.context, &mut call.results[0], a.batch, &|number, out| {
-        match factor(a.matrix(number)) {
+        match factor(a.matrix(number), out) {
             Err(_) if or_nan => {
                 for (at, out) in out.iter_mut().enumerate() { *out = if at / a.columns >= at % a.columns { f64::NAN } else { 0.0 }; }
+                Ok(())
             }
-            factor => store(factor?.as_ref(), out),
+            done => done,
         }
-        Ok(())
     })
 }
 
@@ -219,11 +214,17 @@ pub fn slogdet(call: &mut Call<'_, '_>) -> Result<()> {
     Ok(())
 }
 
-/// The solution of one matrix and right side.
-type Solve<'a> = dyn Fn(MatRef<'_, f64>, Mat<f64>) -> Result<Mat<f64>> + Sync + 'a;
+/// Columns of a right side that one thread solves for.
+const COLUMNS: usize = 128;
+
+/// Checks a matrix.
+type Check<'a> = dyn Fn(MatRef<'_, f64>) -> Result<()> + Sync + 'a;
+
+/// Solves for some columns of a right side, in its place.
+type Solve<'a> = dyn Fn(MatRef<'_, f64>, MatMut<'_, f64>) + Sync + 'a;
 
 /// Solutions for all pairs of a matrix and a right side.
-fn solve_all(call: &mut Call<'_, '_>, solve: &Solve<'_>) -> Result<()> {
+fn solve_all(call: &mut Call<'_, '_>, check: &Check<'_>, solve: &Solve<'_>) -> Result<()> {
     let (a, b) = (Stack::of(call.operand(0)?)?, call.operand(1)?);
     let column = [b.shape.first().copied().unwrap_or(0), 1];
     let right = Stack::of(if b.shape.len() == 1 { View { shape: &column, ..b } } else { b })?;
@@ -244,10 +245,24 @@ fn solve_all(call: &mut Call<'_, '_>, solve: &Solve<'_>) -> Result<()> {
             at
         }
     };
-    each(call.context, &mut call.results[0], &batch, &|number, out| {
-        let side = right.matrix(place(&steps[1], number));
-        let side = Mat::from_fn(right.rows, right.columns, |i, j| side[(i, j)]);
-        store(solve(a.matrix(place(&steps[0], number)), side)?.as_ref(), out);
+    let context = call.context;
+    each(context, &mut call.results[0], &batch, &|number, out| {
+        let matrix = a.matrix(place(&steps[0], number));
+        check(matrix)?;
+        let size = right.rows * right.columns;
+        out.copy_from_slice(&right.values[place(&steps[1], number) * size..][..size]);
+        let mut rest = MatMut::from_row_major_slice_mut(out, right.rows, right.columns);
+        let mut parts: Vec<Mutex<MatMut<'_, f64>>> = Vec::with_capacity(right.columns.div_ceil(COLUMNS));
+        while rest.ncols() > COLUMNS {
+            let (part, after) = rest.split_at_col_mut(COLUMNS);
+            parts.push(Mutex::new(part));
+            rest = after;
+        }
+        parts.push(Mutex::new(rest));
+        context.parallel(parts.len(), &|part| {
+            let mut part = parts[part].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            solve(matrix, part.as_mut());
+        });
         Ok(())
     })
 }
@@ -256,17 +271,17 @@ fn solve_all(call: &mut Call<'_, '_>, solve: &Solve<'_>) -> Result<()> {
 pub fn solve_triangular(call: &mut Call<'_, '_>) -> Result<()> {
     let (lower, unit) = (call.attributes.bool("lower")?, call.attributes.bool("unit_diagonal")?);
     let transposed = call.attributes.int("trans")? != 0;
-    solve_all(call, &|a, mut x| {
-        if let (false, Some(zero)) = (unit, (0..a.nrows()).find(|&i| a[(i, i)] == 0.0)) {
-            return Err(fail(format!("is singular: 0 at place {zero} of its diagonal")));
-        }
+    let check = |a: MatRef<'_, f64>| match (0..a.nrows()).find(|&i| !unit && a[(i, i)] == 0.0) {
+        Some(zero) => Err(fail(format!("is singular: 0 at place {zero} of its diagonal"))),
+        None => Ok(()),
+    };
+    solve_all(call, &check, &|a, x| {
         let a = if transposed { a.transpose() } else { a };
         match (lower != transposed, unit) {
-            (true, false) => triangular_solve::solve_lower_triangular_in_place(a, x.as_mut(), Par::Seq),
-            (true, true) => triangular_solve::solve_unit_lower_triangular_in_place(a, x.as_mut(), Par::Seq),
-            (false, false) => triangular_solve::solve_upper_triangular_in_place(a, x.as_mut(), Par::Seq),
-            (false, true) => triangular_solve::solve_unit_upper_triangular_in_place(a, x.as_mut(), Par::Seq),
+            (true, false) => triangular_solve::solve_lower_triangular_in_place(a, x, Par::Seq),
+            (true, true) => triangular_solve::solve_unit_lower_triangular_in_place(a, x, Par::Seq),
+            (false, false) => triangular_solve::solve_upper_triangular_in_place(a, x, Par::Seq),
+            (false, true) => triangular_solve::solve_unit_upper_triangular_in_place(a, x, Par::Seq),
         }
-        Ok(x)
     })
 }

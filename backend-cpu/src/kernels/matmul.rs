@@ -3,6 +3,8 @@
 //! does not change any bit. Operands are read by strides, so that a product of a transposed matrix, or
 //! of a part of one, copies nothing.
 
+use std::ops::Range;
+
 use arignote_core::tensor::DType;
 use arignote_core::{Error, ErrorKind, Result};
 use faer::linalg::matmul::matmul as multiply;
@@ -13,7 +15,7 @@ use super::narrow::{self, Narrow};
 use super::number::Number;
 use super::vector::Real;
 use super::shape::natural;
-use super::{Call, Context};
+use super::{After, Call, Context};
 use crate::buffer::with_scratch;
 
 /// Multiplications below which one block is enough: less is done sooner than a second thread wakes.
@@ -148,6 +150,35 @@ struct Products<'a> {
     left: Layout,
     right: Layout,
     sizes: Sizes,
+    finished: Finished<'a>,
+}
+
+/// What is told of each part of the result that is computed, and which element of it the first one here is.
+#[derive(Clone, Copy)]
+struct Finished<'a> {
+    after: Option<After<'a>>,
+    first: usize,
+}
+
+impl Finished<'_> {
+    /// Tells of elements, numbered from the first one here, which lies at `out`.
+    fn elements<T>(&self, out: *mut T, elements: Range<usize>) {
+        if let Some(after) = self.after {
+            after(out.wrapping_sub(self.first).cast(), self.first + elements.start..self.first + elements.end);
+        }
+    }
+
+    /// Tells of all elements from several threads.
+    fn all<T: Send>(&self, context: &Context<'_>, out: *mut T, count: usize) {
+        /// Elements for one thread at a time.
+        const PART: usize = 1 << 14;
+        if self.after.is_none() { return }
+        let out = Start(out);
+        context.parallel(count.div_ceil(PART), &|part| {
+            let out = &out;
+            self.elements(out.0, part * PART..((part + 1) * PART).min(count));
+        });
+    }
 }
 
 /// The height and width of the blocks that a product is cut into.
@@ -170,30 +201,31 @@ fn blocks(Sizes { m, k, n }: Sizes) -> (usize, usize) {
 /// Products of transposed matrices on the left, the rows of which are copied together first: else each block would read
 /// them across.
 fn with_rows<T: Matrix>(context: &Context<'_>, x: &[T], y: &[T], products: &Products<'_>, out: &mut [T]) {
-    let Products { pairs, left, right, sizes: Sizes { m, k, n } } = *products;
+    let Products { pairs, left, right, sizes: Sizes { m, k, n }, finished } = *products;
     let rows = (TURNED / k).clamp(1, m);
     with_scratch(rows * k, |copy: &mut [T]| {
-        for (pair, out) in pairs.iter().zip(out.chunks_exact_mut(m * n)) {
+        for (number, (pair, out)) in pairs.iter().zip(out.chunks_exact_mut(m * n)).enumerate() {
             for (group, out) in out.chunks_mut(rows * n).enumerate() {
                 let height = out.len() / n;
                 let copy = &mut copy[..height * k];
                 super::shape::transposed_copy(context, x, (pair.0 + group * rows) as isize, &[1, left.column], &[height, k], 0, copy);
                 let layout = Layout { row: k as isize, column: 1 };
-                self::products(context, copy, y, &Products { pairs: &[(0, pair.1)], left: layout, right, sizes: Sizes { m: height, k, n } }, out);
+                let finished = Finished { first: finished.first + (number * m + group * rows) * n, ..finished };
+                self::products(context, copy, y, &Products { pairs: &[(0, pair.1)], left: layout, right, sizes: Sizes { m: height, k, n }, finished }, out);
             }
         }
     });
 }
 
 fn products<T: Matrix>(context: &Context<'_>, x: &[T], y: &[T], products: &Products<'_>, out: &mut [T]) {
-    let Products { pairs, left, right, sizes } = *products;
+    let Products { pairs, left, right, sizes, finished } = *products;
     let Sizes { m, k, n } = sizes;
     if out.is_empty() {
         return;
     }
     if k == 0 {
         out.fill(T::default());
-        return;
+        return finished.elements(out.as_mut_ptr(), 0..out.len());
     }
     if let (Some(vectors), true) = (T::REAL, m == 1 || n == 1) {
         // Of a row on the left, the product with the transposed matrix.
@@ -201,7 +233,7 @@ fn products<T: Matrix>(context: &Context<'_>, x: &[T], y: &[T], products: &Produ
             return with_vectors(context, vectors, x, y, products, out);
         }
         let pairs: SmallVec<[(usize, usize); 1]> = pairs.iter().map(|pair| (pair.1, pair.0)).collect();
-        let turned = Products { pairs: &pairs, left: right.turned(), right: left.turned(), sizes: Sizes { m: n, k, n: 1 } };
+        let turned = Products { pairs: &pairs, left: right.turned(), right: left.turned(), sizes: Sizes { m: n, k, n: 1 }, finished };
         return with_vectors(context, vectors, y, x, &turned, out);
     }
     if let Some(tall) = T::TALL.filter(|tall| n <= tall.width && m >= TALL && k >= TALL) {
@@ -226,9 +258,13 @@ fn products<T: Matrix>(context: &Context<'_>, x: &[T], y: &[T], products: &Produ
             let target = start.0.add((product * m + row) * n + column);
             T::product((left_at, left), (right_at, right), (target, Layout { row: n as isize, column: 1 }), sizes, false);
         }
+        let first = (product * m + row) * n;
+        if across == 1 { finished.elements(start.0, first..first + sizes.m * n); }
     };
     let count = pairs.len() * down * across;
     if m * k * n * pairs.len() <= SMALL / 4 { (0..count).for_each(task) } else { context.parallel(count, &task) }
+    // Rows in pieces take longer than another look at all of them.
+    if across > 1 { finished.all(context, start.0, pairs.len() * m * n); }
 }
 
 impl Layout {
@@ -240,7 +276,7 @@ impl Layout {
 
 /// Products of tall matrices with narrow ones.
 fn tall_products<T: Matrix>(context: &Context<'_>, tall: Tall<T>, x: &[T], y: &[T], products: &Products<'_>, out: &mut [T]) {
-    let Products { pairs, left, right, sizes: Sizes { m, k, n } } = *products;
+    let Products { pairs, left, right, sizes: Sizes { m, k, n }, finished } = *products;
     // Groups of rows that one thread takes; how many follows from the sizes.
     let height = (SMALL / 8 / k / tall.width).max(TALL).next_multiple_of(14).min(m);
     let down = m.div_ceil(height);
@@ -261,6 +297,8 @@ fn tall_products<T: Matrix>(context: &Context<'_>, tall: Tall<T>, x: &[T], y: &[
                 let packed = std::slice::from_raw_parts(packed.0.add(product * size), size);
                 (tall.multiply)((left_at, left), packed, start.0.add((product * m + row) * n), sizes);
             }
+            let first = (product * m + row) * n;
+            finished.elements(start.0, first..first + sizes.m * n);
         };
         let count = pairs.len() * down;
         if m * k * n * pairs.len() <= SMALL / 4 { (0..count).for_each(task) } else { context.parallel(count, &task) }
@@ -269,7 +307,7 @@ fn tall_products<T: Matrix>(context: &Context<'_>, tall: Tall<T>, x: &[T], y: &[
 
 /// Products of matrices with vectors.
 fn with_vectors<T: Matrix>(context: &Context<'_>, vectors: Vectors<T>, x: &[T], y: &[T], products: &Products<'_>, out: &mut [T]) {
-    let Products { pairs, left, right, sizes: Sizes { m, k, .. } } = *products;
+    let Products { pairs, left, right, sizes: Sizes { m, k, .. }, finished } = *products;
     let bytes = m * k * size_of::<T>();
     // Of columns, parts long enough that each is read in whole pages.
     let least = if left.column == 1 { 16 } else { 1024 };
@@ -301,6 +339,7 @@ fn with_vectors<T: Matrix>(context: &Context<'_>, vectors: Vectors<T>, x: &[T], 
                 T::product((matrix, left), (factor.as_ptr(), column), (target.as_mut_ptr(), column), Sizes { m: rows, k, n: 1 }, false);
             }
         }
+        finished.elements(start.0, product * m + row..product * m + row + rows);
     };
     let count = pairs.len() * down;
     if bytes * pairs.len() <= SMALL_MATRIX { (0..count).for_each(task) } else { context.parallel(count, &task) }
@@ -388,7 +427,7 @@ pub fn matmul(call: &mut Call<'_, '_>) -> Result<()> {
         pairs.push((a, b));
     }
     let sizes = Sizes { m: left.rows, k: left.columns, n: right.columns };
-    let all = Products { pairs: &pairs, left: left.layout, right: right.layout, sizes };
+    let (context, after) = (call.context, call.after);
     let result = &mut call.results[0];
     if count * sizes.m * sizes.n != result.count() {
         return Err(refuse());
@@ -401,12 +440,14 @@ pub fn matmul(call: &mut Call<'_, '_>) -> Result<()> {
     };
     number_type!(dtype, T => {
         let (x, y) = (x.cast::<T>(dtype), y.cast::<T>(dtype));
+        let all = |after| Products { pairs: &pairs, left: left.layout, right: right.layout, sizes, finished: Finished { after, first: 0 } };
         if dtype == result.dtype {
-            products::<T>(call.context, &x, &y, &all, crate::buffer::typed_mut(result.bytes));
+            products::<T>(context, &x, &y, &all(after), crate::buffer::typed_mut(result.bytes));
         } else {
             let mut out = vec![T::default(); result.count()];
-            products::<T>(call.context, &x, &y, &all, &mut out);
+            products::<T>(context, &x, &y, &all(None), &mut out);
             result.store(dtype, &out);
+            if let Some(after) = after { after(result.bytes.as_mut_ptr(), 0..out.len()); }
         }
     });
     Ok(())

@@ -107,7 +107,12 @@ pub struct Call<'a, 'b> {
     /// For an operand of a matrix product that does not lie as its shape does, elements from one entry of each axis to
     /// the next; its bytes are those up to its last element. No other kernel is given such operands.
     pub strides: &'b [Option<&'b [usize]>],
+    /// What a matrix product calls for each part of its result when that is computed. No other kernel is given it.
+    pub after: Option<After<'b>>,
 }
+
+/// Takes elements of a result, whose address it is given, in any order and on several threads.
+pub type After<'a> = &'a (dyn Fn(*mut u8, std::ops::Range<usize>) + Sync);
 
 impl<'a> Call<'a, '_> {
     /// An operand that cannot be overwritten.

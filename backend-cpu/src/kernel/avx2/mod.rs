@@ -13,6 +13,7 @@ use std::collections::HashMap;
 
 use dynasmrt::mmap::{ExecutableBuffer, MutableBuffer};
 use dynasmrt::{AssemblyOffset, DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
+use iced_x86::{Decoder, DecoderOptions, Formatter, IntelFormatter};
 
 use super::form::{Form, REGISTERS};
 use super::ir::{Function, Instruction, Kernel, Kind};
@@ -69,6 +70,8 @@ pub struct Code {
     _jobs: Box<[Job]>,
     /// Bytes before the constants.
     length: usize,
+    /// Where the code for instructions of the kernel begins: bytes from the first one, and the instruction.
+    marks: Vec<(u32, u32)>,
 }
 
 impl Code {
@@ -119,13 +122,13 @@ impl Code {
             None => dynasm!(ops ; .arch x64 ; xor ecx, ecx),
             Some(_) => dynasm!(ops ; .arch x64 ; mov [rbp + frame::STEPS], rcx ; mov rcx, rdx),
         }
-        let mut compiler = Compiler { kernel, form, steps, ops, pool: Pool::default(), homes: vec![None; kernel.instructions.len()], slots: Vec::new(), frame: frame::SLOTS, jobs: &jobs, thunk };
+        let mut compiler = Compiler { kernel, form, steps, ops, pool: Pool::default(), homes: vec![None; kernel.instructions.len()], slots: Vec::new(), frame: frame::SLOTS, jobs: &jobs, thunk, marks: Vec::new() };
         compiler.fixed();
         match steps {
             None => compiler.elements(),
             Some(steps) => compiler.all_steps(steps),
         }
-        let Compiler { mut ops, pool: Pool { vectors, .. }, frame, .. } = compiler;
+        let Compiler { mut ops, pool: Pool { vectors, .. }, frame, marks, .. } = compiler;
         dynasm!(ops ; .arch x64
             ; vzeroupper
             ; mov rsp, [rbp + frame::STACK]
@@ -144,7 +147,7 @@ impl Code {
         let mut buffer = MutableBuffer::new(code.len()).ok()?;
         buffer.set_len(code.len());
         buffer.copy_from_slice(&code);
-        Some(Code { buffer: buffer.make_exec().ok()?, _jobs: jobs, length })
+        Some(Code { buffer: buffer.make_exec().ok()?, _jobs: jobs, length, marks })
     }
 
     /// Computes `count` elements in a row: `arrays` are the first elements of inputs, then of outputs.
@@ -174,14 +177,26 @@ impl Code {
         self.buffer.ptr(AssemblyOffset(0)).addr()
     }
 
-    /// The machine code in hexadecimal digits, for people with a disassembler.
-    pub fn describe(&self) -> String {
-        let mut text = format!("    {} bytes of AVX2 code:", self.length);
-        for (at, byte) in self.buffer[..self.length].iter().enumerate() {
-            if at % 40 == 0 { text.push_str("\n    "); }
-            text.push_str(&format!("{byte:02x}"));
+    /// The machine code for people, in Intel's notation, each part beside the kernel's instruction that it is for.
+    pub fn describe(&self, kernel: &Kernel) -> String {
+        use std::fmt::Write;
+        let start = self.address() as u64;
+        let mut decoder = Decoder::with_ip(64, &self.buffer[..self.length], start, DecoderOptions::NONE);
+        let mut formatter = IntelFormatter::new();
+        let mut text = format!("    {} bytes of AVX2 code:\n", self.length);
+        let mut marks = self.marks.iter().peekable();
+        while decoder.can_decode() {
+            let instruction = decoder.decode();
+            let at = (instruction.ip() - start) as u32;
+            while let Some(&&(offset, number)) = marks.peek() && offset <= at {
+                marks.next();
+                // Those that became no code stand beside none.
+                if marks.peek().is_none_or(|next| next.0 > offset) { let _ = writeln!(text, "    ; {}", kernel.line(number as usize)); }
+            }
+            let mut line = String::new();
+            formatter.format(&instruction, &mut line);
+            let _ = writeln!(text, "    {at:6x}  {line}");
         }
-        text.push('\n');
         text
     }
 }
@@ -221,6 +236,8 @@ struct Compiler<'a> {
     frame: i32,
     jobs: &'a [Job],
     thunk: DynamicLabel,
+    /// See [`Code`].
+    marks: Vec<(u32, u32)>,
 }
 
 impl Compiler<'_> {

@@ -313,6 +313,8 @@ impl<'a, 'b> Section<'a, 'b> {
     fn emit(&mut self, at: usize, copy: usize) {
         let lanes = self.compiler.form.lanes;
         let (instruction, kind) = self.instruction(at);
+        let offset = self.compiler.ops.offset().0 as u32;
+        self.compiler.marks.push((offset, at as u32));
         self.pinned.clear();
         self.compiler.slots.append(&mut self.freed);
         match instruction {
