@@ -223,7 +223,7 @@ impl Code {
         let describe = |error| self.describe(id, operands, error);
         match implementation {
             Implementation::Kernel(kernel, _) => {
-                kernel(&mut Call { context, attributes, operands, results, strides, after }).map_err(describe)
+                kernel(&mut Call { context, attributes, operands, results, strides, after, source: None }).map_err(describe)
             }
             Implementation::Host(kernel, _) => run_host(&**kernel, attributes, operands, results).map_err(describe),
             Implementation::Control(_) => Err(Error::new(ErrorKind::Internal, "a loop or branch is not a kernel")),
@@ -244,6 +244,17 @@ impl Code {
                 unsafe { region.run(context, &arrays) };
                 Ok(())
             }
+        }
+    }
+
+    /// The kernel of a node that this backend has one for.
+    ///
+    /// # Errors
+    /// If it has none.
+    pub fn kernel(&self, id: NodeId) -> Result<(Kernel, &Attributes)> {
+        match (self.implementations.get(&id), self.graph.node(id).apply()) {
+            (Some(&Implementation::Kernel(kernel, _)), Some((_, attributes))) => Ok((kernel, attributes)),
+            _ => Err(Error::new(ErrorKind::Internal, "a node has no kernel")),
         }
     }
 

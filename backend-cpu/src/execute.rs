@@ -150,6 +150,24 @@ impl Runner {
                     // SAFETY: as above; the result lies apart.
                     unsafe { reducing.run(&context, &arrays) };
                 }
+                Work::Scatter(scatter) => {
+                    let operands: Vec<Option<View<'_>>> = scatter.operands().iter().enumerate().map(|(number, slot)| slot.map(|slot| match number {
+                        // It is nowhere.
+                        1 => View { dtype: plan.slots[slot].dtype, shape: &plan.slots[slot].shape, bytes: &[] },
+                        _ => view(slot),
+                    })).collect();
+                    let mut results: Vec<ViewMut<'_>> = step.results.iter().map(|&slot| {
+                        // SAFETY: as for nodes.
+                        let bytes = unsafe { std::slice::from_raw_parts_mut(start(slot), length(slot)) };
+                        ViewMut { dtype: plan.slots[slot].dtype, shape: &plan.slots[slot].shape, bytes }
+                    }).collect();
+                    let arrays: SmallVec<[*mut u8; 16]> = scatter.inputs.iter().map(|&slot| start(slot)).collect();
+                    // SAFETY: as for regions; the plan keeps what the op writes apart from what the region reads.
+                    let source = unsafe { scatter.source(&arrays) };
+                    let (kernel, attributes) = self.code.kernel(step.node)?;
+                    let mut call = Call { context: &context, attributes, operands: &operands, results: &mut results, strides: &[], after: None, source: Some(&source) };
+                    kernel(&mut call).map_err(|error| self.code.describe(step.node, &operands, error))?;
+                }
                 Work::Product(product) => {
                     let (operands, target) = product.operands();
                     let strides: SmallVec<[Option<&[usize]>; 4]> = operands.iter().map(|slot| slot.and_then(|slot| plan.slots[slot].strides.as_deref())).collect();
@@ -180,7 +198,7 @@ impl Runner {
                     }).collect();
                     let attributes = self.code.graph.node(step.node).apply().map(|(_, attributes)| attributes);
                     let attributes = attributes.ok_or_else(|| Error::new(ErrorKind::Internal, "a node is not an application"))?;
-                    let mut call = Call { context: &context, attributes, operands: &operands, results: &mut results, strides: &[], after: None };
+                    let mut call = Call { context: &context, attributes, operands: &operands, results: &mut results, strides: &[], after: None, source: None };
                     index::row_starts(&mut call).map_err(|error| self.code.describe(step.node, &operands, error))?;
                 }
                 Work::Join(copies, _) => for copy in copies {

@@ -18,6 +18,7 @@ use crate::joins::Copy;
 use crate::kernel::reduce::Reducing;
 use crate::kernel::run::Region;
 use crate::kernels::{Call, Context, Kernel, index};
+use crate::scatters::Scatter;
 use crate::plan::{Place, Plan, Slot, Work};
 use crate::tiles::Tiles;
 use crate::unplanned::cancelled;
@@ -42,6 +43,7 @@ enum Ready<'a> {
     Region { region: Fused<'a>, arrays: Vec<*mut u8>, slots: Vec<usize> },
     Tiles(&'a Tiles, &'a [Slot]),
     Kernel(Operation<'a>, Kernel, &'a Attributes),
+    Scatter { operation: Operation<'a>, kernel: Kernel, attributes: &'a Attributes, scatter: &'a Scatter, arrays: Vec<*mut u8>, slots: Vec<usize> },
     Product { operation: Operation<'a>, product: &'a Product, arrays: Vec<*mut u8>, slots: Vec<usize> },
     Join(&'a [Copy]),
     Other(Operation<'a>),
@@ -102,6 +104,17 @@ impl<'a> Frame<'a> {
                 slots: inputs.iter().chain(&step.results).map(|&slot| slots[slot]).collect(),
             },
             Work::Tiles(tiles) => Ready::Tiles(tiles, &plan.slots),
+            Work::Scatter(scatter) => {
+                let operation = Operation::new(plan, step.node, scatter.operands(), &step.results);
+                match (code.implementations.get(&step.node), code.graph.node(step.node).apply()) {
+                    (Some(&Implementation::Kernel(kernel, _)), Some((_, attributes))) => Ready::Scatter {
+                        operation, kernel, attributes, scatter,
+                        arrays: vec![std::ptr::null_mut(); scatter.inputs.len()],
+                        slots: scatter.inputs.iter().map(|&slot| slots[slot]).collect(),
+                    },
+                    _ => Ready::Other(operation),
+                }
+            }
             Work::Product(product) => {
                 let (operands, target) = product.operands();
                 Ready::Product {
@@ -186,7 +199,20 @@ impl<'a> Frame<'a> {
                     // that are `None`.
                     unsafe { operation.place(bases) };
                     let Operation { node, operands, results, strides, .. } = operation;
-                    kernel(&mut Call { context, attributes, operands, results, strides, after: None }).map_err(|error| code.describe(*node, operands, error))?;
+                    kernel(&mut Call { context, attributes, operands, results, strides, after: None, source: None }).map_err(|error| code.describe(*node, operands, error))?;
+                }
+                Ready::Scatter { operation, kernel, attributes, scatter, arrays, slots } => {
+                    for (array, &slot) in arrays.iter_mut().zip(slots.iter()) { *array = bases[slot]; }
+                    // SAFETY: as for the op and the region alone; the plan keeps what the op writes apart from what the
+                    // region reads, and the second operand's bytes are not looked at.
+                    let source = unsafe {
+                        operation.from[1].1 = 0;
+                        operation.place(bases);
+                        scatter.source(arrays)
+                    };
+                    let Operation { node, operands, results, strides, .. } = operation;
+                    let mut call = Call { context, attributes, operands, results, strides, after: None, source: Some(&source) };
+                    kernel(&mut call).map_err(|error| code.describe(*node, operands, error))?;
                 }
                 Ready::Product { operation, product, arrays, slots } => {
                     for (array, &slot) in arrays.iter_mut().zip(slots.iter()) { *array = bases[slot]; }

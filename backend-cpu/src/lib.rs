@@ -20,6 +20,7 @@ pub mod kernels;
 pub mod maths;
 pub mod plan;
 mod reads;
+pub mod scatters;
 pub mod signature;
 pub mod tiles;
 pub mod unplanned;

@@ -23,6 +23,7 @@ use crate::gathers::{self, Sources};
 use crate::joins::{self, Copy, Part, Values};
 use crate::tiles::{self, Access, Storages, Tiles};
 use crate::reads::{Readers, Reads};
+use crate::scatters::{self, Scatter};
 use crate::views::{self, Source};
 
 /// Where a value lies.
@@ -77,8 +78,10 @@ pub enum Work {
     Tiles(Tiles),
     /// Runs one node. Operands that are `None` are overwritten.
     Node(Vec<Option<usize>>),
-    /// Runs a matrix product, and a fused region over each block of it.
+    /// Runs a matrix product, and a fused region over rows of it.
     Product(Product),
+    /// Scatters what a fused region computes.
+    Scatter(Scatter),
     /// Looks at the indices of a gather, whose rows are read in the table: its operands. The result is a list.
     Places(Vec<usize>),
     /// Copies the parts of a join that no step has written to it; other parts, these slots, are there.
@@ -152,6 +155,10 @@ impl Storages for Vec<Storage> {
 
     fn life(&self, storage: usize) -> (usize, usize) {
         (self[storage].first, self[storage].last)
+    }
+
+    fn is_temporary(&self, storage: usize) -> bool {
+        self[storage].place.is_none() && self.iter().all(|other| !matches!(other.place, Some(Place::Part(whole, _)) if whole == storage))
     }
 
     fn home(&self, storage: usize) -> usize {
@@ -268,6 +275,7 @@ impl Plan {
                 Work::Reduce(reducing, _) => text.push_str(&reducing.describe(&step.origin(code))),
                 Work::Control(planned, ..) => text.push_str(&planned.describe()),
                 Work::Tiles(tiles) => text.push_str(&tiles.describe(code)),
+                Work::Scatter(scatter) => text.push_str(&scatter.region.describe(&step.origin(code))),
                 Work::Product(product) => text.push_str(&product.region.describe(&step.origin(code))),
                 Work::Node(..) | Work::Join(..) | Work::Places(..) => {}
             }
@@ -762,6 +770,8 @@ impl Planner<'_> {
         let steps = tiles::group(steps, &accesses, &self.slots, &mut self.storages);
         let is_product = |id: NodeId| code.graph.node(id).op_name() == "matmul" && matches!(code.implementations.get(&id), Some(Implementation::Kernel(..)));
         let steps = epilogues::group(steps, &is_product, &self.slots, &mut self.storages);
+        let is_scatter = |id: NodeId| matches!(code.graph.node(id).op_name(), "set_at" | "add_at") && matches!(code.implementations.get(&id), Some(Implementation::Kernel(..)));
+        let steps = scatters::group(steps, &is_scatter, &self.slots, &mut self.storages);
         let arena = arena::place(&mut self.storages);
         let places = self.storages.iter().map(|storage| storage.place.unwrap_or(Place::Arena(0))).collect();
         let plan = Plan { slots: self.slots, places, result_bytes, constants: self.constants, steps, arena, outputs };

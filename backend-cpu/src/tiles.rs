@@ -72,6 +72,8 @@ pub trait Storages {
     fn life(&self, storage: usize) -> (usize, usize);
     /// Makes it live for these steps too, and what it is a part of.
     fn extend(&mut self, storage: usize, first: usize, last: usize);
+    /// Whether it is memory of the plan's own, and no join.
+    fn is_temporary(&self, storage: usize) -> bool;
     /// What it is a part of, or itself.
     fn home(&self, storage: usize) -> usize;
     /// Takes it out of the arena.

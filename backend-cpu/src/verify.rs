@@ -188,6 +188,17 @@ impl Plan {
                 let parts: Vec<usize> = there.iter().copied().chain(copies.iter().map(|copy| copy.to)).collect();
                 step.results.iter().try_for_each(|&slot| memory.join(slot, &parts))
             }
+            Work::Scatter(scatter) => {
+                let others = scatter.operands().iter().enumerate().filter(|(number, _)| *number != 1);
+                let reads: Vec<usize> = others.filter_map(|(_, slot)| *slot).chain(scatter.inputs.iter().copied()).collect();
+                reads.iter().try_for_each(|&slot| memory.read(slot))?;
+                // It is written while the region still reads.
+                let apart = |slot: usize| reads.iter().all(|&read| !read_from(read).overlaps(&Extent::of(self, slot)));
+                if !elements(&step.results) || !step.results.iter().all(|&slot| apart(slot)) {
+                    return Err("its results are not apart from what it reads".to_owned());
+                }
+                step.results.iter().try_for_each(|&slot| memory.write(slot, &reads))
+            }
             Work::Product(product) => {
                 let (operands, target) = product.operands();
                 let reads: Vec<usize> = operands.iter().flatten().copied().collect();

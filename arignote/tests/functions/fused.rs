@@ -234,6 +234,54 @@ fn rows_of_a_table_are_read_where_they_are() {
 }
 
 #[test]
+fn what_is_scattered_is_computed_as_it_is_taken() {
+    let programs = [
+        "return add_at(t[i], exp(g) * 2), set_at(t[i], g - 1)\n",
+        // Where the value is read again, is of the table, is over it, is broadcast, or elements lie apart.
+        "v = g * 2\nreturn add_at(t[i], v), v\n",
+        "return add_at(t[i], t[i] * g), set_at(t[i], sin(t[i]))\n",
+        "u = exp(t)\nreturn add_at(u[i], u[i] * 2)\n",
+        "return add_at(t[i], g[0] * 2), add_at(t[:, 1], exp(g[0, 0] * t[:, 0]))\n",
+        "return set_at(t[i, ::2], g[:, ::2] * 3), add_at(t[2:5], g[2:5] * g[:3])\n",
+        // Enough for several threads, which rows of their own meet in.
+        "return add_at(t[tile(i, 60)], tile(g, [60, 1]) / 7)\n",
+    ];
+    for dtype in [DType::F32, DType::F64, DType::I32] {
+        for width in [4, 200] {
+            for program in programs {
+                if dtype == DType::I32 && ["exp", "sin", "/"].iter().any(|op| program.contains(op)) { continue; }
+                let text = format!("fn f(t: {dtype}[9, {width}], i: i64[10], g: {dtype}[10, {width}]) {{\n{program}}}\n");
+                let places = Tensor::vector(vec![3i64, 0, -1, 8, 3, 3, -9, 5, 1, 0]);
+                agree(&text, &[numbers(dtype, &[9, width], 1), places, numbers(dtype, &[10, width], 2)], false);
+            }
+        }
+    }
+    let text = "fn f(t: f32[9, 5], i: i64[10], g: f32[10, 5]) { return add_at(t[i], exp(g) * 2) }";
+    let function = build(&cpu(1, "native"), text);
+    let places = Tensor::vector(vec![0i64; 10]);
+    function.call(&[numbers(DType::F32, &[9, 5], 1), places, numbers(DType::F32, &[10, 5], 2)]).unwrap();
+    let plan = function.compiled().debug_text();
+    assert!(plan.contains("of what is computed as it is taken") && !plan.contains("step 1"), "{plan}");
+}
+
+#[test]
+fn parts_of_values_are_read_where_they_are() {
+    let text = "fn f(x: f32[6, 40, 8], w: f32[8, 8]) {
+        y = exp(x)
+        q = y[:, :, 0:4]
+        r = reshape(y, [240, 8])
+        s = transpose(y[1:4], axes=[0, 2, 1])
+        return r @ w, softmax(reshape(y, [6, 320]), axis=1), q @ transpose(q, axes=[0, 2, 1]), s @ y[2:5], cumsum(y[3], axis=0), squeeze(y[2:3, 1:2], [0, 1]) @ w
+    }";
+    let arguments = [numbers(DType::F32, &[6, 40, 8], 1), numbers(DType::F32, &[8, 8], 2)];
+    agree(text, &arguments, false);
+    let function = build(&cpu(1, "native"), text);
+    function.call(&arguments).unwrap();
+    let plan = function.compiled().debug_text();
+    assert!(!["reshape", "transpose", "index", "squeeze"].iter().any(|op| plan.contains(&format!(": {op} "))), "{plan}");
+}
+
+#[test]
 fn reductions_of_one_shape_go_over_memory_together() {
     let text = "fn f(x: f64[n, m], y: f64[m], z: f32[n, m]) {
         u = (x - y) / 3

@@ -1,13 +1,15 @@
 //! Indexing as NumPy does: slices, positions, index arrays and masks.
 
+use std::borrow::Cow;
+
 use arignote_core::ops::{IndexBound, IndexItem};
 use arignote_core::tensor::{DType, Element, Shape, broadcast_shapes, contiguous_strides};
 use arignote_core::{Error, ErrorKind, Result};
 
-use super::Call;
+use super::{Call, Context, Source};
 use super::elementwise::broadcast_strides;
 use super::number::Number;
-use crate::buffer::{View, typed, typed_mut};
+use crate::buffer::{Stored, View, typed, typed_mut, with_scratch};
 use crate::stored_type;
 
 /// Where the elements that an index selects lie.
@@ -346,6 +348,59 @@ pub fn index(call: &mut Call<'_, '_>) -> Result<()> {
     Ok(())
 }
 
+/// Bytes of rows that are scattered by several threads: fewer are scattered sooner by one.
+const SHARED: usize = 1 << 18;
+/// Tasks of those: each has other rows of the result.
+const TASKS: usize = 8;
+
+/// Writes or adds rows of `run` elements, `start` says where; rows that meet in the order of their numbers.
+fn scatter<T: Stored>(
+    context: &Context<'_>, source: &[T], run: usize, start: &(dyn Fn(usize) -> usize + Sync), combine: &(dyn Fn(&mut [T], &[T]) + Sync), target: &mut [T],
+) {
+    if size_of_val(source) < SHARED {
+        for (number, values) in source.chunks(run).enumerate() { combine(&mut target[start(number)..][..run], values); }
+        return;
+    }
+    let (length, out) = (target.len(), super::matmul::Start(target.as_mut_ptr()));
+    context.parallel(TASKS, &|task| {
+        let out = &out;
+        for (number, values) in source.chunks(run).enumerate() {
+            let from = start(number);
+            if from / run % TASKS != task { continue; }
+            assert!(from + run <= length, "rows are inside");
+            // SAFETY: inside of the target; rows that do not begin at one place differ in an index of an axis before theirs,
+            // so that they have no element together, and those that do are one task's.
+            combine(unsafe { std::slice::from_raw_parts_mut(out.0.add(from), run) }, values);
+        }
+    });
+}
+
+/// The same of what `compute` gives, or else of `given`: some rows at a time.
+fn scatter_rows<T: Stored>(
+    context: &Context<'_>, (compute, given): (Option<Source<'_>>, &[T]), run: usize, count: usize, start: &(dyn Fn(usize) -> usize + Sync),
+    combine: &(dyn Fn(&mut [T], &[T]) + Sync), target: &mut [T],
+) {
+    let Some(compute) = compute else { return scatter(context, given, run, start, combine, target) };
+    let rows = (CHUNK / size_of::<T>() / run).max(1);
+    with_scratch(rows * run, |part: &mut [T]| {
+        for first in (0..count / run).step_by(rows) {
+            let elements = first * run..((first + rows) * run).min(count);
+            let part = &mut part[..elements.len()];
+            // So that the first of these elements is at the place in the scratch memory.
+            compute(part.as_mut_ptr().wrapping_sub(elements.start).cast(), elements);
+            scatter(context, part, run, &|number| start(first + number), combine, target);
+        }
+    });
+}
+
+/// What is computed, whole, or else given.
+fn all<'a, T: Stored>(compute: Option<Source<'_>>, given: View<'a>, dtype: DType) -> Cow<'a, [T]> {
+    let Some(compute) = compute else { return given.cast(dtype) };
+    let mut values = vec![T::default(); given.shape.iter().product()];
+    compute(values.as_mut_ptr().cast(), 0..values.len());
+    Cow::Owned(values)
+}
+
 fn update(call: &mut Call<'_, '_>, add: bool) -> Result<()> {
     let v = call.operand(1)?;
     let shape = call.results[0].shape;
@@ -360,6 +415,7 @@ fn update(call: &mut Call<'_, '_>, add: bool) -> Result<()> {
     if let Some(x) = call.optional(0) {
         call.results[0].bytes.copy_from_slice(x.bytes);
     }
+    let (context, compute) = (call.context, call.source);
     let result = &mut call.results[0];
     let dtype = result.dtype;
     let strides = broadcast_strides(own, &selection.shape);
@@ -376,14 +432,15 @@ fn update(call: &mut Call<'_, '_>, add: bool) -> Result<()> {
     };
     if !add {
         stored_type!(dtype, T => {
-            let (source, target) = (v.cast::<T>(dtype), typed_mut::<T>(result.bytes));
+            let target = typed_mut::<T>(result.bytes);
             let (axes, run) = selection.together();
             if strides.is_none() && run > 1 {
-                for (number, values) in source.chunks(run).enumerate() {
-                    target[selection.start(axes, number)..][..run].copy_from_slice(values);
-                }
+                let given = if compute.is_some() { Cow::Borrowed(&[][..]) } else { v.cast::<T>(dtype) };
+                let start = |number: usize| selection.start(axes, number);
+                scatter_rows(context, (compute, &given), run, v.shape.iter().product(), &start, &|target, values| target.copy_from_slice(values), target);
                 return Ok(());
             }
+            let source = all::<T>(compute, v, dtype);
             selection.each(|at, offset| target[offset] = source[from(at)]);
         });
     } else if matches!(dtype, DType::F16 | DType::BF16) {
@@ -395,15 +452,16 @@ fn update(call: &mut Call<'_, '_>, add: bool) -> Result<()> {
         });
     } else {
         number_type!(dtype, T => {
-            let (source, target) = (v.cast::<T>(dtype), typed_mut::<T>(result.bytes));
+            let target = typed_mut::<T>(result.bytes);
             let (axes, run) = selection.together();
             if strides.is_none() && dtype != DType::Bool && run > 1 {
-                for (number, values) in source.chunks(run).enumerate() {
-                    let from = selection.start(axes, number);
-                    for (sum, &value) in target[from..from + run].iter_mut().zip(values) { *sum = sum.add(value); }
-                }
+                let given = if compute.is_some() { Cow::Borrowed(&[][..]) } else { v.cast::<T>(dtype) };
+                let start = |number: usize| selection.start(axes, number);
+                let add = |target: &mut [T], values: &[T]| target.iter_mut().zip(values).for_each(|(sum, &value)| *sum = sum.add(value));
+                scatter_rows(context, (compute, &given), run, v.shape.iter().product(), &start, &add, target);
                 return Ok(());
             }
+            let source = all::<T>(compute, v, dtype);
             selection.each(|at, offset| {
                 let sum = target[offset].add(source[from(at)]);
                 target[offset] = if dtype == DType::Bool && sum != T::default() { T::ONE } else { sum };

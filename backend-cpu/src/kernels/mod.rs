@@ -109,10 +109,16 @@ pub struct Call<'a, 'b> {
     pub strides: &'b [Option<&'b [usize]>],
     /// What a matrix product calls for each part of its result when that is computed. No other kernel is given it.
     pub after: Option<After<'b>>,
+    /// What computes elements of the second operand of `set_at` and `add_at`, whose bytes are then not there. No other
+    /// kernel is given it.
+    pub source: Option<Source<'b>>,
 }
 
 /// Takes elements of a result, whose address it is given, in any order and on several threads.
 pub type After<'a> = &'a (dyn Fn(*mut u8, std::ops::Range<usize>) + Sync);
+
+/// Computes elements, to memory in which the first of all would be at the address.
+pub type Source<'a> = &'a dyn Fn(*mut u8, std::ops::Range<usize>);
 
 impl<'a> Call<'a, '_> {
     /// An operand that cannot be overwritten.
