@@ -66,10 +66,32 @@ fn wrong_rules_are_found_out() {
         ("rule a [canonicalize]: abs(x) => x", "the error grows"),
         ("rule a [stabilize]: exp(x) * 1 => exp(x)", "no operand shows"),
         ("rule a [stabilize]: exp(x) - 1 => exp(x)", "the error grows"),
+        ("rule a [stabilize]: argmax(exp(x), axis=$a) => argmin(x, axis=$a)", "the error grows"),
+        // What was NaN or infinite does not become any number.
+        ("rule a [stabilize]: exp(x) / (1 + exp(x)) => where(x > 720, 0.3, sigmoid(x)) where is_float(x)", "it turns NaN into 0.3"),
+        ("rule a [stabilize]: x * sigmoid(x) => where(x == -inf, 7.0, silu(x)) where is_float(x)", "it turns NaN into 7"),
+        ("rule a [stabilize]: log(exp(x)) => where(x > 750, 5.0, x) where is_float(x)", "it turns inf into 5"),
+        ("rule a [specialize]: sqrt(square(x)) + 1 => where(logical_and(abs(x) > 1e200, abs(x) < inf), 1.0, sqrt(square(x)) + 1.0 * 1) where is_float(x)", "it turns inf into 1"),
     ] {
         let verdict = verdict(text);
         assert!(!verdict.passed() && verdict.to_string().contains(what), "{text}: {verdict}");
     }
+}
+
+/// Three examples of what breaks the law are enough.
+#[test]
+fn few_failures_are_shown() {
+    let verdict = verdict("rule a [canonicalize]: abs(x) => x");
+    let (text, more) = (verdict.to_string(), verdict.failures.len() - 3);
+    assert!(text.ends_with(&format!("\n  and {more} more")) && text.lines().count() == 5, "{text}");
+}
+
+#[test]
+fn rows_with_an_infinite_element_are_an_exception_of_softmax_alone() {
+    let softmax = verdict("rule a [stabilize]: exp(x) / sum(exp(x)) => softmax(x, axis=0) where is_float(x), rank_is(x, 1)");
+    assert!(softmax.passed() && softmax.excepted > 0, "{softmax}");
+    let other = verdict("rule a [specialize]: sum(x) => sum(x) + 0 * max(x) where is_float(x), rank_is(x, 1)");
+    assert!(!other.passed() && other.excepted == 0, "{other}");
 }
 
 #[test]

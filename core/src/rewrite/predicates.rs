@@ -206,6 +206,9 @@ predicates! {
     is_even_constant(Value) "A constant of even whole numbers above 0." = |c| {
         c.constant(0, |v| v > 0.0 && v % 2.0 == 0.0)
     };
+    is_fractional_constant(Value) "A constant of finite numbers none of which is whole." = |c| {
+        c.constant(0, |v| v.is_finite() && v.fract() != 0.0)
+    };
     is_finite_constant(Value) "A constant of finite elements." = |c| c.constant(0, f64::is_finite);
     is_power_of_two_constant(Value) "A constant of powers of two whose inverse is exact in f32." = |c| {
         c.constant(0, |v| v.abs() >= 2f64.powi(-120) && v.abs() <= 2f64.powi(120)

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rustc_hash::FxHashMap;
+
 use crate::graph::{Graph, NodeId, NodeView, ValueId};
 use crate::ops::{Attributes, IndexBound, IndexItem};
 use crate::tensor::Dim;
@@ -36,7 +38,7 @@ pub fn same_shape(graph: &Graph, left: ValueId, right: ValueId) -> bool {
 pub fn same_length(graph: &Graph, left: (ValueId, usize), right: (ValueId, usize)) -> bool {
     let dim = |(value, axis): (ValueId, usize)| &graph.ty(value).dims[axis];
     left == right || dim(left).same(dim(right)) || {
-        let mut walk = Walk { graph, budget: BUDGET, counts: true };
+        let mut walk = Walk { graph, budget: BUDGET, counts: true, known: FxHashMap::default() };
         let left = walk.atoms(left.0, left.1);
         left == walk.atoms(right.0, right.1)
     }
@@ -54,7 +56,7 @@ pub enum Length {
 /// Where the length of an axis of a value comes from, as far up as it can be followed; `None` where it is that of
 /// one of several.
 pub fn origin(graph: &Graph, value: ValueId, axis: usize) -> Option<Length> {
-    let mut atoms = Walk { graph, budget: BUDGET, counts: false }.atoms(value, axis).into_iter();
+    let mut atoms = Walk { graph, budget: BUDGET, counts: false, known: FxHashMap::default() }.atoms(value, axis).into_iter();
     match (atoms.next(), atoms.next()) {
         (None, _) => Some(Length::Known(1)),
         (Some(Atom::Known(length)), None) => Some(Length::Known(length)),
@@ -68,7 +70,8 @@ pub fn origin(graph: &Graph, value: ValueId, axis: usize) -> Option<Length> {
     }
 }
 
-const REDUCTIONS: &[&str] = &["sum", "prod", "mean", "max", "min", "all", "any", "logsumexp", "vector_norm"];
+const REDUCTIONS: &[&str] =
+    &["sum", "prod", "mean", "max", "min", "all", "any", "logsumexp", "vector_norm", "var", "std", "argmax", "argmin"];
 const SHAPE_KEEPING: &[&str] = &["softmax", "log_softmax", "flip", "cumsum", "cumprod", "zeros_like", "ones_like"];
 
 struct Walk<'g> {
@@ -76,11 +79,23 @@ struct Walk<'g> {
     budget: usize,
     /// Whether joins and slices are looked into.
     counts: bool,
+    /// What was found out already, by node, output and axis: an expression may read a value many times.
+    known: FxHashMap<(NodeId, u32, usize), Atoms>,
 }
 
 impl Walk<'_> {
     /// Recursion is as deep as the budget.
     fn atoms(&mut self, value: ValueId, axis: usize) -> Atoms {
+        let key = (value.node, value.output, axis);
+        if let Some(known) = self.known.get(&key) {
+            return known.clone();
+        }
+        let atoms = self.follow(value, axis);
+        self.known.insert(key, atoms.clone());
+        atoms
+    }
+
+    fn follow(&mut self, value: ValueId, axis: usize) -> Atoms {
         let graph = self.graph;
         let view = graph.node(value.node);
         let opaque = || BTreeSet::from([Atom::Opaque(value.node, value.output, axis)]);
@@ -134,6 +149,12 @@ impl Walk<'_> {
             if let Some(at) = at {
                 return if axes.contains(&at) { BTreeSet::new() } else { self.atoms(operand, at) };
             }
+        }
+        if op.name() == "expand_dims"
+            && let Ok(new) = attributes.axes("axis", rank)
+        {
+            // A new axis has a known length.
+            return self.atoms(operand, axis - new.iter().filter(|&&new| new < axis).count());
         }
         match op.name() {
             "concatenate" if self.counts => match attributes.axis("axis", rank) {

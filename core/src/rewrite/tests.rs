@@ -200,6 +200,10 @@ fn lengths_of_joins_and_slices() {
     for (a, b, same) in [
         ("concatenate([x, y])", "concatenate([y, x])", true),
         ("concatenate([x, y])", "concatenate([x, x])", false),
+        ("argmax(outer(x, y), axis=1)", "x", true),
+        ("expand_dims(outer(x, y), axis=[0, 2])", "outer(x, y)[None, :, None]", true),
+        ("expand_dims(sum(outer(x, y), axis=1), axis=1)", "sum(outer(x, y), axis=1, keepdims=true)", true),
+        ("expand_dims(x, axis=0)", "expand_dims(x, axis=1)", false),
         ("x[1:]", "x[:-1]", true),
         ("x[1:]", "y[1:]", false),
         ("x[1:]", "x[2:]", false),

@@ -37,6 +37,10 @@ one("N1", "log(x + 1)", SMALL + [5.0, 1e300], SMALL32 + [5.0, 1e30])
 one("N1", "log(1 - x)", SMALL + [-5.0, -1e300], SMALL32 + [-5.0, -1e30])
 one("N1", "log(0.5 + x + 0.5)", SMALL, SMALL32)
 row("N1", "log(1 + x + y)", f64={"x": [1e-20, 1e-10, 0.3], "y": [1e-22, 3e-11, 0.2]}, f32={"x": [1e-20, 1e-8, 0.3], "y": [1e-22, 3e-9, 0.2]})
+row("N1", "log(1 + x + y + z)", f64={"x": [1e-20, 1e-10, 0.3], "y": [1e-22, 3e-11, 0.2], "z": [1e-17, -2e-12, 5.0]},
+    f32={"x": [1e-20, 1e-8, 0.3], "y": [1e-22, 3e-9, 0.2], "z": [1e-12, -2e-10, 5.0]})
+row("N1", "log(1 - x - y)", f64={"x": [1e-17, 1e-10, 0.3], "y": [1e-22, 3e-11, 0.2]}, f32={"x": [1e-12, 1e-8, 0.3], "y": [1e-22, 3e-9, 0.2]})
+one("N1", "log(x - -1)", SMALL + [5.0, 1e300], SMALL32 + [5.0, 1e30])
 # N2
 for text in ("exp(x) - 1", "-1 + exp(x)", "exp(x) + -1", "1 - exp(x)"):
     one("N2", text, SMALL + [-50.0, 2.0, 700.0], SMALL32 + [-50.0, 2.0, 85.0])
@@ -92,18 +96,26 @@ row("N17", "log(sum(exp(x)))", both={"x": [-INF, -INF]}, given={"=": -INF, "dx":
 WEIGHTS = [[0.5, 3.0, -1.0], [2.0, 0.25, 1.0], [-3.0, 1.5, 0.75]]
 for name, text in (
     ("N18", "exp(x) / sum(exp(x), axis=-1, keepdims=true) * w"),
-    ("N18", "exp(x) / exp(x).sum(axis=-1, keepdims=true) * w"),
+    ("N18", "exp(x) / sum(exp(x), axis=1)[:, None] * w"),
+    ("N18", "exp(x) / expand_dims(sum(exp(x), axis=1), axis=1) * w"),
+    ("N18", "exp(x) / sum(exp(x), axis=0) * w"),
+    ("N18", "exp(x) / sum(exp(x)) * w"),
+    ("N18", "transpose(transpose(exp(x)) / sum(exp(x), axis=1)) * w"),
     ("N19", "log(softmax(x, axis=-1)) * w"),
     ("N19", "log(exp(x) / sum(exp(x), axis=1, keepdims=true)) * w"),
+    ("N19", "log(exp(x) / sum(exp(x), axis=1)[:, None]) * w"),
+    ("N19", "log(exp(x) / sum(exp(x))) * w"),
     ("N19", "log(softmax(x, axis=-1)[1:]) * w[1:]"),
     ("N19", "log(transpose(softmax(x, axis=-1))) * transpose(w)"),
     ("N21", "exp(log_softmax(x, axis=-1)) * w"),
     ("N22", "(x - logsumexp(x, axis=-1, keepdims=true)) * w"),
     ("N22", "(x - log(sum(exp(x), axis=-1, keepdims=true))) * w"),
+    ("N22", "(x - logsumexp(x, axis=1)[:, None]) * w"),
+    ("N22", "(x - logsumexp(x, axis=0)) * w"),
+    ("N22", "(x - log(sum(exp(x)))) * w"),
+    ("N22", "transpose(transpose(x) - logsumexp(x, axis=1)) * w"),
 ):
-    if ".sum" in text:
-        continue
-    most = "8 its gradient is a difference to a weighted mean" if text.startswith("exp") else None
+    most = "8 its gradient is a difference to a weighted mean" if text.startswith(("exp", "transpose(transpose(exp")) else None
     row(name, text, f64={"x": ROWSOF, "w": WEIGHTS}, f32={"x": ROWSOF32, "w": WEIGHTS}, most=most)
 # N23 to N28
 for name, text in (
@@ -119,6 +131,11 @@ for name, text in (
 # N29
 for function in ("softmax(x, axis=-1)", "exp(x)", "sigmoid(x)", "tanh(x)"):
     row("N29", f"argmax({function}, axis=-1)", f64={"x": [[1.0, 3.0, 2.0], [-2.0, -1.0, -3.0]]}, f32={"x": [[1.0, 3.0, 2.0], [-2.0, -1.0, -3.0]]})
+# Where the functions themselves are rounded to one number.
+for function in ("exp(x)", "expm1(x)", "sigmoid(x)", "tanh(x)", "softplus(x)", "log_sigmoid(x)"):
+    for place in ("argmax", "argmin"):
+        row("N29", f"{place}({function}, axis=-1)", f64={"x": [[20.0, 40.0, 30.0], [-800.0, -810.0, -790.0], [800.0, 790.0, 810.0]]},
+            f32={"x": [[20.0, 40.0, 30.0], [-150.0, -160.0, -140.0], [100.0, 90.0, 110.0]]})
 # N30, N31
 ERF = [-6.0, -3.0, -0.5, -1e-10, 1e-10, 0.5, 2.0, 4.0, 6.0, 10.0, 20.0, 26.0]
 ERF32 = [-4.0, -3.0, -0.5, -1e-10, 1e-10, 0.5, 2.0, 4.0, 6.0, 9.0]
@@ -134,6 +151,7 @@ for text in ("exp(-(x**2)) / erfc(x)", "exp(-square(x)) / erfc(x)", "3 * exp(-x 
 # N34
 for text in ("log(prod(abs(x)))", "log(abs(prod(x)))", "log(prod(square(x)))", "log(prod(x**2))"):
     row("N34", text, f64={"x": [1e-200, -1e-200, 3.0, 1e-30]}, f32={"x": [1e-30, -1e-30, 3.0, 1e-10]})
+row("N34", 'log(prod(assume(x, "positive")))', f64={"x": [1e-200, 2e-200, 3.0, 1e-30]}, f32={"x": [1e-30, 2e-30, 3.0, 1e-10]})
 row("N34", "log(prod(exp(x)))", f64={"x": [800.0, -1.5, 300.0]}, f32={"x": [80.0, -1.5, 60.0]})
 # N35
 MATRIX = [[3e-150, 1e-150, 0.0], [1e-150, 2e-150, 1e-150], [0.5e-150, 0.0, 4e-150]]
@@ -168,6 +186,15 @@ for text in ("log(x**3)", "log(x**2)"):
     one("N39", text, [1e-200, 0.5, 0.999999, 3.0, 1e200], [1e-30, 0.5, 0.9999, 3.0, 1e30])
 one("N39", "log(1 / x)", [1e-300, 0.5, 0.9999999, 1.0000001, 3.0, 1e300], [1e-37, 0.5, 0.9999, 1.0001, 3.0, 1e37])
 one("N39", "log(x / 3)", [1e-300, 0.5, 3.0000003, 7.0, 1e300], [1e-37, 0.5, 3.001, 7.0, 1e30])
+one("N39", "log(x**2.5)", [1e-200, 0.5, 0.999999, 3.0, 1e200], [1e-30, 0.5, 0.9999, 3.0, 1e30])
+one("N39", "log(exp(x) / 3)", [-1000.0, -745.0, -30.0, -1.0, 0.3, 2.0, 700.0, 709.7, 1000.0], [-200.0, -103.0, -30.0, -1.0, 0.3, 2.0, 80.0, 88.7, 200.0])
+one("N39", "log(exp(x) * 3)", [-1000.0, -745.0, -30.0, -2.0, 0.3, 2.0, 700.0, 709.7, 1000.0], [-200.0, -103.0, -30.0, -2.0, 0.3, 2.0, 80.0, 88.7, 200.0])
+for text in ("log(0.5 * erfc(x))", "log(erfc(x) / 2)"):
+    one("N39", text, [-20.0, -6.0, -1.0, -1e-10, 0.3, 1.0, 5.0, 20.0, 26.0, 27.0, 40.0, 1e5], [-9.0, -4.0, -1.0, -1e-6, 0.3, 1.0, 5.0, 8.0, 10.0, 15.0, 1e5])
+one("N39", "log(0.5 * (1 + erf(x)))", [20.0, 6.0, 1.0, 1e-10, -0.3, -1.0, -5.0, -20.0, -26.0, -27.0, -40.0], [9.0, 4.0, 1.0, 1e-6, -0.3, -1.0, -5.0, -8.0, -10.0, -15.0])
+one("N39", "log(0.25 * sigmoid(x))", [-1000.0, -745.0, -30.0, -1.0, 0.3, 40.0], [-200.0, -103.0, -30.0, -1.0, 0.3, 40.0])
+row("N39", "log(exp(x) / exp(y))", f64={"x": [800.0, -800.0, 1.0, 30.0], "y": [799.0, -805.0, 1.25, -3.0]},
+    f32={"x": [100.0, -120.0, 1.0, 30.0], "y": [99.0, -125.0, 1.25, -3.0]})
 # N40
 one("N40", "log(iv(2, x))", [0.5, 30.0, 700.0, 720.0, 1e4], [0.5, 30.0, 80.0, 100.0, 1e4])
 one("N40", "log(kv(1.5, x))", [0.5, 30.0, 700.0, 760.0, 1e4], [0.5, 30.0, 80.0, 110.0, 1e4])
@@ -231,7 +258,9 @@ row("N48", "logaddexp(log(sum(exp(x), axis=1, keepdims=true)), y)", f64={"x": RO
     f32={"x": ROWSOF32, "y": [[199.0], [-200.0], [3.0]]})
 # Known gradient weaknesses of others.
 row("weakness", "exp(x) / sum(exp(x))", f64={"x": [0.0, 1000.0]}, given={"=": [0, 1], "dx": [0, 0]})
+row("weakness", "exp(x) / sum(exp(x), axis=1)[:, None]", both={"x": [[0.0, 1000.0], [1.0, 1000.0]]}, given={"=": [[0, 1], [0, 1]], "dx": [[0, 0], [0, 0]]})
 row("weakness", "log(exp(x) / sum(exp(x)))", f64={"x": [0.0, 1000.0]}, given={"=": [-1000, 0], "dx": [1, -1]})
 row("weakness", "log(exp(x) + exp(x + 1))", both={"x": [-INF]}, given={"=": [-INF], "dx": [1]})
 one("weakness", "sigmoid(x) / (1 - sigmoid(x))", [50.0], [50.0])
+row("weakness", "add_at(zeros_like(x)[0:], y)", both={"x": [1.0, 2.0, 4.0], "y": [3.0]}, given={"=": [3, 3, 3], "dy": [3]})
 row("weakness", "max(x)", both={"x": [1.0, 1.0]}, given={"=": 1, "dx": [0.5, 0.5]})

@@ -13,8 +13,11 @@ use crate::tensor::{DType, Shape, Tensor, Type};
 const SPECIAL: &[f64] = &[
     0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 3.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1e-3, -1e-3, 1e-9,
     -1e-9, 1e-20, -1e-20, 8.7, 9.5, 10.5, 20.0, -20.0, 50.0, -50.0, 88.0, -88.0, 100.0, -100.0, 700.0, -700.0, 800.0,
-    -800.0, 1e10, -1e10, 1e30, -1e30,
+    -800.0, 1e10, -1e10, 1e30, -1e30, 0.50001, 0.499995, 1e-33, 1e-36, 3e-37, 1e-300, 3e-290,
 ];
+
+/// What [`Range::Sparse`] draws now and then.
+const RARE: [f64; 7] = [f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY, 0.0, -0.0, f64::NAN];
 
 /// Which numbers to try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,11 +28,13 @@ pub enum Range {
     Tame,
     /// Finite numbers whose exponentials overflow, underflow, or nearly do.
     Wide,
+    /// Few units around 0 and 1, and now and then an infinity, a 0 or a NaN: so that one of them meets what is none.
+    Sparse,
 }
 
 impl Range {
     /// All of them.
-    pub const ALL: [Range; 3] = [Range::Any, Range::Tame, Range::Wide];
+    pub const ALL: [Range; 4] = [Range::Any, Range::Tame, Range::Wide, Range::Sparse];
 }
 
 /// A number of a floating-point dtype.
@@ -47,7 +52,8 @@ fn float(random: &mut Rng, dtype: DType, range: Range, at: usize) -> f64 {
     let kinds = match range {
         Range::Any if at < SPECIAL.len() => return SPECIAL[at],
         Range::Any => 14,
-        Range::Tame => 4,
+        Range::Sparse if random.u8(..8) == 0 => return *random.choice(&RARE).unwrap_or(&f64::NAN),
+        Range::Tame | Range::Sparse => 4,
         Range::Wide => 7,
     };
     match random.u8(..kinds) {
@@ -171,7 +177,7 @@ pub fn left_side(rule: &Rule, setup: &Setup) -> Result<Graph> {
             })
         };
         let constants = ["is_constant", "is_positive_constant", "is_negative_constant", "is_nonzero_constant", "is_finite_constant",
-            "is_power_of_two_constant", "is_odd_constant", "is_even_constant"];
+            "is_power_of_two_constant", "is_odd_constant", "is_even_constant", "is_fractional_constant"];
         let exact = ["exact_sum", "exact_difference", "exact_product", "exact_quotient"];
         // Which of the numbers of such a condition it is; the first argument is none.
         let number_of = |condition: &crate::rewrite::pattern::Condition| {
@@ -191,6 +197,7 @@ pub fn left_side(rule: &Rule, setup: &Setup) -> Result<Graph> {
             let value = match () {
                 () if required(&["is_odd_constant"]) => 3.0f64,
                 () if required(&["is_negative_constant"]) => -4.0,
+                () if required(&["is_fractional_constant"]) => 2.5,
                 () => 4.0,
             };
             let value = Tensor::scalar(value).cast(setup.dtypes[number]);

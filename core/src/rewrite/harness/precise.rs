@@ -42,6 +42,11 @@ impl Format {
         }
     }
 
+    /// So many units in the last place that half of the digits still are right.
+    pub fn half_of_digits(self) -> f64 {
+        2f64.powi(self.digits / 2)
+    }
+
     /// The exponent of a unit of the last place of a number.
     fn unit(self, value: &BigFloat) -> i64 {
         let exponent = value.exponent().filter(|_| !value.is_zero());
@@ -232,6 +237,13 @@ impl Evaluation<'_> {
                 let items = group.into_iter().map(|at| self.at(first, at)).collect::<Result<Vec<_>>>()?;
                 Ok(reduce(bits, op, &items))
             }
+            "argmax" | "argmin" => {
+                let axes = attributes.axes("axis", rank)?;
+                let keepdims = attributes.bool("keepdims").unwrap_or(false);
+                let group = group(&source, &axes, &index_in_source(flat, &shape, rank, &axes, keepdims));
+                let items = group.into_iter().map(|at| self.at(first, at)).collect::<Result<Vec<_>>>()?;
+                Ok(place_of_extreme(bits, op == "argmax", &items))
+            }
             "softmax" | "log_softmax" => {
                 let axis = attributes.axis("axis", rank)?;
                 let index = unflatten(flat, &shape);
@@ -352,6 +364,31 @@ fn reduce(bits: Bits, op: &str, items: &[Interval]) -> Interval {
             bits.add(&most, &bits.log(&sum))
         }
     }
+}
+
+/// The place of the first NaN, or else of the first of the largest or smallest.
+fn place_of_extreme(bits: Bits, largest: bool, items: &[Interval]) -> Interval {
+    let (mut bounds, mut best) = (Vec::new(), 0);
+    for (at, item) in items.iter().enumerate() {
+        match if largest { item.clone() } else { bits.neg(item) } {
+            Interval::Nan => return bits.exactly(at as f64),
+            Interval::Unknown => return Interval::Unknown,
+            Interval::Range(lo, hi) => bounds.push((lo, hi)),
+        }
+    }
+    let order = |a: &BigFloat, b: &BigFloat| a.cmp(b).unwrap_or_default();
+    for at in 0..bounds.len() {
+        if order(&bounds[best].0, &bounds[at].0) < 0 {
+            best = at;
+        }
+    }
+    // Certain only if no other can be as large; of equal numbers the first was taken.
+    let certain = |(at, (lo, hi)): (usize, &(BigFloat, BigFloat))| {
+        let equal = order(lo, hi) == 0 && order(&bounds[best].0, &bounds[best].1) == 0 && order(hi, &bounds[best].0) == 0;
+        at == best || order(hi, &bounds[best].0) < 0 || equal
+    };
+    let decided = bounds.iter().enumerate().all(certain);
+    if decided && !bounds.is_empty() { bits.exactly(best as f64) } else { Interval::Unknown }
 }
 
 fn element(bits: Bits, op: &str, dtype: DType, x: &[&Interval]) -> Result<Interval> {

@@ -11,6 +11,7 @@ pub(super) fn locals() -> Vec<Local> {
     vec![
         faster("if_of_constant", &["if"], "if true { x } else { y } => x", if_of_constant),
         faster("assert_of_true", &["assert"], "assert(x, true) => x", assert_of_true),
+        faster("assert_again", &["assert"], "assert(assert(x, c), c) => assert(x, c), whatever else is asserted or printed between", assert_again),
         faster("if_knows_condition", &["if"], "in the branches of `if c`, c is true and false", if_knows_condition),
     ]
 }
@@ -22,6 +23,25 @@ fn assert_of_true(site: &mut Site<'_>) -> Found {
         Some(_) => one(site, x),
         None => Ok(None),
     }
+}
+
+/// What is asserted holds wherever what comes after is computed.
+fn assert_again(site: &mut Site<'_>) -> Found {
+    const FARTHEST: usize = 64;
+    let operands = site.operands();
+    let [x, condition] = operands[..] else { return Ok(None) };
+    let mut pending = vec![x];
+    for _ in 0..FARTHEST {
+        let Some(value) = pending.pop() else { break };
+        let view = site.graph().node(value.node);
+        match view.op_name() {
+            "assert" if view.operands[1] == condition => return one(site, x),
+            "assert" | "print" => pending.push(view.operands[0]),
+            "after" => pending.extend_from_slice(view.operands),
+            _ => {}
+        }
+    }
+    Ok(None)
 }
 
 fn effectful(site: &Site<'_>) -> bool {

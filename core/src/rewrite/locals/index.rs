@@ -1,16 +1,22 @@
 //! Reads and writes at an index: of one another, and of what is computed element by element.
 
-use super::{Found, Local, Site, faster, one};
+use super::{Found, Local, Site, canonical, faster, one, stable};
 use crate::graph::ValueId;
 use crate::ops::index::slice_range;
 use crate::ops::{Attribute, Attributes, IndexBound, IndexItem};
+use crate::rewrite::facts::{Fact, certain};
 use crate::rewrite::shapes::same_length;
-use crate::tensor::Tensor;
+use crate::tensor::{Kind, Tensor};
 
 pub(super) fn locals() -> Vec<Local> {
     vec![
         faster("index_of_everything", &["index"], "x[:, ...] => x", index_of_everything),
-        faster("index_of_new_axes", &["index"], "x[:, None] => expand_dims(x, axis=1)", index_of_new_axes),
+        canonical("index_of_new_axes", &["index"], "x[:, None] => expand_dims(x, axis=1)", index_of_new_axes),
+        stable(
+            "loss_of_rows", &["index"],
+            "log_softmax(x, axis=-1)[arange(n), y] => -cross_entropy(x, y) of a matrix of n rows, if nothing else reads the log_softmax",
+            loss_of_rows,
+        ),
         faster("index_of_index", &["index"], "x[a:b][c:d], x[a:b][i] and the like => one index", index_of_index),
         faster("read_after_write", &["index"], "set_at(x[i], v)[i] => v, and set_at(x[i], v)[j] => x[j] of other places", read_after_write),
         faster("write_after_write", &["set_at"], "set_at(set_at(x[i], v)[i], w) => set_at(x[i], w)", write_after_write),
@@ -142,6 +148,48 @@ fn index_of_new_axes(site: &mut Site<'_>) -> Found {
     let axis = if axes.len() == 1 { axes.remove(0) } else { Attribute::List(axes) };
     let value = site.apply("expand_dims", &[x], Attributes::new().with("axis", axis))?;
     one(site, value)
+}
+
+/// What the cross entropy shares with its gradient is computed once.
+fn loss_of_rows(site: &mut Site<'_>) -> Found {
+    let (operands, attributes) = (site.operands(), site.attributes());
+    let ([logs, rows, mut labels], [IndexItem::Operand(0), IndexItem::Operand(1)]) = (match operands[..] {
+        [logs, rows, labels] => [logs, rows, labels],
+        _ => return Ok(None),
+    }, attributes.index("index")?) else { return Ok(None) };
+    let Some((inner, softmax)) = site.made_by(logs, "log_softmax").filter(|_| site.used_once(logs)) else { return Ok(None) };
+    let (x, ty) = (inner[0], site.ty(labels));
+    let fits = site.ty(logs).rank() == 2 && softmax.axis("axis", 2)? == 1 && ty.rank() == 1 && ty.dtype.is_integer();
+    if !fits || !in_order(site, rows) || !same_length(site.graph(), (rows, 0), (x, 0)) || !same_length(site.graph(), (labels, 0), (x, 0)) {
+        return Ok(None);
+    }
+    // Those below 0 count from the end, of which a cross entropy knows nothing.
+    if ty.dtype.kind() != Kind::Unsigned && !certain(site.graph(), labels, Fact::NonNegative) {
+        let classes = match site.ty(x).dims[1].known() {
+            Some(classes) => site.weak_constant(Tensor::scalar(classes as i64)),
+            None => {
+                let sizes = site.apply("shape", &[x], Attributes::new())?;
+                let last = site.apply("index", &[sizes], attribute(&[Axis::At(1)]))?;
+                site.apply("cast", &[last], Attributes::new().with("dtype", site.ty(labels).dtype))?
+            }
+        };
+        let zero = site.weak_constant(Tensor::scalar(0i64));
+        let below = site.apply("lt", &[labels, zero], Attributes::new())?;
+        let wrapped = site.apply("add", &[labels, classes], Attributes::new())?;
+        labels = site.apply("where", &[below, wrapped, labels], Attributes::new())?;
+    }
+    let losses = site.apply("cross_entropy", &[x, labels], Attributes::new())?;
+    let value = site.apply("neg", &[losses], Attributes::new())?;
+    one(site, value)
+}
+
+/// Whether a vector holds 0, 1, 2 and so on.
+fn in_order(site: &Site<'_>, numbers: ValueId) -> bool {
+    const LONGEST: usize = 4096;
+    match site.constant(numbers) {
+        Some(constant) => constant.len() <= LONGEST && constant.rank() == 1 && constant.to_i64_vec().into_iter().eq(0..constant.len() as i64),
+        None => site.made_by(numbers, "arange").is_some_and(|(operands, _)| operands.len() == 1),
+    }
 }
 
 /// A slice and then an item of what it gives, as one item.

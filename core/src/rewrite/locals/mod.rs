@@ -24,6 +24,11 @@ pub fn all() -> impl Iterator<Item = Local> {
     families.into_iter().flatten()
 }
 
+/// One form for what means the same.
+fn canonical(name: &'static str, roots: &'static [&'static str], doc: &'static str, rewrite: fn(&mut Site<'_>) -> Found) -> Local {
+    Local { name, phase: Phase::Canonicalize, tags: &[], doc, roots, rewrite }
+}
+
 /// A local rewrite that only makes things faster, and no less exact.
 fn faster(name: &'static str, roots: &'static [&'static str], doc: &'static str, rewrite: fn(&mut Site<'_>) -> Found) -> Local {
     Local { name, phase: Phase::Specialize, tags: &[], doc, roots, rewrite }

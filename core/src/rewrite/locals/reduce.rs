@@ -1,6 +1,6 @@
 //! Reductions: of reductions, of nothing much, of what is everywhere the same, of products.
 
-use super::{Found, Local, Site, faster, one, real};
+use super::{Found, Local, Site, canonical, faster, one, real};
 use crate::graph::ValueId;
 use crate::ops::{Attribute, Attributes};
 use crate::rewrite::shapes::same_length;
@@ -8,6 +8,11 @@ use crate::tensor::{DType, Dim};
 
 pub(super) fn locals() -> Vec<Local> {
     vec![
+        canonical(
+            "expand_of_reduction", &["expand_dims"],
+            "expand_dims(sum(x, axis=a), a) => sum(x, axis=a, keepdims=true), if nothing else reads the sum or x meets it",
+            expand_of_reduction,
+        ),
         faster(
             "reduction_of_reduction", &["sum", "prod", "max", "min", "any", "all"],
             "sum(sum(x, axis=a), axis=b) => one sum over both",
@@ -58,6 +63,31 @@ fn list(axes: &[usize]) -> Attribute {
 fn plain(site: &Site<'_>, attributes: &Attributes, x: ValueId) -> bool {
     let given = attributes.get("dtype").is_none_or(|dtype| *dtype == Attribute::None);
     given && (attributes.get("dtype").is_none() || site.ty(x).dtype.is_float())
+}
+
+/// A reduction that something else reads too stays as it is, so that it is not computed twice: but not where its operand is
+/// divided by it, or has it subtracted, as that is a softmax.
+fn expand_of_reduction(site: &mut Site<'_>) -> Found {
+    let Some(reduced) = site.operand(0) else { return Ok(None) };
+    const REDUCTIONS: &[&str] = &["sum", "prod", "mean", "max", "min", "any", "all", "logsumexp", "var", "std", "vector_norm"];
+    let op = site.op(reduced).to_owned();
+    let Some((operands, mut attributes)) = site.made_by(reduced, &op).filter(|_| REDUCTIONS.contains(&op.as_str())) else { return Ok(None) };
+    let (x, root) = (operands[0], site.node().output(0));
+    if attributes.bool("keepdims")? {
+        return Ok(None);
+    }
+    let Ok(places) = site.attributes().axes("axis", site.ty(root).rank()) else { return Ok(None) };
+    let Some(axes) = axes_of(site, &attributes, x) else { return Ok(None) };
+    let meets_operand = || {
+        let users = site.graph().users(site.node()).iter().map(|&user| site.graph().node(user));
+        users.into_iter().any(|user| matches!(user.op_name(), "div" | "sub") && user.operands == [x, root])
+    };
+    if places != axes || !(site.used_once(reduced) || meets_operand()) {
+        return Ok(None);
+    }
+    attributes.set("keepdims", true);
+    let value = site.apply(&op, &operands, attributes)?;
+    one(site, value)
 }
 
 fn reduction_of_reduction(site: &mut Site<'_>) -> Found {

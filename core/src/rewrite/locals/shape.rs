@@ -93,7 +93,16 @@ fn shape_of_result(site: &mut Site<'_>) -> Found {
         let value = site.apply("shape", &[source], Attributes::new())?;
         return one(site, value);
     }
+    // Or of an input of just these lengths.
     let graph = site.graph();
+    let like = graph.inputs().iter().map(|input| input.output(0)).find(|&input| {
+        let (own, other) = (site.ty(x), site.ty(input));
+        input != x && own.rank() == other.rank() && own.dims.iter().zip(&other.dims).all(|(a, b)| a.same(b))
+    });
+    if let Some(like) = like {
+        let value = site.apply("shape", &[like], Attributes::new())?;
+        return one(site, value);
+    }
     let only_shapes = graph.node(x.node).apply().is_some()
         && !graph.outputs().contains(&x)
         && graph.users(x.node).iter().all(|&user| graph.node(user).op_name() == "shape");

@@ -1,16 +1,24 @@
-//! Logarithms of sums of exponentials, however many and of whatever kind.
+//! Logarithms of sums: of exponentials, however many and of whatever kind, and of 1 and more.
 
 use super::{Found, Local, Site, one, stable};
 use crate::graph::ValueId;
 use crate::ops::Attributes;
 
 pub(super) fn locals() -> Vec<Local> {
-    vec![stable(
-        "log_of_sum_of_exps",
-        &["log"],
-        "log(exp(x) + sum(exp(y)) + exp(z) + 2 + ...) => logaddexp of x, logsumexp(y), z, log(2), ...",
-        log_of_sum_of_exps,
-    )]
+    vec![
+        stable(
+            "log_of_sum_of_exps",
+            &["log"],
+            "log(exp(x) + sum(exp(y)) + exp(z) + 2 + ...) => logaddexp of x, logsumexp(y), z, log(2), ...",
+            log_of_sum_of_exps,
+        ),
+        stable(
+            "log1p_of_sum",
+            &["log"],
+            "log(1 + x + y - z ...) => log1p(x + y - z ...) where that is less than 1/2",
+            log1p_of_sum,
+        ),
+    ]
 }
 
 /// The most terms.
@@ -21,6 +29,51 @@ enum Term {
     Exp(ValueId),
     SumOfExp(ValueId, Attributes),
     Number(f64),
+}
+
+/// A term of a sum, and whether it is subtracted.
+type Signed = (ValueId, bool);
+
+/// The terms of a sum, first to last; nothing of more than [`MOST`].
+fn terms_of(site: &Site<'_>, sum: ValueId) -> Option<Vec<Signed>> {
+    let (mut terms, mut pending) = (Vec::new(), vec![(sum, false)]);
+    while let Some((value, minus)) = pending.pop() {
+        if terms.len() + pending.len() > MOST {
+            return None;
+        }
+        let (added, subtracted) = (site.made_by(value, "add"), site.made_by(value, "sub"));
+        match added.map(|(operands, _)| (operands, false)).or(subtracted.map(|(operands, _)| (operands, true))) {
+            Some((operands, second_minus)) => pending.extend([(operands[1], minus != second_minus), (operands[0], minus)]),
+            None => terms.push((value, minus)),
+        }
+    }
+    Some(terms)
+}
+
+/// Of three terms or more, and not 1 and one more: that is a rule. Where the sum of the others is not small, the logarithm is one to base
+/// 2, so that the rewrite does not apply to what it gives.
+fn log1p_of_sum(site: &mut Site<'_>) -> Found {
+    let Some(sum) = site.operand(0).filter(|&sum| site.ty(sum).dtype.is_float()) else { return Ok(None) };
+    let Some(mut terms) = terms_of(site, sum).filter(|terms| terms.len() > 2) else { return Ok(None) };
+    let number = |value: ValueId| site.constant(value).filter(|constant| constant.rank() == 0).and_then(|constant| constant.item());
+    let outer = &site.graph().node(sum.node).operands[..2];
+    let plain = number(outer[0]) == Some(1.0) || site.op(sum) == "add" && number(outer[1]) == Some(1.0);
+    let ones: Vec<usize> = (0..terms.len()).filter(|&at| number(terms[at].0) == Some(1.0) && !terms[at].1).collect();
+    let (&[one_of_them], false) = (ones.as_slice(), plain) else { return Ok(None) };
+    terms.remove(one_of_them);
+    let (first, minus) = terms[0];
+    let mut rest = if minus { site.apply("neg", &[first], Attributes::new())? } else { first };
+    for &(term, minus) in &terms[1..] {
+        rest = site.apply(if minus { "sub" } else { "add" }, &[rest, term], Attributes::new())?;
+    }
+    let (half, log_of_2) = (site.weak(0.5), site.weak(std::f64::consts::LN_2));
+    let size = site.apply("abs", &[rest], Attributes::new())?;
+    let near = site.apply("lt", &[size, half], Attributes::new())?;
+    let small = site.apply("log1p", &[rest], Attributes::new())?;
+    let binary = site.apply("log2", &[sum], Attributes::new())?;
+    let large = site.apply("mul", &[log_of_2, binary], Attributes::new())?;
+    let value = site.apply("where", &[near, small, large], Attributes::new())?;
+    one(site, value)
 }
 
 fn log_of_sum_of_exps(site: &mut Site<'_>) -> Found {
