@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arignote_core::graph::{Graph, NodeId, NodeView, ValueId};
 use arignote_core::ops::{Attributes, ShapeOperand};
 use arignote_core::plugin::{Host, HostKernel, NodeQuery, StatementNote, Support};
+use arignote_core::rewrite::passes::inplace::may_fail;
 use arignote_core::tensor::{Shape, Tensor, Type};
 use arignote_core::{Error, ErrorKind, Result};
 
@@ -121,10 +122,11 @@ impl Code {
         let mut fails_from = false;
         for (at, id) in nodes.iter().enumerate().rev() {
             let view = graph.node(*id);
-            let own = view.apply().is_some_and(|(op, _)| (op.can_fail() || kernels::can_fail(op.name())) && !op.fails_before_writing())
+            let fails = may_fail(&graph, *id);
+            let own = view.apply().is_some_and(|(op, _)| (fails || kernels::can_fail(op.name())) && !op.fails_before_writing())
                 || matches!(implementations.get(id), Some(Implementation::Host(..)));
             may_fail_from[at] = own || fails_from;
-            fails_from |= own || view.apply().is_some_and(|(op, _)| op.can_fail());
+            fails_from |= own || fails;
         }
         Ok(Code { graph, nodes, implementations, statements, permitted, may_fail_from })
     }

@@ -4,7 +4,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, NodeId, NodeKind, StatementNote, ValueId};
-use crate::rewrite::shapes::same_shape;
+use crate::rewrite::shapes::{same_length, same_shape};
 
 /// What a plan is made from.
 pub struct Statements<'a> {
@@ -30,12 +30,27 @@ pub fn usual_views(graph: &Graph, id: NodeId) -> Vec<(usize, usize)> {
     }
 }
 
+/// Whether a node can fail in a call. A product of matrices of which the inner lengths are certainly equal, and so are
+/// those of stacks, cannot: else a product for the gradient of one layer would keep the weights of the layers before it from being
+/// updated where they are.
+pub fn may_fail(graph: &Graph, id: NodeId) -> bool {
+    let view = graph.node(id);
+    let Some((op, _)) = view.apply() else { return false };
+    let fits = || {
+        let ("matmul", [x, y]) = (op.name(), view.operands) else { return false };
+        let (m, n) = (graph.ty(*x).rank(), graph.ty(*y).rank());
+        let stacks = || m.min(n) <= 2 || (m == n && (0..m - 2).all(|axis| same_length(graph, (*x, axis), (*y, axis))));
+        m > 0 && n > 0 && same_length(graph, (*x, m - 1), (*y, n.saturating_sub(2))) && stacks()
+    };
+    op.can_fail() && !fits()
+}
+
 impl Statements<'_> {
     /// Up to which statement, exclusive, what the caller gave is not overwritten: a failed call must leave it as it
     /// was. The last one that can fail may overwrite it if it fails before that.
     fn safe_from(&self) -> usize {
         let apply = |at: usize| self.graph.node(self.order[at]).apply();
-        let last = (0..self.order.len()).rev().find(|&at| apply(at).is_some_and(|(op, _)| op.can_fail()));
+        let last = (0..self.order.len()).rev().find(|&at| may_fail(self.graph, self.order[at]));
         last.map_or(0, |at| if apply(at).is_some_and(|(op, _)| op.fails_before_writing()) { at } else { at + 1 })
     }
 
