@@ -8,8 +8,8 @@ use super::engine::{Cost, Engine, Limits, Report, Stopped};
 use super::local::Local;
 use super::locals;
 use super::passes::{
-    AccumulateOutside, AfterLoop, BatchSequences, ConstantFold, DeadCode, HoistBranches, HoistInvariants, JoinPieces, LogDet, LogOfMoved, Merge,
-    MergeBranches, MergeLosses, MergeParallel, MergeSolves, Pass, PassContext, PruneBodies, ReverseLoop, UnrollShort,
+    AccumulateOutside, AfterLoop, BatchSequences, ConstantFold, DeadCode, FactorOutside, FirstRows, FoldLoops, HoistBranches, HoistInvariants, JoinPieces, LastIsFinal, LogDet, LogOfMoved, Merge,
+    MergeBranches, MergeLosses, MergeParallel, MergeSolves, MergeStates, Pass, PassContext, PruneBodies, ReverseLoop, UnrollShort,
 };
 use super::pattern::{Rule, compile_each, compile_rules};
 use crate::error::{Error, ErrorKind, Result, nearest};
@@ -187,9 +187,9 @@ impl Rewrites {
     /// The core's rules and passes.
     pub fn core() -> Rewrites {
         let mut rewrites = Rewrites::empty();
-        let core: [Arc<dyn Pass>; 18] = [
-            Arc::new(Merge), Arc::new(ConstantFold), Arc::new(DeadCode), Arc::new(PruneBodies), Arc::new(LogOfMoved), Arc::new(LogDet),
-            Arc::new(MergeBranches), Arc::new(HoistBranches), Arc::new(MergeSolves), Arc::new(MergeLosses), Arc::new(JoinPieces), Arc::new(UnrollShort), Arc::new(HoistInvariants), Arc::new(ReverseLoop),
+        let core: [Arc<dyn Pass>; 23] = [
+            Arc::new(Merge), Arc::new(ConstantFold), Arc::new(DeadCode), Arc::new(LastIsFinal), Arc::new(MergeStates), Arc::new(FirstRows), Arc::new(PruneBodies), Arc::new(LogOfMoved), Arc::new(LogDet),
+            Arc::new(MergeBranches), Arc::new(HoistBranches), Arc::new(MergeSolves), Arc::new(MergeLosses), Arc::new(JoinPieces), Arc::new(FoldLoops), Arc::new(UnrollShort), Arc::new(HoistInvariants), Arc::new(FactorOutside), Arc::new(ReverseLoop),
             Arc::new(AccumulateOutside), Arc::new(AfterLoop), Arc::new(BatchSequences), Arc::new(MergeParallel),
         ];
         rewrites.passes.extend(core.map(|pass| (pass, Origin::Core)));

@@ -132,10 +132,18 @@ fn scan(operands: &[Var], attributes: &Attributes, read: &[Read], merge: bool) -
     if read.len() != states + layout.yields() || given.len() != inputs.len() {
         return Err(internal("a scan has other operands or results than its body"));
     }
-    let keep = |at: usize| match (layout.keep[at], read[states + at]) {
+    let own = |at: usize| match (layout.keep[at], read[states + at]) {
         (keep, Read::Never | Read::Whole) => keep,
         (0, Read::Last(rows)) => rows,
         (keep, Read::Last(rows)) => keep.min(rows),
+    };
+    // The last rows of a value are those of it as it is yielded elsewhere, more of them or all.
+    let keep = |at: usize| {
+        let same = |&other: &usize| merge && read[states + other] != Read::Never && outputs[states + other].is(&outputs[states + at]);
+        match read[states + at] {
+            Read::Last(_) => (0..layout.yields()).filter(same).map(own).max_by_key(|&keep| if keep == 0 { usize::MAX } else { keep }).unwrap_or(own(at)),
+            _ => own(at),
+        }
     };
     let yielded = |at: usize| (read[states + at] != Read::Never).then(|| (outputs[states + at].key(), keep(at)));
     let (kept, yields) = distinct((0..layout.yields()).map(yielded).collect(), merge);

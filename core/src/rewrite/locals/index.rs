@@ -12,12 +12,13 @@ pub(super) fn locals() -> Vec<Local> {
     vec![
         faster("index_of_everything", &["index"], "x[:, ...] => x", index_of_everything),
         canonical("index_of_new_axes", &["index"], "x[:, None] => expand_dims(x, axis=1)", index_of_new_axes),
+        canonical("index_backwards", &["index"], "x[::-1] => flip(x, axis=0), also along other axes", index_backwards),
         stable(
             "loss_of_rows", &["index"],
             "log_softmax(x, axis=-1)[arange(n), y] => -cross_entropy(x, y) of a matrix of n rows, if nothing else reads the log_softmax",
             loss_of_rows,
         ),
-        faster("index_of_index", &["index"], "x[a:b][c:d], x[a:b][i] and the like => one index", index_of_index),
+        faster("index_of_index", &["index"], "x[a:b][c:d], x[a:b][i], flip(x)[i] and the like => one index", index_of_index),
         faster("read_after_write", &["index"], "set_at(x[i], v)[i] => v, and set_at(x[i], v)[j] => x[j] of other places", read_after_write),
         faster("write_after_write", &["set_at"], "set_at(set_at(x[i], v)[i], w) => set_at(x[i], w)", write_after_write),
         faster("write_of_read", &["set_at"], "set_at(x[i], x[i]) => x", write_of_read),
@@ -54,6 +55,7 @@ enum Axis {
 }
 
 const ALL: Axis = Axis::Slice { start: None, stop: None, step: 1 };
+const BACKWARDS: Axis = Axis::Slice { start: None, stop: None, step: -1 };
 
 impl Axis {
     fn is_all(self, length: Option<usize>) -> bool {
@@ -239,9 +241,22 @@ fn composed(inner: Axis, outer: Axis, length: Option<usize>) -> Option<Axis> {
     }
 }
 
+/// What is flipped, and the same as an index.
+fn flipped(site: &Site<'_>, value: ValueId) -> Option<(ValueId, Vec<Axis>)> {
+    let (operands, attributes) = site.made_by(value, "flip")?;
+    let x = *operands.first()?;
+    let rank = site.ty(x).rank();
+    let Some(flipped) = attributes.ints("axis").ok()? else { return Some((x, vec![BACKWARDS; rank])) };
+    let mut axes = vec![ALL; rank];
+    for axis in flipped {
+        *axes.get_mut(usize::try_from(axis.rem_euclid(rank.max(1) as i64)).ok()?)? = BACKWARDS;
+    }
+    Some((x, axes))
+}
+
 fn index_of_index(site: &mut Site<'_>) -> Found {
     let Some((between, outer)) = own_index(site) else { return Ok(None) };
-    let Some((x, inner)) = basic_index(site, between) else { return Ok(None) };
+    let Some((x, inner)) = basic_index(site, between).or_else(|| flipped(site, between)) else { return Ok(None) };
     let mut outer = outer.into_iter();
     let mut axes = Vec::new();
     for (axis, item) in inner.into_iter().enumerate() {
@@ -551,6 +566,18 @@ fn index_of_reduction(site: &mut Site<'_>) -> Found {
     attributes.set("axis", if single { places.remove(0) } else { Attribute::List(places) });
     let part = site.apply("index", &[x], attribute(&items))?;
     let value = site.apply(&op, &[part], attributes)?;
+    one(site, value)
+}
+
+fn index_backwards(site: &mut Site<'_>) -> Found {
+    let Some((x, axes)) = own_index(site) else { return Ok(None) };
+    let turned: Vec<i64> = (0..axes.len()).filter(|&axis| axes[axis] == BACKWARDS).map(|axis| axis as i64).collect();
+    if turned.is_empty() || axes.iter().any(|&axis| axis != BACKWARDS && axis != ALL) {
+        return Ok(None);
+    }
+    let attributes = Attributes::new();
+    let attributes = if let [axis] = turned[..] { attributes.with("axis", axis) } else { attributes.with("axis", turned) };
+    let value = site.apply("flip", &[x], attributes)?;
     one(site, value)
 }
 

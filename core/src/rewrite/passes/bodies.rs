@@ -67,6 +67,8 @@ fn with_bodies(graph: &Graph) -> Vec<NodeId> {
 /// How each result of a node is read.
 fn reads(graph: &Graph, id: NodeId) -> Vec<Read> {
     let count = graph.node(id).results.len();
+    // The last rows of a loop that goes from the last to the first are those of its first steps.
+    let reverse = graph.node(id).apply().is_some_and(|(_, attributes)| attributes.bool("reverse").unwrap_or(false));
     (0..count)
         .map(|output| {
             let value = id.output(output);
@@ -77,6 +79,7 @@ fn reads(graph: &Graph, id: NodeId) -> Vec<Read> {
             for &user in graph.users(id) {
                 match rows_read(graph, user, value) {
                     Some(0) => {}
+                    Some(_) if reverse => return Read::Whole,
                     Some(rows) => most = most.max(Some(rows)),
                     None => return Read::Whole,
                 }
@@ -176,7 +179,7 @@ fn shorten(graph: &mut Graph, id: NodeId, read: Option<&[Read]>, firings: &mut V
 
 /// Makes every use of a value a use of another one, which has fewer rows if only the last ones are read: then
 /// it is the readers that are replaced, as what they read has the type that it had.
-fn substitute(graph: &mut Graph, old: ValueId, new: ValueId) -> Result<()> {
+pub(super) fn substitute(graph: &mut Graph, old: ValueId, new: ValueId) -> Result<()> {
     let alike = graph.ty(old).dims.iter().zip(&graph.ty(new).dims).all(|(before, after)| before.compatible(after));
     if alike {
         return graph.replace(old, new).map(|_| ());

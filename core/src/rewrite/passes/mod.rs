@@ -14,13 +14,15 @@ mod together;
 
 pub use bodies::{PruneBodies, normalize_bodies};
 pub use branches::HoistBranches;
-pub use constant_fold::ConstantFold;
+pub use constant_fold::{ConstantFold, FoldLoops};
 pub use dead_code::DeadCode;
 pub use lift::LogOfMoved;
 pub use logdet::LogDet;
 pub use merge::Merge;
 pub use pieces::JoinPieces;
-pub use scan::{AccumulateOutside, AfterLoop, BatchSequences, HoistInvariants, MergeParallel, ReverseLoop, UnrollShort};
+pub use scan::{
+    AccumulateOutside, AfterLoop, BatchSequences, FactorOutside, FirstRows, HoistInvariants, LastIsFinal, MergeParallel, MergeStates, ReverseLoop, UnrollShort,
+};
 pub use together::{MergeBranches, MergeLosses, MergeSolves};
 
 use super::Phase;

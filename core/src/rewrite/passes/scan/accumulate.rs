@@ -4,23 +4,32 @@
 //! sum is worth taking outside where it is one product of matrices, `sum_t a_t^T @ b_t = A^T @ B` over the stacked
 //! rows, or a sum over axes of rows that are there anyway. Such are the gradients of what a loop captures.
 //!
-//! It is the same sum of the same products, added in another order, which is at least as exact. A loop of T steps that adds
+//! It is the same sum of the same products, added in another order, whose bound is no larger. A loop of T steps that adds
 //! products over rows of length k adds k terms in a step, and T such sums one after the other: the error of each
-//! element grows with the length of these chains, k + T. `sum` adds pairwise: log T in place of T. Where k is 1, one
-//! product over all steps is one chain of T terms, whose products are not even rounded (they are fused into the
-//! additions). Where k is larger, T / k steps at a time are one product, a chain of T terms at most, and these are added
-//! pairwise. Where that is less than two steps, or where lengths are not known, the sum stays in the loop.
+//! element grows with the length of these chains, k + T, if a product adds its terms one after the other (a device that
+//! adds them in parts has shorter chains on both sides). How many steps at a time are one product, g of them, is
+//! chosen so that no chain gets longer:
+//!
+//! - Where k is 1, one product over all steps is one chain of T terms, whose products are not even rounded (they are
+//!   fused into the additions).
+//! - Where k and T are known, g is T / k: chains of T terms at most, which are added pairwise (`sum`), log T in place of
+//!   T. Where that is less than two steps the sum stays in the loop: nothing would be gained.
+//! - Where they are not known, or so many partial sums would take too much memory, a second loop over groups of
+//!   g = max(1, T / k) steps, which the call computes from the lengths, adds their products to what the steps that are left
+//!   over give, with `T % g` in one product. Its chains are g k + T / g, which as a function of g is convex, and k + T at both ends, 1 and
+//!   T / k; so it is k + T at most between them. With steps left over, T is more than g k, which makes up for the one more sum.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{Depends, Key, Loop, each_even_loop, elements, name_of, op_of, uses};
+use super::{Depends, Key, Loop, State, each_even_loop, elements, name_of, op_of, row_type, uses};
 use crate::error::Result;
-use crate::graph::{Graph, NodeKind, Var, topological_order};
+use crate::graph::{Graph, Location, NodeKind, Var, topological_order};
 use crate::ops::shape::stack;
-use crate::ops::{Attribute, Attributes, length};
+use crate::ops::{Attribute, Attributes, IndexBound, IndexItem, length};
 use crate::rewrite::Phase;
 use crate::rewrite::engine::Firing;
 use crate::rewrite::passes::{Pass, PassContext};
+use crate::tensor::Dim;
 
 /// Takes sums over all steps out of a loop.
 pub struct AccumulateOutside;
@@ -47,10 +56,28 @@ impl Pass for AccumulateOutside {
     }
 }
 
+/// A matrix in a step whose rows the products go over: a value, or the transpose of it; a vector is one row.
+#[derive(Clone)]
+struct Factor {
+    value: Var,
+    turned: bool,
+}
+
+/// How the steps are divided into products.
+#[derive(Clone, Copy)]
+enum Groups {
+    /// One product for all.
+    One,
+    /// One for so many steps, all at a time.
+    Of(usize),
+    /// One for as many as the lengths in a call allow, one after the other.
+    Chosen,
+}
+
 /// A part of what a step adds to a state.
 enum Term {
-    /// `a^T @ b`: of each the value in a step, and whether its matrix is the transpose of it.
-    Product { a: Var, transposed: bool, b: Var, group: Option<usize> },
+    /// `a^T @ b`.
+    Product { a: Factor, b: Factor, groups: Groups },
     /// The value, or its sum over axes.
     Sum { of: Var, op: Option<Var> },
 }
@@ -63,7 +90,7 @@ struct Total {
 
 fn accumulate(given: &Loop) -> Result<Option<(Vec<Var>, String)>> {
     // Of a loop that may end early, rows of sequences are not those of its steps.
-    if given.until.is_some() {
+    if given.until.is_some() || is_grouped(given) {
         return Ok(None);
     }
     let depends = given.depends();
@@ -77,7 +104,7 @@ fn accumulate(given: &Loop) -> Result<Option<(Vec<Var>, String)>> {
         there.extend(given.yields.iter().filter(|(_, keep)| *keep == 0).map(|(value, _)| value.key()));
         for term in totals.iter().flat_map(|total| &total.terms) {
             if let Term::Product { a, b, .. } = term {
-                there.extend([a.key(), b.key()]);
+                there.extend([a.value.key(), b.value.key()]);
             }
         }
         let before = totals.len();
@@ -103,7 +130,7 @@ fn accumulate(given: &Loop) -> Result<Option<(Vec<Var>, String)>> {
     };
     for term in totals.iter().flat_map(|total| &total.terms) {
         let read = match term {
-            Term::Product { a, b, .. } => vec![a, b],
+            Term::Product { a, b, .. } => vec![&a.value, &b.value],
             Term::Sum { of, .. } => vec![of],
         };
         for value in read {
@@ -192,59 +219,106 @@ fn total(given: &Loop, state: usize, uses: &FxHashMap<Key, usize>, varies: &dyn 
     Some(Total { state, terms })
 }
 
-/// A product of two matrices that both change from step to step, if need be of a column and a row by broadcasting.
+/// A product of two matrices that both change from step to step, if need be of a column and a row by broadcasting, or
+/// the transpose of one.
 fn product(given: &Loop, value: &Var, varies: &dyn Fn(&Var) -> bool) -> Option<Term> {
+    if let Some(turned) = transposed(value) {
+        let Term::Product { a, b, groups } = product(given, turned, varies)? else { return None };
+        return Some(Term::Product { a: b, b: a, groups });
+    }
     let [p, q] = value.node().operands() else { return None };
-    let is_matrix = |value: &Var| value.ty().is_ok_and(|ty| ty.rank() == 2);
-    if !is_matrix(p) || !is_matrix(q) || !varies(p) || !varies(q) {
+    let of_rank = |value: &Var, rank: usize| value.ty().is_ok_and(|ty| ty.rank() == rank);
+    if !varies(p) || !varies(q) {
+        return None;
+    }
+    if name_of(value) == "outer" && of_rank(p, 1) && of_rank(q, 1) {
+        let row = |value: &Var| Factor { value: value.clone(), turned: false };
+        return Some(Term::Product { a: row(p), b: row(q), groups: Groups::One });
+    }
+    if !of_rank(p, 2) || !of_rank(q, 2) {
         return None;
     }
     let is_one = |value: &Var, axis: usize| value.ty().is_ok_and(|ty| ty.dims[axis].known() == Some(1));
-    let (p, q, group) = match name_of(value) {
+    let (p, q, groups) = match name_of(value) {
         "matmul" => (p, q, groups(given.known_steps(), value)?),
-        "mul" if is_one(p, 1) && is_one(q, 0) => (p, q, None),
-        "mul" if is_one(q, 1) && is_one(p, 0) => (q, p, None),
+        "mul" if is_one(p, 1) && is_one(q, 0) => (p, q, Groups::One),
+        "mul" if is_one(q, 1) && is_one(p, 0) => (q, p, Groups::One),
         _ => return None,
     };
-    let NodeKind::Apply(_, attributes) = p.node().kind() else {
-        return Some(Term::Product { a: p.clone(), transposed: false, b: q.clone(), group });
+    let factor = |value: &Var, turned: bool| match transposed(value) {
+        Some(of) => Factor { value: of.clone(), turned: !turned },
+        None => Factor { value: value.clone(), turned },
     };
-    let swapped = attributes.ints("axes").ok().flatten().is_none_or(|axes| axes == [1, 0]);
-    Some(match (name_of(p), p.node().operands()) {
-        ("transpose", [a]) if swapped => Term::Product { a: a.clone(), transposed: true, b: q.clone(), group },
-        _ => Term::Product { a: p.clone(), transposed: false, b: q.clone(), group },
-    })
+    Some(Term::Product { a: factor(p, true), b: factor(q, false), groups })
+}
+
+/// What a matrix is the transpose of.
+fn transposed(value: &Var) -> Option<&Var> {
+    let NodeKind::Apply(_, attributes) = value.node().kind() else { return None };
+    let [of] = value.node().operands() else { return None };
+    let swapped = || attributes.ints("axes").ok().flatten().is_none_or(|axes| axes == [1, 0]);
+    (name_of(value) == "transpose" && of.ty().is_ok_and(|ty| ty.rank() == 2) && swapped()).then_some(of)
 }
 
 /// Elements that the products of groups of steps may have.
 const LARGEST: usize = 1 << 22;
 
-/// How many steps at a time are one product, if there is not one for all (`Some(None)`); `None` if it is not worth it.
-fn groups(steps: Option<usize>, product: &Var) -> Option<Option<usize>> {
-    let inner = product.node().operands().first()?.ty().ok()?.dims.last()?.known()?;
-    if inner == 1 {
-        return Some(None);
+/// How many steps at a time are one product; `None` if it is not worth it.
+fn groups(steps: Option<usize>, product: &Var) -> Option<Groups> {
+    let inner = product.node().operands().first()?.ty().ok()?.dims.last()?.known();
+    if inner == Some(1) {
+        return Some(Groups::One);
     }
-    let (steps, size) = (steps?, elements(product.ty().ok()?)?);
+    let (Some(steps), Some(inner)) = (steps, inner) else { return Some(Groups::Chosen) };
     let group = (steps / inner.max(1)).min(steps);
-    let fits = group >= 2 && (steps / group).checked_mul(size)? <= LARGEST;
-    fits.then_some(Some(group))
+    if group < 2 {
+        return None;
+    }
+    let size = product.ty().ok().and_then(elements).and_then(|size| (steps / group).checked_mul(size));
+    Some(if size.is_some_and(|size| size <= LARGEST) { Groups::Of(group) } else { Groups::Chosen })
+}
+
+/// Whether a loop is one over groups of steps, as [`Groups::Chosen`] makes it: it is not to be taken apart again, as
+/// the products of all groups together may take much memory.
+pub(super) fn is_grouped(given: &Loop) -> bool {
+    let is_group = |value: &Var| {
+        let made = |sequence: &Var| name_of(sequence) == "reshape" && sequence.ty().is_ok_and(|ty| ty.dims.first() == Some(&Dim::Unknown));
+        given.rows.iter().any(|(row, sequence)| row.is(value) && made(sequence))
+    };
+    let is_product = |value: &Var| match value.node().operands() {
+        [a, b] => name_of(value) == "matmul" && transposed(a).is_some_and(is_group) && is_group(b),
+        _ => false,
+    };
+    let is_sum = |state: &State| match state.next.node().operands() {
+        [a, b] => name_of(&state.next) == "add" && ((a.is(&state.input) && is_product(b)) || (b.is(&state.input) && is_product(a))),
+        _ => false,
+    };
+    given.yields.is_empty() && !given.states.is_empty() && given.states.iter().all(is_sum)
 }
 
 /// A term's sum over all steps; `all` gives all rows of a value.
 fn over_all(given: &Loop, term: &Term, all: &dyn Fn(&Var) -> Option<Var>) -> Result<Option<Var>> {
     Ok(match term {
-        Term::Product { a, transposed, b, group } => {
-            let (Some(a), Some(b)) = (all(a), all(b)) else { return Ok(None) };
-            let a = if *transposed { a } else { a.transpose(&[0, 2, 1]) };
+        Term::Product { a, b, groups } => {
+            let rows = |factor: &Factor| all(&factor.value).map(|rows| if factor.turned { rows.transpose(&[0, 2, 1]) } else { rows });
+            let (Some(a), Some(b)) = (rows(a), rows(b)) else { return Ok(None) };
+            if a.ty()?.rank() == 2 {
+                return Ok(Some(a.t().matmul(&b)));
+            }
             // The rows of all steps, below each other.
             let one = |a: &Var, b: &Var| tall(a).t().matmul(&tall(b));
-            let (Some(group), Some(steps)) = (group, given.known_steps()) else { return Ok(Some(one(&a, &b))) };
-            let whole = (steps / group * group) as i64;
-            let first = |rows: &Var| grouped(&rows.slice(0, None, Some(whole)), *group);
-            let sum = first(&a).transpose(&[0, 2, 1]).matmul(&first(&b)).sum(Some(0));
-            let rest = |rows: &Var| rows.slice(0, Some(whole), None);
-            Some(if whole == steps as i64 { sum } else { sum + one(&rest(&a), &rest(&b)) })
+            Some(match (groups, given.known_steps()) {
+                (Groups::One, _) => one(&a, &b),
+                (Groups::Of(group), Some(steps)) => {
+                    let whole = (steps / group * group) as i64;
+                    let height = Var::scalar(*group as i64) * length(&a, 1);
+                    let first = |rows: &Var| grouped(&rows.slice(0, None, Some(whole)), &Var::scalar((steps / group) as i64), &height);
+                    let sum = first(&a).transpose(&[0, 2, 1]).matmul(&first(&b)).sum(Some(0));
+                    let rest = |rows: &Var| rows.slice(0, Some(whole), None);
+                    if whole == steps as i64 { sum } else { sum + one(&rest(&a), &rest(&b)) }
+                }
+                _ => in_groups(&a, &b)?,
+            })
         }
         Term::Sum { of, op } => {
             let Some(rows) = all(of) else { return Ok(None) };
@@ -266,11 +340,38 @@ fn over_all(given: &Loop, term: &Term, all: &dyn Fn(&Var) -> Option<Var>) -> Res
     })
 }
 
-/// Matrices stacked along a first axis, so many at a time as one with all their rows.
-fn grouped(stacked: &Var, group: usize) -> Var {
-    let group = Var::scalar(group as i64);
-    let count = length(stacked, 0).floor_div(&group);
-    stacked.reshape_to(&stack(&[count, group * length(stacked, 1), length(stacked, 2)], 0))
+/// `sum_t a_t^T @ b_t` by a loop over groups of steps, of a size that follows from the lengths.
+fn in_groups(a: &Var, b: &Var) -> Result<Var> {
+    let (steps, inner, least) = (length(a, 0), length(a, 1), Var::scalar(1i64));
+    let group = steps.floor_div(&inner.maximum(&least)).maximum(&least);
+    let count = steps.floor_div(&group);
+    let whole = &count * &group;
+    let rest = |rows: &Var| {
+        let sizes = [(&steps - &whole) * &inner, length(rows, 2)];
+        part(rows, &whole, false).reshape_to(&stack(&sizes, 0))
+    };
+    let left = rest(a).t().matmul(&rest(b));
+    let height = group * inner;
+    let (a, b) = (grouped(&part(a, &whole, true), &count, &height), grouped(&part(b, &whole, true), &count, &height));
+    let row = |name: &str, rows: &Var| row_type(rows).map(|ty| Var::input_at(name, ty, Location::caller()));
+    let (x, y, sum) = (row("a", &a)?, row("b", &b)?, Var::input_at("d", left.ty()?.clone(), Location::caller()));
+    let next = &sum + x.t().matmul(&y);
+    let looped = Loop {
+        counted: None, rows: vec![(x, a), (y, b)], states: vec![State { input: sum, init: left, next }], captured: Vec::new(),
+        yields: Vec::new(), until: None, truncate: None, reverse: false, even: true, read: vec![true],
+    };
+    Ok(looped.results()?.0.swap_remove(0))
+}
+
+/// The first so many rows of a value, or the others.
+fn part(rows: &Var, count: &Var, first: bool) -> Var {
+    let (start, stop) = if first { (IndexBound::Open, IndexBound::Operand(0)) } else { (IndexBound::Operand(0), IndexBound::Open) };
+    rows.index(vec![IndexItem::Slice { start, stop, step: 1 }], std::slice::from_ref(count))
+}
+
+/// Matrices stacked along a first axis, as so many of such a height.
+fn grouped(stacked: &Var, count: &Var, height: &Var) -> Var {
+    stacked.reshape_to(&stack(&[count.clone(), height.clone(), length(stacked, 2)], 0))
 }
 
 /// Matrices stacked along a first axis, as one with all their rows.

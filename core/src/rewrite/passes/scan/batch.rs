@@ -2,6 +2,7 @@
 
 use rustc_hash::FxHashSet;
 
+use super::accumulate::is_grouped;
 use super::{Batchable, Depends, Loop, each_even_loop, elements, name_of, op_of, row_type};
 use crate::error::Result;
 use crate::graph::{Graph, Var, topological_order};
@@ -56,7 +57,7 @@ fn is_worth(value: &Var) -> bool {
 
 fn batch(given: &Loop) -> Result<Option<(Vec<Var>, String)>> {
     // A loop that may end early does not come to all rows.
-    if given.rows.is_empty() || given.until.is_some() {
+    if given.rows.is_empty() || given.until.is_some() || is_grouped(given) {
         return Ok(None);
     }
     let depends = given.depends();

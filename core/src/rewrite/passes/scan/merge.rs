@@ -1,10 +1,12 @@
-//! Loops beside each other that take as many steps become one.
+//! Loops beside each other that take as many steps become one. Loops that may end early do if they end in the same
+//! step: if their conditions are equal, of the same rows and values, and of states that are equal in every step.
 
 use rustc_hash::FxHashSet;
 
+use super::same::{classes, replaced};
 use super::{Loop, graft, is_even, nodes, stand_ins};
 use crate::error::Result;
-use crate::graph::{Graph, NodeId, Var};
+use crate::graph::{Graph, NodeId, Var, clone_with, same_graph};
 use crate::ops::control::ScanLayout;
 use crate::ops::effects::is_effectful;
 use crate::rewrite::Phase;
@@ -38,8 +40,14 @@ impl Pass for MergeParallel {
             let pairs = loops.iter().enumerate().flat_map(|(at, &first)| loops[at + 1..].iter().map(move |&second| (first, second)));
             let pairs: Vec<(NodeId, NodeId)> = pairs.filter(|&(first, second)| as_long(graph, first, second)).collect();
             // The later one cannot be needed by the earlier one.
-            let Some((first, second)) = pairs.into_iter().find(|&(first, second)| !needs(graph, second, first)) else { return Ok(changed) };
-            if !merge(graph, first, second, firings)? {
+            let mut merged = false;
+            for (first, second) in pairs {
+                if !needs(graph, second, first) && merge(graph, first, second, firings)? {
+                    merged = true;
+                    break;
+                }
+            }
+            if !merged {
                 return Ok(changed);
             }
             changed = true;
@@ -47,20 +55,18 @@ impl Pass for MergeParallel {
     }
 }
 
-/// Whether a node is a loop that takes all its steps and does nothing else.
+/// Whether a node is a loop that does nothing else.
 fn is_plain(graph: &Graph, id: NodeId) -> bool {
     graph.node(id).op_name() == "scan"
-        && graph.node(id).apply().is_some_and(|(op, attributes)| {
-            !is_effectful(&**op, attributes) && ScanLayout::of(attributes).is_ok_and(|layout| !layout.until)
-        })
+        && graph.node(id).apply().is_some_and(|(op, attributes)| !is_effectful(&**op, attributes))
 }
 
-/// Whether two loops certainly take equally many steps, in the same direction.
+/// Whether two loops certainly take equally many steps, in the same direction, if their conditions are equal.
 fn as_long(graph: &Graph, first: NodeId, second: NodeId) -> bool {
     let layout = |id: NodeId| graph.node(id).apply().and_then(|(_, attributes)| ScanLayout::of(attributes).ok());
     let (Some(a), Some(b)) = (layout(first), layout(second)) else { return false };
     let (given, other) = (graph.node(first).operands, graph.node(second).operands);
-    if a.counted != b.counted || a.reverse != b.reverse || a.truncate != b.truncate {
+    if a.counted != b.counted || a.reverse != b.reverse || a.truncate != b.truncate || a.until != b.until {
         return false;
     }
     if a.counted {
@@ -94,9 +100,9 @@ fn merge(graph: &mut Graph, first: NodeId, second: NodeId, firings: &mut Vec<Fir
     let (Some(a), Some(mut b)) = (part(first, &vars[..split])?, part(second, &vars[split..])?) else { return Ok(false) };
     let before = format!("loops with steps of {} and {} nodes", nodes(&a.outputs()), nodes(&b.outputs()));
     let location = graph.node(first).location.clone();
-    let build = || -> Result<(Vec<Var>, Vec<Var>)> {
+    let build = || -> Result<Option<(Vec<Var>, Vec<Var>)>> {
         let mut both = a.clone();
-        // The rows of one sequence are one input.
+        // The rows of one sequence are one input, and so is a value of outside.
         let mut same = Vec::new();
         for (row, sequence) in std::mem::take(&mut b.rows) {
             match a.rows.iter().find(|(_, known)| known.is(&sequence)) {
@@ -104,16 +110,26 @@ fn merge(graph: &mut Graph, first: NodeId, second: NodeId, firings: &mut Vec<Fir
                 None => both.rows.push((row, sequence)),
             }
         }
+        for (input, value) in std::mem::take(&mut b.captured) {
+            match a.captured.iter().find(|(_, known)| known.is(&value)) {
+                Some((known, _)) if same_type(known, &input) => same.push((input, known.clone())),
+                _ => both.captured.push((input, value)),
+            }
+        }
         b.substitute(&same)?;
         both.even &= b.even;
         both.states.extend(b.states.iter().cloned());
-        both.captured.extend(b.captured.iter().cloned());
         both.yields.extend(b.yields.iter().cloned());
+        if let (Some(stop), Some(other)) = (&a.until, &b.until)
+            && !is_same(&both, stop, other)?
+        {
+            return Ok(None);
+        }
         let (mut states, mut yields) = both.results()?;
         let (more, rest) = (states.split_off(a.states.len()), yields.split_off(a.yields.len()));
-        Ok(([states, yields].concat(), [more, rest].concat()))
+        Ok(Some(([states, yields].concat(), [more, rest].concat())))
     };
-    let Ok((ours, others)) = location.stand_in(build) else { return Ok(false) };
+    let Ok(Some((ours, others))) = location.stand_in(build) else { return Ok(false) };
     let all: Vec<Var> = ours.iter().chain(&others).cloned().collect();
     let new = graft(graph, &all, values)?;
     for (id, results) in [(first, &new[..ours.len()]), (second, &new[ours.len()..])] {
@@ -124,4 +140,15 @@ fn merge(graph: &mut Graph, first: NodeId, second: NodeId, firings: &mut Vec<Fir
     }
     firings.push(Firing::of_pass("scan_merge", location, before, "one loop".to_owned()));
     Ok(true)
+}
+
+fn same_type(a: &Var, b: &Var) -> bool {
+    matches!((a.ty(), b.ty()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// Whether two conditions in the steps of one loop are equal in every step.
+fn is_same(looped: &Loop, stop: &Var, other: &Var) -> Result<bool> {
+    let classes = classes(looped)?;
+    let both = clone_with(&[stop.clone(), other.clone()], &replaced(looped, &classes))?;
+    Ok(same_graph(&both[..1], &both[1..], &[]))
 }

@@ -8,17 +8,25 @@
 mod accumulate;
 mod after;
 mod batch;
+mod factor;
+mod first;
 mod hoist;
+mod last;
 mod merge;
 mod reverse;
+mod same;
 mod unroll;
 
 pub use accumulate::AccumulateOutside;
 pub use after::AfterLoop;
 pub use batch::BatchSequences;
+pub use factor::FactorOutside;
+pub use first::FirstRows;
 pub use hoist::HoistInvariants;
+pub use last::LastIsFinal;
 pub use merge::MergeParallel;
 pub use reverse::ReverseLoop;
+pub use same::MergeStates;
 pub use unroll::UnrollShort;
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -376,8 +384,8 @@ fn stand_ins(graph: &Graph, operands: &[ValueId]) -> (Vec<Var>, FxHashMap<Key, V
     for &operand in operands {
         let of = graph.node(operand.node);
         let var = vars.entry(operand).or_insert_with(|| match of.kind {
-            // Whether a sequence is reversed, and a sum begins with zeros, is to be seen.
-            NodeKind::Apply(op, attributes) if matches!(op.name(), "flip" | "zeros" | "zeros_like") => {
+            // Whether a sequence is reversed or grouped, and a sum begins with zeros, is to be seen.
+            NodeKind::Apply(op, attributes) if matches!(op.name(), "flip" | "reshape" | "zeros" | "zeros_like") => {
                 let below: Vec<Var> = of.operands.iter().map(|&value| plain(value)).collect();
                 values.extend(below.iter().map(Var::key).zip(of.operands.iter().copied()));
                 Var::apply_op(op.clone(), &below, attributes.clone(), of.location.clone())

@@ -4,9 +4,11 @@ use super::{Loop, each_loop, nodes};
 use crate::error::Result;
 use crate::graph::{Graph, Var, clone_with};
 use crate::ops::shape::stack;
+use crate::ops::{Attributes, length};
 use crate::rewrite::Phase;
 use crate::rewrite::engine::Firing;
 use crate::rewrite::passes::{Pass, PassContext};
+use crate::tensor::Dim;
 
 /// Writes out the steps of a loop that has a few small ones, so that all else that is known of straight code applies.
 pub struct UnrollShort;
@@ -25,7 +27,7 @@ impl Pass for UnrollShort {
     }
 
     fn doc(&self) -> &str {
-        "writes out the steps of a loop that is known to have one, or up to four small ones"
+        "writes out the steps of a loop that is known to have none, one, or up to four small ones"
     }
 
     fn run(&self, graph: &mut Graph, _: &PassContext<'_>, firings: &mut Vec<Firing>) -> Result<bool> {
@@ -34,7 +36,7 @@ impl Pass for UnrollShort {
 }
 
 fn unroll(given: &Loop) -> Result<Option<(Vec<Var>, String)>> {
-    let Some(steps) = given.known_steps().filter(|&steps| (1..=STEPS).contains(&steps)) else { return Ok(None) };
+    let Some(steps) = given.known_steps().filter(|&steps| steps <= STEPS) else { return Ok(None) };
     let certain = match (&given.counted, given.rows.is_empty()) {
         (Some(_), empty) => empty,
         (None, _) => given.lengths_agree(),
@@ -49,6 +51,9 @@ fn unroll(given: &Loop) -> Result<Option<(Vec<Var>, String)>> {
         if next.dims.iter().zip(&now.dims).any(|(next, now)| !next.same(now)) {
             return Ok(None);
         }
+    }
+    if steps == 0 {
+        return none(given);
     }
     let mut states: Vec<Var> = given.states.iter().map(|state| state.init.clone()).collect();
     let mut rows: Vec<Vec<Var>> = vec![Vec::new(); given.yields.len()];
@@ -73,4 +78,26 @@ fn unroll(given: &Loop) -> Result<Option<(Vec<Var>, String)>> {
         results.push(stack(&rows[first..], 0));
     }
     Ok(Some((results, format!("{steps} steps written out"))))
+}
+
+/// The results of a loop without steps: the initial states, and no rows, of a shape that has to be known, or named as
+/// an axis of what the loop reads.
+fn none(given: &Loop) -> Result<Option<(Vec<Var>, String)>> {
+    let mut results: Vec<Var> = given.states.iter().map(|state| state.init.clone()).collect();
+    let read = given.states.iter().map(|state| &state.init).chain(given.rows.iter().chain(&given.captured).map(|(_, value)| value));
+    let size = |dim: &Dim| match dim {
+        Dim::Known(length) => Some(Var::scalar(*length as i64)),
+        Dim::Named(_) => read.clone().find_map(|value| {
+            let axis = value.ty().ok()?.dims.iter().position(|other| other == dim)?;
+            Some(length(value, axis))
+        }),
+        Dim::Unknown => None,
+    };
+    for (value, _) in &given.yields {
+        let ty = value.ty()?;
+        let Some(sizes) = ty.dims.iter().map(size).collect::<Option<Vec<Var>>>() else { return Ok(None) };
+        let sizes: Vec<Var> = std::iter::once(Var::scalar(0i64)).chain(sizes).collect();
+        results.push(Var::apply("zeros", &[stack(&sizes, 0)], Attributes::new().with("dtype", ty.dtype)));
+    }
+    Ok(Some((results, "no step".to_owned())))
 }
