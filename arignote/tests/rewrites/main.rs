@@ -1,5 +1,6 @@
-//! Rewrites in whole compilations: before and after, levels that differ in time only, and how long it takes.
+//! Rewrites in whole compilations: before and after, loops, levels that differ in time only, and how long it takes.
 
 mod golden;
 mod levels;
+mod loops;
 mod speed;

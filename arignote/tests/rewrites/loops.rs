@@ -1,0 +1,133 @@
+//! Loops by other means: for all lengths, where there is no step, and where steps fail.
+
+use arignote::config::Config;
+use arignote::lang;
+use arignote::runtime::{Function, FunctionBuilder};
+use arignote::tensor::Tensor;
+use fastrand::Rng;
+
+fn compile(device: &str, exclude: &[&str], text: &str) -> Function {
+    let exclude: Vec<String> = exclude.iter().map(|&name| name.to_owned()).collect();
+    let config = Config::default().with("device", device).unwrap().with("rewrite.exclude", exclude).unwrap();
+    let graph = lang::load(lang::Source::new("loops", text)).and_then(|module| module.function(None)).unwrap();
+    FunctionBuilder::from_graph(graph).build(&arignote::session_with(config).unwrap()).unwrap()
+}
+
+fn fired(function: &Function, pass: &str) -> bool {
+    function.compiled().firings().iter().any(|firing| firing.rule == pass)
+}
+
+fn drawn(random: &mut Rng, shape: &[usize]) -> Tensor {
+    let elements = (0..shape.iter().product()).map(|_| random.f64() * 2.0 - 1.0).collect();
+    Tensor::from_vec(elements, shape).unwrap()
+}
+
+fn near(a: &Tensor, b: &Tensor) -> bool {
+    let close = |(x, y): (f64, f64)| (x - y).abs() <= 1e-12 * (1.0 + y.abs());
+    a.ty() == b.ty() && a.to_f64_vec().into_iter().zip(b.to_f64_vec()).all(close)
+}
+
+/// A sum over steps of unknown number is one over groups of them, whatever the lengths are.
+#[test]
+fn sums_over_groups_of_steps_are_whole() {
+    const SEED: u64 = 3;
+    let text = "fn f(x: f64[t, b, 3], w: f64[3, 3], h0: f64[b, 3]) {
+        h = scan (x_t in x) {
+            state h: f64[b, 3] = h0
+            h <- tanh(x_t + h @ w)
+        }
+        return grad(sum(square(h)), w)
+    }";
+    let mut random = Rng::with_seed(SEED);
+    for device in ["reference", "cpu"] {
+        let (grouped, plain) = (compile(device, &[], text), compile(device, &["scan"], text));
+        assert!(fired(&grouped, "scan_accumulate"));
+        for steps in [0, 1, 2, 5, 12, 23] {
+            for rows in [0, 1, 2, 3, 7, 30] {
+                let arguments = [&[steps, rows, 3][..], &[3, 3], &[rows, 3]].map(|shape| drawn(&mut random, shape));
+                let (found, expected) = (grouped.call(&arguments).unwrap(), plain.call(&arguments).unwrap());
+                assert!(near(&found[0], &expected[0]), "{device}, {steps} steps of {rows} rows (seed {SEED}): {found:?}, {expected:?}");
+            }
+        }
+    }
+}
+
+/// Where no step is done there is no last row, though there is a final state.
+#[test]
+fn the_last_row_of_nothing_is_an_error() {
+    let text = "fn f(x: f64[n]) {
+        hs = scan (x_t in x) {
+            state h: f64[] = 1
+            h1 = sin(h) + x_t
+            h <- h1
+            yield h1
+        }
+        return hs[-1], grad(hs[-1], x)
+    }";
+    for device in ["reference", "cpu"] {
+        let function = compile(device, &[], text);
+        assert!(fired(&function, "scan_last"));
+        let found = function.call(&[Tensor::vector(vec![0.5, 0.25])]).unwrap();
+        let h = 1f64.sin() + 0.5;
+        assert!(near(&found[0], &Tensor::scalar(h.sin() + 0.25)), "{found:?}");
+        assert!(near(&found[1], &Tensor::vector(vec![h.cos(), 1.0])), "{found:?}");
+        let error = function.call(&[Tensor::vector(Vec::<f64>::new())]).unwrap_err().to_string();
+        assert!(error.contains("out of range"), "{error}");
+    }
+}
+
+/// Factors before the loop solve the same equations, as exactly, and those of a singular matrix are an error of a step.
+#[test]
+fn equations_in_steps_are_solved_by_factors() {
+    const SEED: u64 = 5;
+    let text = "fn f(a: f64[n, n], x: f64[t, n]) {
+        return scan (x_t in x) {
+            state h: f64[n] = x[0]
+            h <- solve(a, h + x_t)
+        }
+    }";
+    let mut random = Rng::with_seed(SEED);
+    for device in ["reference", "cpu"] {
+        let (factored, plain) = (compile(device, &[], text), compile(device, &["scan"], text));
+        assert!(fired(&factored, "scan_factor"));
+        for n in [0, 1, 2, 5, 9] {
+            let arguments = [&[n, n][..], &[6, n]].map(|shape| drawn(&mut random, shape));
+            let (found, expected) = (factored.call(&arguments).unwrap(), plain.call(&arguments).unwrap());
+            let scale = expected[0].to_f64_vec().iter().fold(1.0, |most: f64, x| most.max(x.abs()));
+            let apart = found[0].to_f64_vec().into_iter().zip(expected[0].to_f64_vec()).fold(0.0, |most: f64, (x, y)| most.max((x - y).abs()));
+            assert!(apart <= 1e-8 * scale, "{device}, {n} (seed {SEED}): {found:?}, {expected:?}");
+        }
+        let singular = [Tensor::from_vec(vec![1.0, 2.0, 2.0, 4.0], &[2, 2]).unwrap(), drawn(&mut random, &[3, 2])];
+        assert!(factored.call(&singular).is_err(), "{device}");
+    }
+}
+
+/// Of all layers the states are updated where they are: what can fail is done before.
+#[test]
+fn states_of_all_layers_are_updated_in_place() {
+    let text = "fn step(x: f32[n, 7], y: i64[n]) {
+        state w1: f32[7, 5] = zeros(7, 5)
+        state b1: f32[5] = zeros(5)
+        state w2: f32[5, 3] = zeros(5, 3)
+        state b2: f32[3] = zeros(3)
+        h = relu(x @ w1 + b1)
+        logits = h @ w2 + b2
+        loss = mean(cross_entropy(logits, y))
+        dw1, db1, dw2, db2 = grad(loss, w1, b1, w2, b2)
+        w1 <- w1 - 0.1 * dw1
+        b1 <- b1 - 0.1 * db1
+        w2 <- w2 - 0.1 * dw2
+        b2 <- b2 - 0.1 * db2
+        return loss, mean(argmax(logits, axis=-1) != y)
+    }";
+    let function = compile("cpu", &[], text);
+    let compiled = function.compiled();
+    let graph = compiled.graph();
+    let over_state = |node: &&arignote::runtime::NodeReport| {
+        node.in_place.iter().any(|&(operand, _)| {
+            let value = graph.node(node.id).operands[operand as usize];
+            matches!(graph.node(value.node).kind, arignote::graph::NodeKind::State(_))
+        })
+    };
+    assert_eq!(compiled.nodes().iter().filter(over_state).count(), 4, "{}", compiled.after());
+}
