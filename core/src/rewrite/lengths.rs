@@ -306,8 +306,8 @@ impl Walk<'_> {
                 let y = *operands.get(1)?;
                 let (a, b) = (from, self.rank(y));
                 // The last axes are those of the matrices; a vector has none beside the one that is summed over.
-                let rows = (a > 1).then_some((x, a - 2));
-                let columns = (b > 1).then_some((y, b - 1));
+                let rows = (a > 1).then(|| (x, a - 2));
+                let columns = (b > 1).then(|| (y, b - 1));
                 let own: Vec<(ValueId, usize)> = rows.into_iter().chain(columns).collect();
                 match (axis + own.len()).checked_sub(rank) {
                     Some(at) => { let &(of, at) = own.get(at)?; Some(self.length(of, at, reader)) },

@@ -401,3 +401,46 @@ fn slice(atoms: Atoms, start: Option<i64>, stop: Option<i64>, step: i64) -> Opti
     };
     every(count, usize::try_from(step.unsigned_abs()).ok().filter(|&step| step > 0)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::index::slice_range;
+
+    fn number(atoms: &Atoms, length: usize) -> usize {
+        match only(atoms) {
+            None => 1,
+            Some(Atom::Known(known)) => *known,
+            Some(Atom::Less(whole, by)) => number(whole, length).saturating_sub(*by),
+            Some(Atom::AtMost(whole, most)) => number(whole, length).min(*most),
+            Some(Atom::Every(whole, step)) => number(whole, length).div_ceil(*step),
+            Some(Atom::Sum(terms, more)) => terms.iter().map(|(term, count)| number(term, length) * count).sum::<usize>() + more,
+            Some(_) => length,
+        }
+    }
+
+    #[test]
+    fn slices_have_the_lengths_that_they_say() {
+        let bounds: Vec<Option<i64>> = std::iter::once(None).chain((-3..=3).map(Some)).collect();
+        let mut all = Vec::new();
+        for &start in &bounds {
+            for &stop in &bounds {
+                all.extend([1, 2, 3, -1, -2].map(|step| (start, stop, step)));
+            }
+        }
+        let whole = Atoms::from([Atom::Named("n".to_owned())]);
+        for &(start, stop, step) in &all {
+            let Some(once) = slice(whole.clone(), start, stop, step) else { continue };
+            for &(from, to, again) in &all {
+                let twice = slice(once.clone(), from, to, again);
+                for length in 0..=8 {
+                    let (_, count) = slice_range(length, start, stop, step);
+                    assert_eq!(number(&once, length), count, "{start:?}:{stop:?}:{step} of {length}: {once:?}");
+                    let Some(twice) = &twice else { continue };
+                    let (_, count) = slice_range(count, from, to, again);
+                    assert_eq!(number(twice, length), count, "{start:?}:{stop:?}:{step} {from:?}:{to:?}:{again} of {length}: {twice:?}");
+                }
+            }
+        }
+    }
+}

@@ -846,3 +846,51 @@ pub(super) fn adjacent(site: &mut Site<'_>, first: ValueId, second: ValueId, axi
         _ => Ok(None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The places that an item names of an axis that has these; nothing where one is not there.
+    fn places(of: &[i64], item: Axis) -> Option<Vec<i64>> {
+        match item {
+            Axis::At(at) => {
+                let at = if at < 0 { at + of.len() as i64 } else { at };
+                Some(vec![*of.get(usize::try_from(at).ok()?)?])
+            }
+            Axis::Slice { start, stop, step } => {
+                let (first, count) = slice_range(of.len(), start, stop, step);
+                Some((0..count as i64).map(|i| of[(first + i * step) as usize]).collect())
+            }
+            Axis::Place(_) | Axis::Cut { .. } => None,
+        }
+    }
+
+    #[test]
+    fn items_of_items_name_the_same_places() {
+        let bounds: Vec<Option<i64>> = std::iter::once(None).chain((-3..=3).map(Some)).collect();
+        let mut slices = Vec::new();
+        for &start in &bounds {
+            for &stop in &bounds {
+                slices.extend([1, 2, 3, -1, -2].map(|step| Axis::Slice { start, stop, step }));
+            }
+        }
+        let outer: Vec<Axis> = slices.iter().copied().chain((-4..=4).map(Axis::At)).collect();
+        let mut anywhere = 0;
+        for &first in &slices {
+            for &second in &outer {
+                let everywhere = composed(first, second, None);
+                anywhere += usize::from(everywhere.is_some());
+                for length in 0..=7 {
+                    let axis: Vec<i64> = (0..length as i64).collect();
+                    let wanted = places(&places(&axis, first).unwrap(), second);
+                    for (both, known) in [(everywhere, false), (composed(first, second, Some(length)), true)] {
+                        let Some(both) = both else { continue };
+                        assert_eq!(places(&axis, both), wanted, "{first:?} {second:?} of {length}, known: {known}: {both:?}");
+                    }
+                }
+            }
+        }
+        assert!(anywhere > 1000, "{anywhere} are known of any length");
+    }
+}

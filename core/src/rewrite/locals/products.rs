@@ -40,7 +40,7 @@ pub(super) fn locals() -> Vec<Local> {
         ),
         real("product_with_zeros", &["matmul"], "x @ zeros => zeros", with_zeros),
         real("product_with_eye", &["matmul"], "eye(n) @ x => x, and x @ eye(n)", with_eye),
-        real("product_with_one_hot", &["matmul"], "one_hot(i, n) @ x => take(x, i, axis=0), of i within the rows of x", with_one_hot),
+        real("product_with_one_hot", &["matmul"], "one_hot(argmax(z, axis), n) @ x => take(x, argmax(z, axis), axis=0), of positions that certainly are there", with_one_hot),
         real("product_with_diagonal", &["matmul"], "diag(d) @ x => d[:, None] * x, and x @ diag(d) => x * d", with_diagonal),
     ]
 }
@@ -222,6 +222,16 @@ fn with_one_hot(site: &mut Site<'_>) -> Found {
     let operands = site.operands();
     let [x, y] = operands[..] else { return Ok(None) };
     let Some((inner, _)) = site.made_by(x, "one_hot").filter(|_| site.ty(y).rank() <= 2) else { return Ok(None) };
+    // A position that is not there gives a row of zeros, where `take` fails: of the largest in rows of that length it is there.
+    let found = ["argmax", "argmin"].into_iter().find_map(|op| site.made_by(inner[0], op));
+    let within = found.is_some_and(|(of, attributes)| {
+        let axes = attributes.axes("axis", site.ty(of[0]).rank()).unwrap_or_default();
+        let (length, rows) = (axes.first().and_then(|&axis| site.ty(of[0]).dims[axis].known()), site.ty(y).dims[0].known());
+        axes.len() == 1 && length.zip(rows).is_some_and(|(length, rows)| length <= rows)
+    });
+    if !within {
+        return Ok(None);
+    }
     let value = site.apply("take", &[y, inner[0]], Attributes::new().with("axis", Attribute::Int(0)))?;
     one(site, value)
 }
