@@ -256,10 +256,10 @@ fn composed(inner: Axis, outer: Axis, length: Option<usize>) -> Option<Axis> {
 
 /// The same where the length is not known: of bounds that count from one end only.
 fn composed_anywhere((start, stop, step): (Option<i64>, Option<i64>, i64), outer: Axis) -> Option<Axis> {
-    let (start, from_front) = (start.unwrap_or(0), |bound: Option<i64>| bound.unwrap_or(0) >= 0);
+    let from_front = |bound: Option<i64>| bound.unwrap_or(0) >= 0;
     let from_end = |bound: Option<i64>| bound.is_none_or(|bound| bound < 0);
     // Backwards the whole axis: the nth place is the nth from the end.
-    if step == -1 && start == 0 && stop.is_none() {
+    if step == -1 && start.is_none() && stop.is_none() {
         let turned = |at: i64| at.checked_add(1).and_then(i64::checked_neg);
         return match outer {
             Axis::At(at) => Some(Axis::At(turned(at)?)),
@@ -270,6 +270,7 @@ fn composed_anywhere((start, stop, step): (Option<i64>, Option<i64>, i64), outer
             Axis::Place(_) | Axis::Cut { .. } => None,
         };
     }
+    let start = start.unwrap_or(0);
     match outer {
         // Backwards through a slice: from before its end to its start.
         Axis::Slice { start: None, stop: None, step: -1 } if step == 1 && start >= 0 => {
