@@ -225,6 +225,11 @@ pub fn transpose(call: &mut Call<'_, '_>) -> Result<()> {
 pub fn broadcast_to(call: &mut Call<'_, '_>) -> Result<()> {
     let x = call.operand(0)?;
     let result = call.results[0].shape;
+    // One element everywhere.
+    if x.bytes.len() == x.dtype.size() {
+        by_size!(x.dtype, T => if let [value] = typed::<T>(x.bytes) { typed_mut::<T>(call.results[0].bytes).fill(*value) });
+        return Ok(());
+    }
     match super::elementwise::broadcast_strides(x.shape, result) {
         None => call.results[0].bytes.copy_from_slice(x.bytes),
         Some(strides) => strided(call, x, 0, &strides.iter().map(|&s| s as isize).collect::<Vec<_>>()),

@@ -9,7 +9,7 @@ pub use crate::ops::assume::Fact;
 
 use crate::graph::{Graph, NodeView, ValueId};
 use crate::ops::{Attribute, Attributes};
-use crate::tensor::{Kind, Tensor};
+use crate::tensor::{DType, Kind, Tensor};
 
 /// How many nodes a question may look at.
 const BUDGET: usize = 48;
@@ -95,6 +95,8 @@ impl Question<'_> {
                 "abs" if float => self.all(operands, Fact::NonZero),
                 _ => None,
             },
+            // Lengths fit into memory, so that a few of them do not wrap.
+            Fact::NonNegative if op == "add" && !float && operands.iter().all(|&operand| self.is_length(operand)) => Some(true),
             Fact::NonNegative => match op {
                 "exp" | "exp2" | "sigmoid" | "softplus" | "sqrt" | "softmax" | "relu" | "erfc" | "erfcx" | "cosh" | "hypot"
                 | "logical_not" | "vector_norm" | "sech_squared" | "shape" | "size" | "argmax" | "argmin" | "argsort" | "count_nonzero" => Some(true),
@@ -136,6 +138,27 @@ impl Question<'_> {
         }
     }
 
+    /// Whether an integer is a length of an axis, a number below 2^31, or a sum of few of these.
+    fn is_length(&mut self, value: ValueId) -> bool {
+        if self.budget == 0 {
+            return false;
+        }
+        self.budget -= 1;
+        let view = self.graph.node(value.node);
+        if let Some(constant) = view.constant() {
+            return constant.value.len() <= LARGEST && constant.value.to_f64_vec().iter().all(|x| (0.0..2147483648.0).contains(x));
+        }
+        if self.graph.ty(value).dtype != DType::I64 {
+            return false;
+        }
+        match (view.op_name(), view.operands) {
+            ("shape" | "size", _) => true,
+            ("index", &[of, ..]) => self.graph.node(of.node).op_name() == "shape",
+            ("add", &[a, b]) => self.is_length(a) && self.is_length(b),
+            _ => false,
+        }
+    }
+
     fn of_matrix(&mut self, value: ValueId, view: &NodeView<'_>, op: &str, attributes: &Attributes, fact: Fact) -> Option<bool> {
         use Fact::{Diagonal, LowerTriangular, Orthogonal, PositiveDefinite, Symmetric, UpperTriangular};
         let operands = view.operands;
@@ -172,6 +195,11 @@ impl Question<'_> {
                 _ => None,
             },
             "qr" if attributes.str("mode").ok()? != "r" && value.output == 1 && fact == UpperTriangular => Some(true),
+            // Of a square matrix, or all columns of it.
+            "qr" if attributes.str("mode").ok()? != "r" && value.output == 0 && fact == Orthogonal => {
+                let dims = &self.graph.ty(value).dims;
+                (dims[rank - 2].known().is_some() && dims[rank - 2] == dims[rank - 1]).then_some(true)
+            }
             "eigh" if value.output == 1 && fact == Orthogonal => Some(true),
             "transpose" | "swapaxes" => {
                 let last = swaps_last(op, attributes, rank)?;

@@ -17,6 +17,7 @@ pub mod describe;
 pub mod engine;
 pub mod facts;
 pub mod harness;
+pub mod lengths;
 pub mod local;
 pub mod locals;
 pub mod matcher;

@@ -218,6 +218,7 @@ predicates! {
     is_positive(Value) "Known to be above 0, NaN aside." = |c| c.fact(Fact::Positive);
     is_nonzero(Value) "Known not to be 0." = |c| c.fact(Fact::NonZero);
     is_whole(Value) "Known to have whole numbers only, NaN and infinities aside." = |c| c.fact(Fact::Whole);
+    is_sorted(Value) "Known to rise along the last axis." = |c| c.fact(Fact::Sorted);
     is_symmetric(Value) "A matrix known to be its own transpose." = |c| c.fact(Fact::Symmetric);
     exact_sum(Value, Value, Value) "The last two are scalar constants whose sum is exact in the dtype of the first." = |c| {
         c.exact(|a, b| a + b, |a, b, sum| sum - a == b && sum - b == a)

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use rustc_hash::FxHashMap;
 
 use crate::graph::{Graph, NodeId, NodeView, ValueId};
-use crate::ops::{Attributes, IndexBound, IndexItem};
+use crate::ops::{Attribute, Attributes, IndexBound, IndexItem};
 use crate::tensor::Dim;
+
+use super::lengths::Bound;
 
 /// How many nodes a question may look at.
 const BUDGET: usize = 64;
@@ -26,6 +28,10 @@ enum Atom {
     Less(Atoms, usize),
     /// Of `x[:k]`: that of x, and at most `k`.
     AtMost(Atoms, usize),
+    /// Of `x[::k]`: how many there are of every `k`th.
+    Every(Atoms, usize),
+    /// Of a slice with bounds that scalars say.
+    Cut(Atoms, Bound, Bound, i64),
 }
 
 /// Whether both values have certainly the same shape in every call.
@@ -38,47 +44,21 @@ pub fn same_shape(graph: &Graph, left: ValueId, right: ValueId) -> bool {
 pub fn same_length(graph: &Graph, left: (ValueId, usize), right: (ValueId, usize)) -> bool {
     let dim = |(value, axis): (ValueId, usize)| &graph.ty(value).dims[axis];
     left == right || dim(left).same(dim(right)) || {
-        let mut walk = Walk { graph, budget: BUDGET, counts: true, known: FxHashMap::default() };
+        let mut walk = Walk { graph, budget: BUDGET, known: FxHashMap::default() };
         let left = walk.atoms(left.0, left.1);
         left == walk.atoms(right.0, right.1)
     }
 }
 
-/// Where the length of an axis comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Length {
-    /// It is known.
-    Known(usize),
-    /// Of this axis of another value.
-    Of(ValueId, usize),
-}
-
-/// Where the length of an axis of a value comes from, as far up as it can be followed; `None` where it is that of
-/// one of several.
-pub fn origin(graph: &Graph, value: ValueId, axis: usize) -> Option<Length> {
-    let mut atoms = Walk { graph, budget: BUDGET, counts: false, known: FxHashMap::default() }.atoms(value, axis).into_iter();
-    match (atoms.next(), atoms.next()) {
-        (None, _) => Some(Length::Known(1)),
-        (Some(Atom::Known(length)), None) => Some(Length::Known(length)),
-        (Some(Atom::Opaque(node, output, axis)), None) => Some(Length::Of(node.output(output as usize), axis)),
-        (Some(Atom::Named(name)), None) => graph.inputs().iter().find_map(|input| {
-            let is = |dim: &Dim| matches!(dim, Dim::Named(own) if **own == *name);
-            let axis = graph.ty(input.output(0)).dims.iter().position(is)?;
-            Some(Length::Of(input.output(0), axis))
-        }),
-        _ => None,
-    }
-}
-
-const REDUCTIONS: &[&str] =
-    &["sum", "prod", "mean", "max", "min", "all", "any", "logsumexp", "vector_norm", "var", "std", "argmax", "argmin"];
-const SHAPE_KEEPING: &[&str] = &["softmax", "log_softmax", "flip", "cumsum", "cumprod", "zeros_like", "ones_like"];
+pub(super) const REDUCTIONS: &[&str] = &["sum", "prod", "mean", "max", "min", "all", "any", "logsumexp", "vector_norm", "argmax", "argmin", "var", "std"];
+pub(super) const SHAPE_KEEPING: &[&str] = &[
+    "softmax", "log_softmax", "flip", "roll", "sort", "argsort", "cumsum", "cumprod", "zeros_like", "ones_like", "set_at", "add_at", "tril", "triu",
+    "cholesky", "inv",
+];
 
 struct Walk<'g> {
     graph: &'g Graph,
     budget: usize,
-    /// Whether joins and slices are looked into.
-    counts: bool,
     /// What was found out already, by node, output and axis: an expression may read a value many times.
     known: FxHashMap<(NodeId, u32, usize), Atoms>,
 }
@@ -134,6 +114,11 @@ impl Walk<'_> {
         {
             return atoms;
         }
+        if let ("reshape", &[x, sizes]) = (op.name(), view.operands)
+            && let Some(atoms) = self.rest(x, sizes, axis, rank)
+        {
+            return atoms;
+        }
         let Some(&operand) = view.operands.first() else { return opaque() };
         let operand_rank = graph.ty(operand).rank();
         if SHAPE_KEEPING.contains(&op.name()) && operand_rank == rank {
@@ -157,13 +142,24 @@ impl Walk<'_> {
             return self.atoms(operand, axis - new.iter().filter(|&&new| new < axis).count());
         }
         match op.name() {
-            "concatenate" if self.counts => match attributes.axis("axis", rank) {
+            "concatenate" => match attributes.axis("axis", rank) {
                 Ok(along) if along == axis => return sum(view.operands.iter().map(|&part| self.atoms(part, axis)).collect()),
                 Ok(_) => return self.atoms(operand, axis),
                 Err(_) => {}
             },
-            "index" if self.counts => return self.sliced(&view, attributes, axis).unwrap_or_else(opaque),
+            "index" => return self.sliced(&view, attributes, axis).unwrap_or_else(opaque),
             _ => {}
+        }
+        if let "expand_dims" | "squeeze" = op.name()
+            && let Some(at) = unsqueezed(op.name(), attributes, operand_rank, rank, axis)
+        {
+            return self.atoms(operand, at);
+        }
+        if let ("matmul", &[x, y]) = (op.name(), view.operands)
+            && graph.ty(x).rank() == 2
+            && graph.ty(y).rank() == 2
+        {
+            return self.atoms(if axis == 0 { x } else { y }, axis);
         }
         if op.name() == "transpose" {
             let axes = match attributes.ints("axes") {
@@ -175,6 +171,36 @@ impl Walk<'_> {
             }
         }
         opaque()
+    }
+
+    /// What is left to the size of -1: of the axes of the operand the one that no other size is as long as.
+    fn rest(&mut self, x: ValueId, sizes: ValueId, axis: usize, rank: usize) -> Option<Atoms> {
+        let graph = self.graph;
+        let view = graph.node(sizes.node);
+        let number = |at: usize| match view.op_name() {
+            "stack" => graph.node(view.operands.get(at)?.node).constant()?.value.item(),
+            _ => view.constant()?.value.to_f64_vec().get(at).copied(),
+        };
+        if number(axis) != Some(-1.0) {
+            return None;
+        }
+        let mut left: Vec<Atoms> = (0..graph.ty(x).rank()).map(|at| self.atoms(x, at)).filter(|atoms| !atoms.is_empty()).collect();
+        for other in (0..rank).filter(|&other| other != axis) {
+            let taken = match number(other) {
+                Some(length) if length >= 0.0 => known(length as usize),
+                Some(_) => return None,
+                None => self.size(sizes, other)?,
+            };
+            if !taken.is_empty() {
+                let at = left.iter().position(|atoms| *atoms == taken)?;
+                left.remove(at);
+            }
+        }
+        match left.len() {
+            0 => Some(Atoms::new()),
+            1 => left.pop(),
+            _ => None,
+        }
     }
 
     /// Of sizes that are put together, one that is a length of some value.
@@ -190,9 +216,13 @@ impl Walk<'_> {
         Some(self.atoms(like, at))
     }
 
-    /// Of an index by slices with steps of 1 or -1, by positions and by new axes.
+    /// Of an index by slices, by positions and by new axes.
     fn sliced(&mut self, view: &NodeView<'_>, attributes: &Attributes, axis: usize) -> Option<Atoms> {
-        let [operand] = view.operands else { return None };
+        let (operand, given) = view.operands.split_first()?;
+        let single = |&value: &ValueId| self.graph.ty(value).rank() == 0 && self.graph.ty(value).dtype.is_integer();
+        if !given.iter().all(single) {
+            return None;
+        }
         let items = attributes.index("index").ok()?;
         let rank = self.graph.ty(*operand).rank();
         let taken = items.iter().filter(|item| !matches!(item, IndexItem::Ellipsis | IndexItem::NewAxis)).count();
@@ -200,8 +230,7 @@ impl Walk<'_> {
         let (mut from, mut to) = (0, 0);
         for item in items {
             match item {
-                IndexItem::Operand(_) => return None,
-                IndexItem::At(_) => from += 1,
+                IndexItem::Operand(_) | IndexItem::At(_) => from += 1,
                 IndexItem::NewAxis if to == axis => return Some(Atoms::new()),
                 IndexItem::NewAxis => to += 1,
                 IndexItem::Ellipsis => {
@@ -214,16 +243,19 @@ impl Walk<'_> {
                 IndexItem::Slice { start, stop, step } if to == axis => {
                     let atoms = self.atoms(*operand, from);
                     let bound = |bound: &IndexBound| match bound {
-                        IndexBound::Open => Some(None),
-                        IndexBound::At(at) => Some(Some(*at)),
-                        IndexBound::Operand(_) => None,
+                        IndexBound::Open => Some(Bound::Open),
+                        IndexBound::At(at) => Some(Bound::At(*at)),
+                        IndexBound::Operand(number) => given.get(*number).copied().map(Bound::Scalar),
                     };
-                    return match (bound(start)?, bound(stop)?, step) {
-                        (None, None, 1 | -1) => Some(atoms),
-                        (start, None, 1) => less(atoms, usize::try_from(start?).ok()?),
-                        (start, Some(stop), 1) if stop < 0 => less(atoms, usize::try_from(start.unwrap_or(0)).ok()?.checked_add(stop.unsigned_abs() as usize)?),
-                        (None | Some(0), Some(stop), 1) => Some(Atoms::from([Atom::AtMost(atoms, usize::try_from(stop).ok()?)])),
-                        _ => None,
+                    let literal = |bound: Bound| match bound {
+                        Bound::Open => Some(None),
+                        Bound::At(at) => Some(Some(at)),
+                        Bound::Scalar(_) => None,
+                    };
+                    let (start, stop) = (bound(start)?, bound(stop)?);
+                    return match (literal(start), literal(stop)) {
+                        (Some(start), Some(stop)) => slice(atoms, start, stop, *step),
+                        _ => Some(Atoms::from([Atom::Cut(atoms, start, stop, *step)])),
                     };
                 }
                 IndexItem::Slice { .. } => (from, to) = (from + 1, to + 1),
@@ -231,6 +263,19 @@ impl Walk<'_> {
         }
         Some(self.atoms(*operand, from + axis - to))
     }
+}
+
+/// Which axis of the operand of `expand_dims` or `squeeze` an axis of the result is; of new ones none.
+pub(super) fn unsqueezed(op: &str, attributes: &Attributes, operand_rank: usize, rank: usize, axis: usize) -> Option<usize> {
+    if matches!(attributes.get("axis"), None | Some(Attribute::None)) {
+        return None;
+    }
+    if op == "squeeze" {
+        let gone = attributes.axes("axis", operand_rank).ok()?;
+        return (0..operand_rank).filter(|at| !gone.contains(at)).nth(axis);
+    }
+    let new = attributes.axes("axis", rank).ok()?;
+    (!new.contains(&axis)).then(|| axis - new.iter().filter(|&&at| at < axis).count())
 }
 
 /// A length as a sum.
@@ -295,12 +340,127 @@ fn less(atoms: Atoms, by: usize) -> Option<Atoms> {
     if by == 0 {
         return Some(atoms);
     }
-    let (terms, number) = as_sum(atoms.clone());
-    if let Some(left) = number.checked_sub(by) {
-        return Some(of_sum(terms, left));
+    match only(&atoms) {
+        Some(Atom::Less(whole, already)) => return Some(Atoms::from([Atom::Less(whole.clone(), already.checked_add(by)?)])),
+        Some(Atom::AtMost(whole, most)) => return at_most(less(whole.clone(), by)?, most.saturating_sub(by)),
+        Some(Atom::Every(whole, step)) => return every(less(whole.clone(), by.checked_mul(*step)?)?, *step),
+        _ => {}
     }
-    match atoms.iter().next() {
-        Some(Atom::Less(whole, already)) if atoms.len() == 1 => Some(Atoms::from([Atom::Less(whole.clone(), already.checked_add(by)?)])),
-        _ => Some(Atoms::from([Atom::Less(atoms, by)])),
+    let (terms, number) = as_sum(atoms.clone());
+    Some(match number.checked_sub(by) {
+        Some(left) => of_sum(terms, left),
+        None if terms.is_empty() => known(0),
+        None => Atoms::from([Atom::Less(atoms, by)]),
+    })
+}
+
+/// The length, and at most so many.
+fn at_most(atoms: Atoms, most: usize) -> Option<Atoms> {
+    match only(&atoms) {
+        Some(Atom::AtMost(whole, already)) => return at_most(whole.clone(), most.min(*already)),
+        Some(Atom::Every(whole, step)) => return every(at_most(whole.clone(), most.checked_mul(*step)?)?, *step),
+        _ => {}
+    }
+    let (terms, number) = as_sum(atoms.clone());
+    Some(match () {
+        () if most == 0 || number >= most => known(most),
+        () if terms.is_empty() => atoms,
+        () => Atoms::from([Atom::AtMost(atoms, most)]),
+    })
+}
+
+/// How many there are of every so manyth.
+fn every(atoms: Atoms, step: usize) -> Option<Atoms> {
+    if step == 1 || atoms.is_empty() {
+        return Some(atoms);
+    }
+    Some(match only(&atoms) {
+        Some(Atom::Every(whole, already)) => Atoms::from([Atom::Every(whole.clone(), already.checked_mul(step)?)]),
+        Some(Atom::Known(length)) => known(length.div_ceil(step)),
+        _ => Atoms::from([Atom::Every(atoms, step)]),
+    })
+}
+
+fn known(length: usize) -> Atoms {
+    if length == 1 { Atoms::new() } else { Atoms::from([Atom::Known(length)]) }
+}
+
+/// What a length is, if it is not that of one of several.
+fn only(atoms: &Atoms) -> Option<&Atom> {
+    atoms.first().filter(|_| atoms.len() == 1)
+}
+
+/// The length of a slice of an axis; nothing where that takes more than these atoms to say.
+fn slice(atoms: Atoms, start: Option<i64>, stop: Option<i64>, step: i64) -> Option<Atoms> {
+    // Bounds that count from the front, and those that count from the end.
+    let (front, back) = (|at: i64| usize::try_from(at).ok(), |at: i64| usize::try_from(at.checked_neg()?).ok().filter(|&back| back > 0));
+    let between = |whole: Option<Atoms>, most: Option<usize>| at_most(whole?, most.unwrap_or(0));
+    let count = if step > 0 {
+        let start = start.unwrap_or(0);
+        match (front(start), back(start), stop.map(|stop| (front(stop), back(stop)))) {
+            (Some(first), _, None) => less(atoms, first)?,
+            (Some(first), _, Some((Some(end), _))) => between(less(atoms, first), end.checked_sub(first))?,
+            (Some(first), _, Some((_, Some(end)))) => less(atoms, first.checked_add(end)?)?,
+            (_, Some(first), None) => at_most(atoms, first)?,
+            (_, Some(first), Some((_, Some(end)))) => between(less(atoms, end), first.checked_sub(end))?,
+            _ => return None,
+        }
+    } else {
+        let ends = |bound: Option<i64>| bound.map(|bound| (front(bound), back(bound)));
+        match (ends(start), ends(stop)) {
+            (None, None) => atoms,
+            (None, Some((Some(end), _))) => less(atoms, end.checked_add(1)?)?,
+            (None, Some((_, Some(end)))) => at_most(atoms, end - 1)?,
+            (Some((Some(first), _)), None) => at_most(atoms, first.checked_add(1)?)?,
+            (Some((Some(first), _)), Some((Some(end), _))) => between(less(atoms, end.checked_add(1)?), first.checked_sub(end))?,
+            (Some((_, Some(first))), None) => less(atoms, first - 1)?,
+            (Some((_, Some(first))), Some((Some(end), _))) => less(atoms, first.checked_add(end)?)?,
+            (Some((_, Some(first))), Some((_, Some(end)))) => between(less(atoms, first - 1), end.checked_sub(first))?,
+            _ => return None,
+        }
+    };
+    every(count, usize::try_from(step.unsigned_abs()).ok().filter(|&step| step > 0)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::index::slice_range;
+
+    fn number(atoms: &Atoms, length: usize) -> usize {
+        match only(atoms) {
+            None => 1,
+            Some(Atom::Known(known)) => *known,
+            Some(Atom::Less(whole, by)) => number(whole, length).saturating_sub(*by),
+            Some(Atom::AtMost(whole, most)) => number(whole, length).min(*most),
+            Some(Atom::Every(whole, step)) => number(whole, length).div_ceil(*step),
+            Some(Atom::Sum(terms, more)) => terms.iter().map(|(term, count)| number(term, length) * count).sum::<usize>() + more,
+            Some(_) => length,
+        }
+    }
+
+    #[test]
+    fn slices_have_the_lengths_that_they_say() {
+        let bounds: Vec<Option<i64>> = std::iter::once(None).chain((-3..=3).map(Some)).collect();
+        let mut all = Vec::new();
+        for &start in &bounds {
+            for &stop in &bounds {
+                all.extend([1, 2, 3, -1, -2].map(|step| (start, stop, step)));
+            }
+        }
+        let whole = Atoms::from([Atom::Named("n".to_owned())]);
+        for &(start, stop, step) in &all {
+            let Some(once) = slice(whole.clone(), start, stop, step) else { continue };
+            for &(from, to, again) in &all {
+                let twice = slice(once.clone(), from, to, again);
+                for length in 0..=8 {
+                    let (_, count) = slice_range(length, start, stop, step);
+                    assert_eq!(number(&once, length), count, "{start:?}:{stop:?}:{step} of {length}: {once:?}");
+                    let Some(twice) = &twice else { continue };
+                    let (_, count) = slice_range(count, from, to, again);
+                    assert_eq!(number(twice, length), count, "{start:?}:{stop:?}:{step} {from:?}:{to:?}:{again} of {length}: {twice:?}");
+                }
+            }
+        }
     }
 }

@@ -204,10 +204,14 @@ pub fn left_side(rule: &Rule, setup: &Setup) -> Result<Graph> {
             graph.add_constant(Constant { value, weak: false }, Location::unknown())
         } else if required(&["is_nonnegative"]) {
             apply(&mut graph, "abs", &[input])?
-        } else if required(&["is_positive"]) {
+        } else if required(&["is_positive", "is_nonzero"]) {
             let one = graph.add_constant(Constant { value: Tensor::scalar(1.0), weak: true }, Location::unknown());
             let magnitude = apply(&mut graph, "abs", &[input])?;
             apply(&mut graph, "add", &[magnitude, one])?
+        } else if required(&["is_sorted"]) {
+            let attributes = crate::ops::Attributes::new().with("axis", -1i64);
+            let op = crate::ops::registry().get("sort")?;
+            graph.apply(op, &[input], attributes, Location::unknown())?.output(0)
         } else if required(&["is_whole"]) {
             apply(&mut graph, "floor", &[input])?
         } else {

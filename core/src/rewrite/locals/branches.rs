@@ -1,17 +1,21 @@
 //! `if` and `assert` of which the condition is known.
 
+use super::shape::{Element, spread};
 use super::{Found, Local, Site, faster, one};
-use crate::graph::{Body, NodeKind, Var, clone_with};
-use crate::ops::Attribute;
+use crate::graph::{Body, Constant, NodeKind, ValueId, Var, clone_with};
 use crate::ops::control::branches;
 use crate::ops::effects::is_effectful;
-use crate::tensor::Tensor;
+use crate::ops::{Attribute, Attributes};
+use crate::tensor::{DType, Tensor};
 
 pub(super) fn locals() -> Vec<Local> {
     vec![
         faster("if_of_constant", &["if"], "if true { x } else { y } => x", if_of_constant),
         faster("assert_of_true", &["assert"], "assert(x, true) => x", assert_of_true),
         faster("assert_again", &["assert"], "assert(assert(x, c), c) => assert(x, c), whatever else is asserted or printed between", assert_again),
+        faster("if_of_same", &["if"], "if c { x } else { x } => x", if_of_same),
+        faster("if_of_not", &["if"], "if logical_not(c) { x } else { y } => if c { y } else { x }", if_of_not),
+        faster("if_knows_shapes", &["if"], "in the branches of `if`, a shape that is given is that of the value beside it, and what is everywhere the same is a number over that shape", if_knows_shapes),
         faster("if_knows_condition", &["if"], "in the branches of `if c`, c is true and false", if_knows_condition),
     ]
 }
@@ -62,6 +66,89 @@ fn if_of_constant(site: &mut Site<'_>) -> Found {
     Ok(fit.then_some(values))
 }
 
+fn if_of_same(site: &mut Site<'_>) -> Found {
+    let (operands, attributes) = (site.operands(), site.attributes());
+    if effectful(site) {
+        return Ok(None);
+    }
+    let [then, otherwise] = branches(&attributes)?;
+    let given = |body: &Body, output: usize| {
+        let at = body.inputs().iter().position(|input| input.is(&body.outputs()[output]))?;
+        operands.get(at + 1).copied()
+    };
+    let same = |output: usize| given(then, output).filter(|&value| given(otherwise, output) == Some(value));
+    let values: Option<Vec<ValueId>> = (0..site.view().results.len()).map(same).collect();
+    let node = site.node();
+    Ok(values.filter(|values| values.iter().enumerate().all(|(at, &value)| site.fits(node.output(at), value))))
+}
+
+fn if_of_not(site: &mut Site<'_>) -> Found {
+    let (mut operands, mut attributes) = (site.operands(), site.attributes());
+    let Some((inner, _)) = operands.first().and_then(|&condition| site.made_by(condition, "logical_not")) else { return Ok(None) };
+    if site.ty(inner[0]).dtype != DType::Bool {
+        return Ok(None);
+    }
+    operands[0] = inner[0];
+    let [then, otherwise] = branches(&attributes)?.map(|body| Attribute::Body(body.clone()));
+    attributes.set("then", otherwise);
+    attributes.set("otherwise", then);
+    again(site, &operands, attributes)
+}
+
+/// The `if` with other bodies, if its results are of the same types.
+fn again(site: &mut Site<'_>, operands: &[ValueId], attributes: Attributes) -> Found {
+    let (node, results) = (site.node(), site.view().results.len());
+    let new = site.apply_node("if", operands, attributes)?;
+    let fit = (0..results).all(|at| site.fits(node.output(at), new.output(at)));
+    Ok(fit.then(|| (0..results).map(|at| new.output(at)).collect()))
+}
+
+/// The number that a value has everywhere.
+fn number_everywhere(site: &Site<'_>, value: ValueId) -> Option<Constant> {
+    let ty = site.ty(value);
+    match spread(site, value)?.of {
+        Element::Number(number) => Some(Constant { value: Tensor::scalar(number).cast(ty.dtype), weak: ty.weak }),
+        Element::Value(of) => site.graph().node(of.node).constant().filter(|constant| constant.value.rank() == 0).cloned(),
+    }
+}
+
+fn if_knows_shapes(site: &mut Site<'_>) -> Found {
+    let (operands, mut attributes) = (site.operands(), site.attributes());
+    let captured = &operands[1..];
+    // What is captured, what stands beside it, and the number all over that shape if it is one.
+    let mut pairs: Vec<(usize, usize, Option<Constant>)> = Vec::new();
+    for (at, &operand) in captured.iter().enumerate() {
+        if let Some((of, _)) = site.made_by(operand, "shape") {
+            pairs.extend(captured.iter().position(|&other| other == of[0]).map(|of| (at, of, None)));
+        } else if let Some(number) = number_everywhere(site, operand) {
+            let beside = |&other: &ValueId| other != operand && number_everywhere(site, other).is_none() && site.same_shape(operand, other);
+            pairs.extend(captured.iter().position(beside).map(|of| (at, of, Some(number))));
+        }
+    }
+    let mut changed = false;
+    for name in ["then", "otherwise"] {
+        let Some(Attribute::Body(body)) = attributes.get(name) else { return Ok(None) };
+        let reads = crate::graph::inputs_of(body.outputs());
+        let mut known = Vec::new();
+        for (given, of, number) in &pairs {
+            let (given, of) = (&body.inputs()[*given], &body.inputs()[*of]);
+            if reads.iter().any(|input| input.is(given)) && !body.outputs().iter().any(|output| output.is(given)) {
+                let shape = of.shape();
+                known.push((given.clone(), match number {
+                    Some(number) => Var::constant_at(number.clone(), site.view().location.clone()).broadcast_to_var(&shape),
+                    None => shape,
+                }));
+            }
+        }
+        if !known.is_empty() {
+            let renewed = Body::new(body.inputs().to_vec(), clone_with(body.outputs(), &known)?)?;
+            attributes.set(name, Attribute::Body(renewed.into()));
+            changed = true;
+        }
+    }
+    if changed { again(site, &operands, attributes) } else { Ok(None) }
+}
+
 fn if_knows_condition(site: &mut Site<'_>) -> Found {
     let (operands, mut attributes) = (site.operands(), site.attributes());
     let Some(at) = operands[1..].iter().position(|&operand| operand == operands[0]) else { return Ok(None) };
@@ -85,9 +172,5 @@ fn if_knows_condition(site: &mut Site<'_>) -> Found {
     for (name, body) in renewed {
         attributes.set(name, Attribute::Body(body.into()));
     }
-    let node = site.node();
-    let results = site.view().results.len();
-    let new = site.apply_node("if", &operands, attributes)?;
-    let fit = (0..results).all(|at| site.fits(node.output(at), new.output(at)));
-    Ok(fit.then(|| (0..results).map(|at| new.output(at)).collect()))
+    again(site, &operands, attributes)
 }

@@ -2,6 +2,7 @@
 
 use super::index::adjacent;
 use super::{Found, Local, Site, faster, one};
+use crate::graph::ValueId;
 use crate::ops::Attributes;
 use crate::tensor::Dim;
 
@@ -10,11 +11,14 @@ pub(super) fn locals() -> Vec<Local> {
         faster("join_of_one", &["concatenate"], "concatenate([x]) => x", join_of_one),
         faster("join_of_empty", &["concatenate"], "concatenate([x, nothing]) => concatenate([x])", join_of_empty),
         faster("join_of_join", &["concatenate"], "concatenate([concatenate([x, y]), z]) => concatenate([x, y, z])", join_of_join),
+        faster("stack_of_one", &["stack"], "stack([x]) => expand_dims(x), of an x with axes", stack_of_one),
+        faster("join_of_expanded", &["concatenate"], "concatenate([expand_dims(x, a), expand_dims(y, a)], axis=a) => stack([x, y], axis=a)", join_of_expanded),
+        faster("repeat_once", &["repeat"], "repeat(x, 1, axis) => x", repeat_once),
         faster("join_of_parts", &["concatenate"], "concatenate([x[:k], x[k:]]) => x", join_of_parts),
     ]
 }
 
-fn again(site: &mut Site<'_>, parts: &[crate::graph::ValueId]) -> Found {
+fn again(site: &mut Site<'_>, parts: &[ValueId]) -> Found {
     let attributes: Attributes = site.attributes();
     let value = site.apply("concatenate", parts, attributes)?;
     one(site, value)
@@ -24,6 +28,40 @@ fn join_of_one(site: &mut Site<'_>) -> Found {
     match site.operands()[..] {
         [x] => one(site, x),
         _ => Ok(None),
+    }
+}
+
+fn stack_of_one(site: &mut Site<'_>) -> Found {
+    let operands = site.operands();
+    let [x] = operands[..] else { return Ok(None) };
+    // Sizes stay what they are known by.
+    if site.ty(x).rank() == 0 {
+        return Ok(None);
+    }
+    let axis = site.attributes().axis("axis", site.ty(x).rank() + 1)?;
+    let value = site.apply("expand_dims", &[x], Attributes::new().with("axis", axis as i64))?;
+    one(site, value)
+}
+
+fn join_of_expanded(site: &mut Site<'_>) -> Found {
+    let parts = site.operands();
+    let rank = site.ty(site.node().output(0)).rank();
+    let axis = site.attributes().axis("axis", rank)?;
+    let inner = |&part: &ValueId| {
+        let (inner, attributes) = site.made_by(part, "expand_dims")?;
+        (attributes.axes("axis", rank).ok()? == [axis]).then_some(inner[0])
+    };
+    let Some(inner) = parts.iter().map(inner).collect::<Option<Vec<ValueId>>>().filter(|inner| inner.len() > 1) else { return Ok(None) };
+    let value = site.apply("stack", &inner, Attributes::new().with("axis", axis as i64))?;
+    one(site, value)
+}
+
+fn repeat_once(site: &mut Site<'_>) -> Found {
+    let operands = site.operands();
+    let [x, counts] = operands[..] else { return Ok(None) };
+    match site.constant(counts).filter(|counts| counts.rank() == 0 && counts.to_i64_vec() == [1]) {
+        Some(_) => one(site, x),
+        None => Ok(None),
     }
 }
 
@@ -59,8 +97,7 @@ fn join_of_parts(site: &mut Site<'_>) -> Found {
     let parts = site.operands();
     let axis = site.attributes().axis("axis", site.ty(site.node().output(0)).rank())?;
     for at in 1..parts.len() {
-        if let Some((x, index)) = adjacent(site, parts[at - 1], parts[at], axis) {
-            let whole = site.apply("index", &[x], index)?;
+        if let Some(whole) = adjacent(site, parts[at - 1], parts[at], axis)? {
             let mut left = parts.clone();
             left.splice(at - 1..=at, [whole]);
             return again(site, &left);

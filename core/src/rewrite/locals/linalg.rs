@@ -4,6 +4,7 @@ use super::{Found, Local, Site, faster, one, real, stable};
 use crate::graph::{NodeId, ValueId};
 use crate::ops::{Attribute, Attributes};
 use crate::rewrite::facts::{Fact, certain, swaps_last};
+use crate::tensor::{Dim, Tensor};
 
 pub(super) fn locals() -> Vec<Local> {
     vec![
@@ -12,7 +13,7 @@ pub(super) fn locals() -> Vec<Local> {
             "inv(a) @ b => solve(a, b), and b @ inv(a) => transpose(solve(transpose(a), transpose(b)))",
             product_with_inverse,
         ),
-        real("solve_of_diagonal", &["solve"], "solve(diag(d), b) => b / d", solve_of_diagonal),
+        real("solve_of_diagonal", &["solve"], "solve(diag(d), b) => b / d, also of what is known to be diagonal", solve_of_diagonal),
         faster(
             "solve_by_structure", &["solve"],
             "solve(a, b) by substitution for triangular a, by a product for orthogonal a, by Cholesky for positive definite a",
@@ -32,9 +33,16 @@ pub(super) fn locals() -> Vec<Local> {
         faster("inverse_of_orthogonal", &["inv"], "inv(a) => transpose(a) of an orthogonal a", inverse_of_orthogonal),
         faster("transpose_of_symmetric", &["transpose", "swapaxes"], "transpose(a) => a of a symmetric a", transpose_of_symmetric),
         faster("cholesky_of_factors", &["cholesky"], "cholesky(l @ transpose(l)) => l of a Cholesky factor l", cholesky_of_factors),
+        faster("diagonal_of_diagonal", &["diag", "diagonal"], "diag(diag(d)) => d of a vector d", diagonal_of_diagonal),
+        faster("sum_of_diagonal", &["sum"], "sum(diag(d)) => sum(d) of a vector d", sum_of_diagonal),
+        faster("det_of_single", &["det"], "det(a) => a[0, 0] of a matrix of one row", det_of_single),
+        real("cholesky_of_diagonal", &["cholesky"], "cholesky(diag(d)) => diag(sqrt(d))", cholesky_of_diagonal),
+        real("solve_of_single", &["solve"], "solve(a, b) => b / a[0, 0] of a matrix of one row", solve_of_single),
+        real("inverse_of_single", &["inv"], "inv(a) => 1 / a of a matrix of one row", inverse_of_single),
         real("inverse_of_inverse", &["inv"], "inv(inv(a)) => a", inverse_of_inverse),
         real("solve_with_inverse", &["solve"], "solve(inv(a), b) => a @ b", solve_with_inverse),
         real("inverse_of_diagonal", &["inv"], "inv(diag(d)) => diag(1 / d)", inverse_of_diagonal),
+        faster("inverse_of_triangular", &["inv"], "inv(a) => solve_triangular(a, eye(n)) of a triangular a", inverse_of_triangular),
         real("det_of_inverse", &["det"], "det(inv(a)) => 1 / det(a)", det_of_inverse),
         real("product_of_orthogonal", &["matmul"], "a @ transpose(a) => eye of an orthogonal a", product_of_orthogonal),
     ]
@@ -214,6 +222,77 @@ fn solve_with_inverse(site: &mut Site<'_>) -> Found {
     one(site, value)
 }
 
+fn diagonal_of_diagonal(site: &mut Site<'_>) -> Found {
+    let (Some(d), attributes) = (site.operand(0).and_then(|a| diagonal_of(site, a)), site.attributes()) else { return Ok(None) };
+    // Of the main diagonal; which axis has the rows is all the same.
+    let main = match site.view().op_name() {
+        "diag" => attributes.int("k")? == 0,
+        _ => attributes.int("offset")? == 0,
+    };
+    if main { one(site, d) } else { Ok(None) }
+}
+
+fn sum_of_diagonal(site: &mut Site<'_>) -> Found {
+    let (Some(a), attributes) = (site.operand(0), site.attributes()) else { return Ok(None) };
+    let Some(d) = diagonal_of(site, a) else { return Ok(None) };
+    if attributes.axes("axis", 2)?.len() != 2 || attributes.bool("keepdims")? {
+        return Ok(None);
+    }
+    let mut attributes = attributes;
+    attributes.set("axis", Attribute::None);
+    let value = site.apply("sum", &[d], attributes)?;
+    one(site, value)
+}
+
+fn inverse_of_triangular(site: &mut Site<'_>) -> Found {
+    let Some(a) = site.operand(0).filter(|&a| site.ty(a).rank() == 2 && is_triangular(site, a)) else { return Ok(None) };
+    let ty = site.ty(a).clone();
+    let Some(rows) = ty.dims[0].known() else { return Ok(None) };
+    let lower = certain(site.graph(), a, Fact::LowerTriangular);
+    let rows = site.add_constant(Tensor::scalar(rows as i64));
+    let eye = site.apply("eye", &[rows], Attributes::new().with("dtype", ty.dtype))?;
+    let value = site.apply("solve_triangular", &[a, eye], triangular(lower, false))?;
+    one(site, value)
+}
+
+fn is_single(site: &Site<'_>, a: ValueId) -> bool {
+    matches!(site.ty(a).dims.as_slice(), [Dim::Known(1), Dim::Known(1)])
+}
+
+/// The only element of a matrix.
+fn element(site: &mut Site<'_>, a: ValueId) -> crate::error::Result<ValueId> {
+    site.apply("squeeze", &[a], Attributes::new().with("axis", vec![0i64, 1]))
+}
+
+fn det_of_single(site: &mut Site<'_>) -> Found {
+    let Some(a) = site.operand(0).filter(|&a| is_single(site, a)) else { return Ok(None) };
+    let value = element(site, a)?;
+    one(site, value)
+}
+
+fn cholesky_of_diagonal(site: &mut Site<'_>) -> Found {
+    let Some(d) = site.operand(0).and_then(|a| diagonal_of(site, a)) else { return Ok(None) };
+    let roots = site.apply("sqrt", &[d], Attributes::new())?;
+    let value = site.apply("diag", &[roots], Attributes::new())?;
+    one(site, value)
+}
+
+fn solve_of_single(site: &mut Site<'_>) -> Found {
+    let operands = site.operands();
+    if !is_single(site, operands[0]) || site.ty(operands[1]).rank() > 2 {
+        return Ok(None);
+    }
+    let by = element(site, operands[0])?;
+    let value = site.apply("div", &[operands[1], by], Attributes::new())?;
+    one(site, value)
+}
+
+fn inverse_of_single(site: &mut Site<'_>) -> Found {
+    let Some(a) = site.operand(0).filter(|&a| is_single(site, a)) else { return Ok(None) };
+    let value = site.apply("reciprocal", &[a], Attributes::new())?;
+    one(site, value)
+}
+
 fn diagonal_of(site: &Site<'_>, a: ValueId) -> Option<ValueId> {
     let (operands, attributes) = site.made_by(a, "diag")?;
     (site.ty(operands[0]).rank() == 1 && attributes.int("k").ok()? == 0).then_some(operands[0])
@@ -228,13 +307,18 @@ fn inverse_of_diagonal(site: &mut Site<'_>) -> Found {
 
 fn solve_of_diagonal(site: &mut Site<'_>) -> Found {
     let operands = site.operands();
-    let Some(mut d) = diagonal_of(site, operands[0]) else { return Ok(None) };
-    match site.ty(operands[1]).rank() {
+    let Some(&[a, b]) = operands.get(..2) else { return Ok(None) };
+    let mut d = match diagonal_of(site, a) {
+        Some(d) => d,
+        None if site.ty(a).rank() == 2 && certain(site.graph(), a, Fact::Diagonal) => diagonal(site, a)?,
+        None => return Ok(None),
+    };
+    match site.ty(b).rank() {
         1 => {}
         2 => d = site.apply("expand_dims", &[d], Attributes::new().with("axis", Attribute::Int(1)))?,
         _ => return Ok(None),
     }
-    let value = site.apply("div", &[operands[1], d], Attributes::new())?;
+    let value = site.apply("div", &[b, d], Attributes::new())?;
     one(site, value)
 }
 
@@ -250,11 +334,11 @@ fn product_of_orthogonal(site: &mut Site<'_>) -> Found {
     let [x, y] = operands[..] else { return Ok(None) };
     let pair = untransposed(site, y) == Some(x) || untransposed(site, x) == Some(y);
     let ty = site.ty(x).clone();
-    let Some(rows) = ty.dims.first().and_then(crate::tensor::Dim::known).filter(|_| ty.rank() == 2 && pair) else { return Ok(None) };
+    let Some(rows) = ty.dims.first().and_then(Dim::known).filter(|_| ty.rank() == 2 && pair) else { return Ok(None) };
     if !certain(site.graph(), x, Fact::Orthogonal) {
         return Ok(None);
     }
-    let rows = site.add_constant(crate::tensor::Tensor::scalar(rows as i64));
+    let rows = site.add_constant(Tensor::scalar(rows as i64));
     let value = site.apply("eye", &[rows], Attributes::new().with("dtype", ty.dtype))?;
     one(site, value)
 }

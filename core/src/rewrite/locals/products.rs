@@ -1,10 +1,13 @@
 //! Products of elements and of matrices.
 
+use super::index::is_zeros;
+use super::shape::sizes_of;
 use super::{Found, Local, Site, faster, one, real, stable};
 use crate::graph::ValueId;
 use crate::ops::{Attribute, Attributes};
 use crate::rewrite::facts::swaps_last;
-use crate::tensor::{Dim, Tensor};
+use crate::rewrite::lengths::{Length, length};
+use crate::tensor::Dim;
 
 pub(super) fn locals() -> Vec<Local> {
     vec![
@@ -30,6 +33,14 @@ pub(super) fn locals() -> Vec<Local> {
             "(c * x) @ y, x @ (c * y), c * (x @ y): the number c meets the smallest of the three",
             scale_of_product,
         ),
+        faster(
+            "squeeze_of_product", &["squeeze"],
+            "squeeze(expand_dims(v, -2) @ x, -2) => v @ x, and so of a column: a matrix of one row is a vector",
+            squeeze_of_product,
+        ),
+        real("product_with_zeros", &["matmul"], "x @ zeros => zeros", with_zeros),
+        real("product_with_eye", &["matmul"], "eye(n) @ x => x, and x @ eye(n)", with_eye),
+        real("product_with_one_hot", &["matmul"], "one_hot(argmax(z, axis), n) @ x => take(x, argmax(z, axis), axis=0), of positions that certainly are there", with_one_hot),
         real("product_with_diagonal", &["matmul"], "diag(d) @ x => d[:, None] * x, and x @ diag(d) => x * d", with_diagonal),
     ]
 }
@@ -154,11 +165,93 @@ fn with_diagonal(site: &mut Site<'_>) -> Found {
 
 fn product_of_nothing(site: &mut Site<'_>) -> Found {
     let operands = site.operands();
-    let ty = site.ty(site.node().output(0)).clone();
-    let summed = site.ty(operands[0]).dims.last().and_then(Dim::known);
-    let (Some(0), Some(shape)) = (summed, ty.known_shape()) else { return Ok(None) };
-    let sizes = site.add_constant(Tensor::vector(shape.iter().map(|&length| length as i64).collect::<Vec<_>>()));
+    if site.ty(operands[0]).dims.last().and_then(Dim::known) != Some(0) {
+        return Ok(None);
+    }
+    zeros(site)
+}
+
+/// Zeros instead of the node, if its shape is known or can be had without it.
+fn zeros(site: &mut Site<'_>) -> Found {
+    let root = site.node().output(0);
+    let ty = site.ty(root).clone();
+    let lengths: Vec<Length> = (0..ty.rank()).map(|axis| length(site.graph(), root, axis)).collect();
+    if lengths.iter().any(|length| length.reads(root)) {
+        return Ok(None);
+    }
+    let known: Option<Vec<usize>> = ty.known_shape().map(|shape| shape.to_vec());
+    let sizes = match known {
+        Some(shape) => sizes_of(site, &shape),
+        None => {
+            let parts = lengths.iter().map(|length| length.build(site)).collect::<crate::error::Result<Vec<ValueId>>>()?;
+            site.apply("stack", &parts, Attributes::new().with("axis", 0i64))?
+        }
+    };
     let value = site.apply("zeros", &[sizes], Attributes::new().with("dtype", ty.dtype))?;
+    one(site, value)
+}
+
+fn with_zeros(site: &mut Site<'_>) -> Found {
+    let operands = site.operands();
+    if site.ty(operands[0]).dtype.is_float() && operands.iter().any(|&operand| is_zeros(site, operand)) { zeros(site) } else { Ok(None) }
+}
+
+/// Whether a value is the identity matrix.
+fn is_eye(site: &Site<'_>, value: ValueId) -> bool {
+    if let Some(constant) = site.constant(value) {
+        let &[rows, columns] = constant.shape() else { return false };
+        let diagonal = |(at, element): (usize, f64)| element == f64::from(u8::from(at / columns == at % columns));
+        return rows == columns && constant.len() <= 4096 && constant.to_f64_vec().into_iter().enumerate().all(diagonal);
+    }
+    site.made_by(value, "eye").is_some_and(|(operands, attributes)| operands.len() == 1 && attributes.int("k").is_ok_and(|k| k == 0))
+}
+
+fn with_eye(site: &mut Site<'_>) -> Found {
+    let operands = site.operands();
+    let [x, y] = operands[..] else { return Ok(None) };
+    if is_eye(site, x) {
+        one(site, y)
+    } else if is_eye(site, y) {
+        one(site, x)
+    } else {
+        Ok(None)
+    }
+}
+
+fn with_one_hot(site: &mut Site<'_>) -> Found {
+    let operands = site.operands();
+    let [x, y] = operands[..] else { return Ok(None) };
+    let Some((inner, _)) = site.made_by(x, "one_hot").filter(|_| site.ty(y).rank() <= 2) else { return Ok(None) };
+    // A position that is not there gives a row of zeros, where `take` fails: of the largest in rows of that length it is there.
+    let found = ["argmax", "argmin"].into_iter().find_map(|op| site.made_by(inner[0], op));
+    let within = found.is_some_and(|(of, attributes)| {
+        let axes = attributes.axes("axis", site.ty(of[0]).rank()).unwrap_or_default();
+        let (length, rows) = (axes.first().and_then(|&axis| site.ty(of[0]).dims[axis].known()), site.ty(y).dims[0].known());
+        axes.len() == 1 && length.zip(rows).is_some_and(|(length, rows)| length <= rows)
+    });
+    if !within {
+        return Ok(None);
+    }
+    let value = site.apply("take", &[y, inner[0]], Attributes::new().with("axis", Attribute::Int(0)))?;
+    one(site, value)
+}
+
+fn squeeze_of_product(site: &mut Site<'_>) -> Found {
+    let Some(product) = site.operand(0).filter(|&product| site.used_once(product)) else { return Ok(None) };
+    let Some((operands, _)) = site.made_by(product, "matmul") else { return Ok(None) };
+    let [mut x, mut y] = operands[..] else { return Ok(None) };
+    if site.ty(x).rank() != 2 || site.ty(y).rank() != 2 || site.attributes().get("axis") == Some(&Attribute::None) {
+        return Ok(None);
+    }
+    let [axis] = site.attributes().axes("axis", 2)?[..] else { return Ok(None) };
+    let vector = |value: ValueId| {
+        let (inner, attributes) = site.made_by(value, "expand_dims")?;
+        (site.ty(inner[0]).rank() == 1 && attributes.axes("axis", 2).ok()? == [axis]).then_some(inner[0])
+    };
+    let operand = if axis == 0 { &mut x } else { &mut y };
+    let Some(inner) = vector(*operand) else { return Ok(None) };
+    *operand = inner;
+    let value = site.apply("matmul", &[x, y], Attributes::new())?;
     one(site, value)
 }
 

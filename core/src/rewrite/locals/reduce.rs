@@ -1,8 +1,10 @@
 //! Reductions: of reductions, of nothing much, of what is everywhere the same, of products.
 
+use super::shape::{sizes_of, spread};
 use super::{Found, Local, Site, canonical, faster, one, real};
 use crate::graph::ValueId;
 use crate::ops::{Attribute, Attributes};
+use crate::rewrite::lengths::length;
 use crate::rewrite::shapes::same_length;
 use crate::tensor::{DType, Dim};
 
@@ -18,15 +20,16 @@ pub(super) fn locals() -> Vec<Local> {
             "sum(sum(x, axis=a), axis=b) => one sum over both",
             reduction_of_reduction,
         ),
+        real("mean_of_mean", &["mean"], "mean(mean(x, axis=a), axis=b) => one mean over both", reduction_of_reduction),
         faster(
             "reduction_of_ones", &["sum", "prod", "mean", "max", "min", "logsumexp"],
             "a reduction of axes of length 1 drops them, or is its operand",
             reduction_of_ones,
         ),
         faster(
-            "reduction_of_constant", &["sum", "mean", "max", "min", "any", "all"],
-            "sum(broadcast_to(c, s)) => c * n, max(broadcast_to(c, s)) => c of a scalar c",
-            reduction_of_constant,
+            "reduction_of_broadcast", &["sum", "prod", "mean", "max", "min", "any", "all"],
+            "sum(broadcast_to(x, s)) => sum(x) * n, prod => prod(x) ** n, max => max(x), where n places of the reduced axes have the same, also of zeros and ones",
+            reduction_of_broadcast,
         ),
         faster(
             "sum_to_sum", &["sum_to"],
@@ -43,9 +46,10 @@ pub(super) fn locals() -> Vec<Local> {
             "sum(square(x * y), axis=[1, 2]) => square(y) @ sum(square(x), axis=0), where x is the same along axis 0 and y along axis 1: norms of gradients of each example",
             sum_of_squared_product,
         ),
+        real("prod_of_scaled", &["prod"], "prod(x * c) => prod(x) * c ** n of a scalar c and n elements each", prod_of_scaled),
         real(
             "sum_of_scaled_axes", &["sum", "mean"],
-            "sum(x * y, axis) => y * sum(x, axis) where y is the same along the axes",
+            "sum(x * y, axis) => y * sum(x, axis), and sum(x / y, axis), where y is the same along the axes",
             sum_of_scaled_axes,
         ),
     ]
@@ -93,18 +97,23 @@ fn expand_of_reduction(site: &mut Site<'_>) -> Found {
 fn reduction_of_reduction(site: &mut Site<'_>) -> Found {
     let (Some(x), outer) = (site.operand(0), site.attributes()) else { return Ok(None) };
     let Some((inner, attributes)) = site.made_by(x, site.view().op_name()) else { return Ok(None) };
-    let keep = outer.bool("keepdims")?;
-    if keep != attributes.bool("keepdims")? || !site.used_once(x) || !plain(site, &outer, inner[0]) || !plain(site, &attributes, inner[0]) {
+    let (keep, kept) = (outer.bool("keepdims")?, attributes.bool("keepdims")?);
+    if (keep && !kept) || !site.used_once(x) || !plain(site, &outer, inner[0]) || !plain(site, &attributes, inner[0]) {
         return Ok(None);
     }
     let (Some(first), Some(second)) = (axes_of(site, &attributes, inner[0]), axes_of(site, &outer, x)) else { return Ok(None) };
     let rank = site.ty(inner[0]).rank();
-    let left: Vec<usize> = (0..rank).filter(|axis| keep || !first.contains(axis)).collect();
+    // What the inner one keeps, the outer one has to drop if it drops anything.
+    if kept && !keep && !first.iter().all(|axis| second.contains(axis)) {
+        return Ok(None);
+    }
+    let left: Vec<usize> = (0..rank).filter(|axis| kept || !first.contains(axis)).collect();
     let mut axes: Vec<usize> = first.into_iter().chain(second.into_iter().map(|axis| left[axis])).collect();
     axes.sort_unstable();
     axes.dedup();
     let mut attributes = attributes;
     attributes.set("axis", if axes.len() == rank { Attribute::None } else { list(&axes) });
+    attributes.set("keepdims", keep);
     let op = site.view().op_name().to_owned();
     let value = site.apply(&op, &inner, attributes)?;
     one(site, value)
@@ -123,22 +132,96 @@ fn reduction_of_ones(site: &mut Site<'_>) -> Found {
     one(site, value)
 }
 
-fn reduction_of_constant(site: &mut Site<'_>) -> Found {
-    let (Some(x), attributes) = (site.operand(0), site.attributes()) else { return Ok(None) };
-    let Some((inner, _)) = site.made_by(x, "broadcast_to") else { return Ok(None) };
-    let Some(shape) = site.ty(x).known_shape().filter(|shape| shape.iter().all(|&length| length > 0)) else { return Ok(None) };
-    let whole = axes_of(site, &attributes, x).is_some_and(|axes| axes.len() == shape.len()) && !attributes.bool("keepdims")?;
-    if !whole || site.ty(inner[0]).rank() != 0 || !plain(site, &attributes, x) {
+/// The largest whole number up to which a dtype has all.
+fn whole_up_to(dtype: DType) -> usize {
+    match dtype {
+        DType::BF16 => 1 << 8,
+        DType::F16 => 1 << 11,
+        DType::F32 => 1 << 24,
+        _ => 1 << 53,
+    }
+}
+
+fn reduction_of_broadcast(site: &mut Site<'_>) -> Found {
+    let (Some(x), mut attributes) = (site.operand(0), site.attributes()) else { return Ok(None) };
+    let Some(found) = spread(site, x).filter(|_| plain(site, &attributes, x)) else { return Ok(None) };
+    let Some(axes) = axes_of(site, &attributes, x) else { return Ok(None) };
+    let (op, root) = (site.view().op_name().to_owned(), site.node().output(0));
+    let (ty, keep) = (site.ty(x).clone(), attributes.bool("keepdims")?);
+    let element = found.element(site, x);
+    let own = site.ty(element).clone();
+    let new = ty.rank() - own.rank();
+    // The reduced axes along which all places have the same, and those of what is spread.
+    let is_new = |axis: usize| axis < new || own.dims[axis - new] == Dim::Known(1);
+    let (same, rest): (Vec<usize>, Vec<usize>) = axes.iter().partition(|&&axis| is_new(axis));
+    let more = same.iter().any(|&axis| ty.dims[axis] != Dim::Known(1));
+    let certain = rest.iter().all(|&axis| same_length(site.graph(), (element, axis - new), (x, axis)));
+    let float = ty.dtype.is_float();
+    if !more || !certain || (matches!(op.as_str(), "sum" | "prod" | "mean") && !float) {
         return Ok(None);
     }
-    if site.view().op_name() != "sum" {
-        return one(site, inner[0]);
-    }
-    if !site.ty(x).dtype.is_float() {
+    let count = same.iter().try_fold(1usize, |count, &axis| count.checked_mul(ty.dims[axis].known()?)).filter(|&count| count <= whole_up_to(ty.dtype));
+    let wide = matches!(ty.dtype, DType::F32 | DType::F64);
+    // Of no places at all there is no largest, and the mean is NaN.
+    if count.is_none_or(|count| count == 0) && !(op == "sum" && wide && count != Some(0)) {
         return Ok(None);
     }
-    let count = site.weak(shape.iter().product::<usize>() as f64);
-    let value = site.apply("mul", &[inner[0], count], Attributes::new())?;
+    // What is spread, of its own axes that go.
+    let mut value = element;
+    if !rest.is_empty() {
+        let places: Vec<usize> = rest.iter().map(|axis| axis - new).collect();
+        attributes.set("axis", list(&places));
+        value = site.apply(&op, &[value], attributes)?;
+    }
+    let finite = |test: fn(f64) -> bool| site.constant(element).is_some_and(|constant| constant.len() <= 4096 && constant.to_f64_vec().into_iter().all(test));
+    let (zero, finite) = (finite(|x| x == 0.0), finite(f64::is_finite));
+    match (op.as_str(), count) {
+        ("sum", _) if zero => {}
+        ("sum", Some(count)) => {
+            let count = site.weak(count as f64);
+            value = site.apply("mul", &[value, count], Attributes::new())?;
+        }
+        ("sum", None) => {
+            // Of no places the sum is 0, whatever would be added up.
+            let mut places = None;
+            for &axis in &same {
+                let length = length(site.graph(), x, axis);
+                if length.reads(x) {
+                    return Ok(None);
+                }
+                let length = length.build(site)?;
+                places = Some(match places {
+                    None => length,
+                    Some(so_far) => site.apply("mul", &[so_far, length], Attributes::new())?,
+                });
+            }
+            let Some(places) = places else { return Ok(None) };
+            let count = site.apply("cast", &[places], Attributes::new().with("dtype", ty.dtype))?;
+            value = site.apply("mul", &[value, count], Attributes::new())?;
+            if !finite {
+                let zero = site.weak(0.0);
+                let none = site.apply("eq", &[count, zero], Attributes::new())?;
+                value = site.apply("where", &[none, zero, value], Attributes::new())?;
+            }
+        }
+        ("prod", Some(count)) if wide => {
+            let count = site.weak(count as f64);
+            value = site.apply("pow", &[value, count], Attributes::new())?;
+        }
+        ("prod", _) => return Ok(None),
+        _ => {}
+    }
+    // The axes that are left, and then the shape.
+    let place = |axis: usize| axis - new - rest.iter().filter(|&&other| other < axis).count();
+    let gone: Vec<usize> = same.iter().filter(|&&axis| axis >= new && !keep).map(|&axis| place(axis)).collect();
+    if !gone.is_empty() {
+        value = site.apply("squeeze", &[value], Attributes::new().with("axis", list(&gone)))?;
+    }
+    if !site.same_shape(root, value) {
+        let Some(shape) = site.ty(root).known_shape() else { return Ok(None) };
+        let sizes = sizes_of(site, &shape);
+        value = site.apply("broadcast_to", &[value, sizes], Attributes::new())?;
+    }
     one(site, value)
 }
 
@@ -219,10 +302,12 @@ fn sum_of_squared_product(site: &mut Site<'_>) -> Found {
 
 fn sum_of_scaled_axes(site: &mut Site<'_>) -> Found {
     let (Some(x), attributes) = (site.operand(0), site.attributes()) else { return Ok(None) };
-    let Some((factors, _)) = site.made_by(x, "mul") else { return Ok(None) };
+    let way = site.op(x).to_owned();
+    let Some((factors, _)) = site.made_by(x, &way).filter(|_| matches!(way.as_str(), "mul" | "div")) else { return Ok(None) };
     let Some(axes) = axes_of(site, &attributes, x).filter(|_| plain(site, &attributes, x) && site.ty(x).dtype.is_float()) else { return Ok(None) };
     let (keep, rank) = (attributes.bool("keepdims")?, site.ty(x).rank());
-    for (y, rest) in [(factors[0], factors[1]), (factors[1], factors[0])] {
+    let ways = [(factors[1], factors[0]), (factors[0], factors[1])];
+    for &(y, rest) in if way == "mul" { &ways[..] } else { &ways[..1] } {
         let ty = site.ty(y);
         let missing = rank - ty.rank();
         let same_along = axes.iter().all(|&axis| axis < missing || ty.dims[axis - missing] == Dim::Known(1));
@@ -240,8 +325,23 @@ fn sum_of_scaled_axes(site: &mut Site<'_>) -> Found {
         };
         let op = site.view().op_name().to_owned();
         let reduced = site.apply(&op, &[rest], attributes)?;
-        let value = site.apply("mul", &[y, reduced], Attributes::new())?;
+        let operands = if way == "mul" { [y, reduced] } else { [reduced, y] };
+        let value = site.apply(&way, &operands, Attributes::new())?;
         return one(site, value);
     }
     Ok(None)
+}
+
+fn prod_of_scaled(site: &mut Site<'_>) -> Found {
+    let (Some(x), attributes) = (site.operand(0), site.attributes()) else { return Ok(None) };
+    let Some((factors, _)) = site.made_by(x, "mul").filter(|_| site.ty(x).dtype.is_float() && plain(site, &attributes, x)) else { return Ok(None) };
+    let [a, b] = factors[..] else { return Ok(None) };
+    let Some((of, scale)) = [(a, b), (b, a)].into_iter().find(|&(of, scale)| site.ty(scale).rank() == 0 && site.same_shape(of, x)) else { return Ok(None) };
+    let count = axes_of(site, &attributes, x).and_then(|axes| axes.iter().try_fold(1usize, |count, &axis| count.checked_mul(site.ty(x).dims[axis].known()?)));
+    let Some(count) = count.filter(|&count| count <= whole_up_to(site.ty(x).dtype)) else { return Ok(None) };
+    let count = site.weak(count as f64);
+    let power = site.apply("pow", &[scale, count], Attributes::new())?;
+    let product = site.apply("prod", &[of], attributes)?;
+    let value = site.apply("mul", &[product, power], Attributes::new())?;
+    one(site, value)
 }

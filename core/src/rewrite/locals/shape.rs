@@ -1,9 +1,11 @@
 //! Shapes, and what only gives elements another one.
 
+use super::index::own_basic_index;
 use super::{Found, Local, Site, faster, one};
 use crate::graph::ValueId;
-use crate::ops::{Attribute, Attributes, IndexItem, normalize_axis};
-use crate::rewrite::shapes::{Length, origin};
+use crate::ops::{Attribute, Attributes, normalize_axis};
+use crate::error::Result;
+use crate::rewrite::lengths::{Length, length};
 use crate::tensor::{Dim, Tensor};
 
 pub(super) fn locals() -> Vec<Local> {
@@ -19,10 +21,21 @@ pub(super) fn locals() -> Vec<Local> {
             to_own_shape,
         ),
         faster(
-            "reshape_of_reshape", &["reshape", "flatten"],
-            "reshape(reshape(x, ...), s) => reshape(x, s), also of flatten, squeeze, expand_dims",
+            "squeeze_of_expand", &["squeeze", "expand_dims"],
+            "squeeze(expand_dims(x, a), a) => x, and the other way round",
+            squeeze_of_expand,
+        ),
+        faster(
+            "reshape_of_reshape", &["reshape", "flatten", "squeeze", "expand_dims"],
+            "reshape(reshape(x, ...), s) => reshape(x, s), also of flatten, squeeze, expand_dims; x where that is its shape",
             reshape_of_reshape,
         ),
+        faster(
+            "reshape_of_ones", &["reshape"],
+            "reshape(x, s) => squeeze(x, axis), expand_dims(x, axis), where only axes of length 1 go or come",
+            reshape_of_ones,
+        ),
+        faster("full_of_value", &["full"], "full(s, c) => broadcast_to(c, s): one form for what is everywhere the same", full_of_value),
         faster(
             "broadcast_of_broadcast", &["broadcast_to"],
             "broadcast_to(broadcast_to(x, ...), s) => broadcast_to(x, s), also of expand_dims that adds axes in front",
@@ -34,8 +47,8 @@ pub(super) fn locals() -> Vec<Local> {
             like_of_scalar,
         ),
         faster(
-            "moved_of_broadcast", &["reshape", "flatten", "expand_dims", "squeeze", "transpose"],
-            "reshape(broadcast_to(c, s), t) => broadcast_to(c, t) of a single element c, and so of what only gives elements other places",
+            "moved_of_broadcast", &["reshape", "flatten", "expand_dims", "squeeze", "transpose", "swapaxes", "flip", "index", "concatenate", "stack"],
+            "reshape(broadcast_to(c, s), t) => broadcast_to(c, t) of a single element c, also of zeros and ones, and so of what only gives elements other places",
             moved_of_broadcast,
         ),
         faster(
@@ -45,13 +58,13 @@ pub(super) fn locals() -> Vec<Local> {
         ),
         faster(
             "moved_of_elementwise", &["transpose", "reshape"],
-            "transpose(f(transpose(x))) => f(transpose(transpose(x))), and so of reshape: what only moves elements meets",
+            "transpose(f(transpose(x))) => f(transpose(transpose(x))), and so of reshape: what only moves elements meets; transpose(transpose(x) + transpose(y)) => x + y",
             moved_of_elementwise,
         ),
         faster(
-            "squeeze_of_expand", &["squeeze", "expand_dims"],
-            "squeeze(expand_dims(x, a), a) => x, and the other way round",
-            squeeze_of_expand,
+            "expand_of_expand", &["expand_dims", "squeeze"],
+            "expand_dims(expand_dims(x, a), b) => one expand_dims, and so of squeeze",
+            expand_of_expand,
         ),
         faster(
             "elementwise_of_broadcast", ELEMENTWISE,
@@ -71,11 +84,10 @@ const ELEMENTWISE: &[&str] = &[
 fn shape_of_result(site: &mut Site<'_>) -> Found {
     let Some(x) = site.operand(0) else { return Ok(None) };
     let rank = site.ty(x).rank();
-    let lengths: Option<Vec<Length>> = (0..rank).map(|axis| origin(site.graph(), x, axis)).collect();
-    let Some(lengths) = lengths else { return Ok(None) };
+    let lengths: Vec<Length> = (0..rank).map(|axis| length(site.graph(), x, axis)).collect();
     let known: Option<Vec<i64>> = lengths.iter().map(|length| match length {
         Length::Known(length) => i64::try_from(*length).ok(),
-        Length::Of(..) => None,
+        _ => None,
     }).collect();
     if let Some(known) = known {
         let value = site.add_constant(Tensor::vector(known));
@@ -83,13 +95,15 @@ fn shape_of_result(site: &mut Site<'_>) -> Found {
     }
     // Of one value, or put together if nothing but shapes is asked of x.
     let source = lengths.iter().find_map(|length| if let Length::Of(value, _) = length { Some(*value) } else { None });
-    let Some(source) = source.filter(|&source| source != x) else { return Ok(None) };
-    let whole = site.ty(source).rank() == rank
-        && lengths.iter().enumerate().all(|(axis, length)| match length {
-            Length::Of(value, from) => *value == source && *from == axis,
-            Length::Known(length) => site.ty(source).dims[axis].known() == Some(*length),
-        });
-    if whole {
+    let whole = |source: &ValueId| {
+        site.ty(*source).rank() == rank
+            && lengths.iter().enumerate().all(|(axis, length)| match length {
+                Length::Of(value, from) => value == source && *from == axis,
+                Length::Known(length) => site.ty(*source).dims[axis].known() == Some(*length),
+                _ => false,
+            })
+    };
+    if let Some(source) = source.filter(|source| *source != x).filter(whole) {
         let value = site.apply("shape", &[source], Attributes::new())?;
         return one(site, value);
     }
@@ -104,23 +118,92 @@ fn shape_of_result(site: &mut Site<'_>) -> Found {
         return one(site, value);
     }
     let only_shapes = graph.node(x.node).apply().is_some()
-        && !graph.outputs().contains(&x)
+        && !graph.outputs().iter().any(|output| output.node == x.node)
         && graph.users(x.node).iter().all(|&user| graph.node(user).op_name() == "shape");
-    if !only_shapes || lengths.iter().any(|length| matches!(length, Length::Of(value, _) if *value == x)) {
+    if !only_shapes || lengths.iter().any(|length| length.reads(x)) {
         return Ok(None);
     }
     let mut parts = Vec::new();
     for length in lengths {
-        parts.push(match length {
-            Length::Known(length) => site.add_constant(Tensor::scalar(length as i64)),
-            Length::Of(value, axis) => {
-                let shape = site.apply("shape", &[value], Attributes::new())?;
-                let at = Attributes::new().with("index", Attribute::Index(vec![IndexItem::At(axis as i64)]));
-                site.apply("index", &[shape], at)?
-            }
-        });
+        parts.push(length.build(site)?);
     }
     let value = site.apply("stack", &parts, Attributes::new().with("axis", 0i64))?;
+    one(site, value)
+}
+
+/// A value that is another one, or a number, spread over a shape.
+pub(super) struct Spread {
+    pub(super) of: Element,
+    sizes: Sizes,
+}
+
+/// What is spread.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Element {
+    Value(ValueId),
+    Number(f64),
+}
+
+/// Over which shape.
+#[derive(Clone, Copy)]
+enum Sizes {
+    Given(ValueId),
+    Of(ValueId),
+}
+
+/// How a value is spread, if that is all that makes it.
+pub(super) fn spread(site: &Site<'_>, value: ValueId) -> Option<Spread> {
+    let view = site.graph().node(value.node);
+    let (number, sizes) = match (site.op(value), view.operands) {
+        ("broadcast_to", &[x, sizes]) => return Some(Spread { of: Element::Value(x), sizes: Sizes::Given(sizes) }),
+        ("zeros", &[sizes]) => (0.0, Sizes::Given(sizes)),
+        ("ones", &[sizes]) => (1.0, Sizes::Given(sizes)),
+        ("zeros_like", &[x]) => (0.0, Sizes::Of(x)),
+        ("ones_like", &[x]) => (1.0, Sizes::Of(x)),
+        _ => return None,
+    };
+    Some(Spread { of: Element::Number(number), sizes })
+}
+
+impl Spread {
+    /// What is spread in `value`, as a value.
+    pub(super) fn element(&self, site: &mut Site<'_>, value: ValueId) -> ValueId {
+        match self.of {
+            Element::Value(x) => x,
+            Element::Number(number) => {
+                let (dtype, weak) = (site.ty(value).dtype, site.ty(value).weak);
+                let number = Tensor::scalar(number).cast(dtype);
+                if weak { site.weak_constant(number) } else { site.add_constant(number) }
+            }
+        }
+    }
+
+    fn sizes(&self, site: &mut Site<'_>) -> Result<ValueId> {
+        match self.sizes {
+            Sizes::Given(sizes) => Ok(sizes),
+            Sizes::Of(x) => site.apply("shape", &[x], Attributes::new()),
+        }
+    }
+
+    /// Whether it is one element that is spread.
+    fn of_one(&self, site: &Site<'_>) -> bool {
+        if let Element::Value(x) = self.of { is_single(site, x) } else { true }
+    }
+}
+
+/// A shape as a constant.
+pub(super) fn sizes_of(site: &mut Site<'_>, shape: &[usize]) -> ValueId {
+    site.add_constant(Tensor::vector(shape.iter().map(|&length| length as i64).collect()))
+}
+
+fn full_of_value(site: &mut Site<'_>) -> Found {
+    let operands = site.operands();
+    let [sizes, mut value] = operands[..] else { return Ok(None) };
+    let ty = site.ty(site.node().output(0)).clone();
+    if (ty.dtype, ty.weak) != (site.ty(value).dtype, site.ty(value).weak) {
+        value = site.apply("cast", &[value], Attributes::new().with("dtype", ty.dtype))?;
+    }
+    let value = site.apply("broadcast_to", &[value, sizes], Attributes::new())?;
     one(site, value)
 }
 
@@ -142,11 +225,43 @@ fn to_own_shape(site: &mut Site<'_>) -> Found {
 }
 
 fn reshape_of_reshape(site: &mut Site<'_>) -> Found {
-    let mut operands = site.operands();
-    let Some(x) = operands.first().copied().filter(|&x| matches!(site.op(x), "reshape" | "flatten" | "squeeze" | "expand_dims")) else { return Ok(None) };
-    operands[0] = site.graph().node(x.node).operands[0];
+    const FORMS: &[&str] = &["reshape", "flatten", "squeeze", "expand_dims"];
+    let (mut operands, root) = (site.operands(), site.node().output(0));
+    let Some(x) = operands.first().copied().filter(|&x| FORMS.contains(&site.op(x))) else { return Ok(None) };
+    let inner = site.graph().node(x.node).operands[0];
+    if site.fits(root, inner) {
+        return one(site, inner);
+    }
+    if matches!(site.view().op_name(), "squeeze" | "expand_dims") {
+        // Of a reshape, where the shape is known.
+        let Some(shape) = site.ty(root).known_shape().filter(|_| matches!(site.op(x), "reshape" | "flatten")) else { return Ok(None) };
+        let sizes = sizes_of(site, &shape);
+        let value = site.apply("reshape", &[inner, sizes], Attributes::new())?;
+        return one(site, value);
+    }
+    operands[0] = inner;
     let value = site.again(site.node(), &operands)?.output(0);
     // Types of sizes are those of the operand's elements; where they were better known they stay.
+    one(site, value)
+}
+
+fn reshape_of_ones(site: &mut Site<'_>) -> Found {
+    let (Some(x), root) = (site.operand(0), site.node().output(0)) else { return Ok(None) };
+    let (from, to) = (site.ty(x).dims.clone(), site.ty(root).dims.clone());
+    let (op, longer, shorter) = if from.len() > to.len() { ("squeeze", &from, &to) } else { ("expand_dims", &to, &from) };
+    // The axes of length 1 that the longer one has besides; the others are the same in both.
+    let (mut extra, mut at) = (Vec::new(), 0);
+    for (axis, dim) in longer.iter().enumerate() {
+        match shorter.get(at) {
+            Some(other) if other.same(dim) => at += 1,
+            _ if *dim == Dim::Known(1) => extra.push(axis as i64),
+            _ => return Ok(None),
+        }
+    }
+    if extra.is_empty() || at < shorter.len() {
+        return Ok(None);
+    }
+    let value = site.apply(op, &[x], Attributes::new().with("axis", extra))?;
     one(site, value)
 }
 
@@ -182,15 +297,26 @@ fn like_of_scalar(site: &mut Site<'_>) -> Found {
 }
 
 fn moved_of_broadcast(site: &mut Site<'_>) -> Found {
-    let Some((inner, _)) = site.operand(0).and_then(|x| site.made_by(x, "broadcast_to")) else { return Ok(None) };
-    let Some(shape) = site.ty(site.node().output(0)).known_shape().filter(|_| is_single(site, inner[0])) else { return Ok(None) };
-    let vector = |lengths: &[usize]| Tensor::vector(lengths.iter().map(|&length| length as i64).collect());
-    let mut element = inner[0];
+    let operands = site.operands();
+    let Some((&x, others)) = operands.split_first() else { return Ok(None) };
+    let Some(found) = spread(site, x).filter(|found| found.of_one(site)) else { return Ok(None) };
+    let joins = matches!(site.view().op_name(), "concatenate" | "stack");
+    // Of an index by slices and positions.
+    if site.view().op_name() == "index" && own_basic_index(site).is_none() {
+        return Ok(None);
+    }
+    let alike = |&other: &ValueId| spread(site, other).is_some_and(|other| other.of == found.of) && site.ty(other).dtype == site.ty(x).dtype;
+    if joins && !others.iter().all(alike) {
+        return Ok(None);
+    }
+    let root = site.node().output(0);
+    let Some(shape) = site.ty(root).known_shape() else { return Ok(None) };
+    let mut element = found.element(site, x);
     if site.ty(element).rank() > 0 {
-        let none = site.add_constant(vector(&[]));
+        let none = sizes_of(site, &[]);
         element = site.apply("reshape", &[element, none], Attributes::new())?;
     }
-    let sizes = site.add_constant(vector(&shape));
+    let sizes = sizes_of(site, &shape);
     let value = site.apply("broadcast_to", &[element, sizes], Attributes::new())?;
     one(site, value)
 }
@@ -217,14 +343,54 @@ fn moved_of_elementwise(site: &mut Site<'_>) -> Found {
     let mut operands = site.operands();
     let Some(&between) = operands.first() else { return Ok(None) };
     let view = site.graph().node(between.node);
-    let single = view.apply().is_some_and(|(op, _)| op.is_elementwise() && !op.is_identity() && !op.can_fail()) && view.operands.len() == 1;
-    let Some(&inner) = view.operands.first().filter(|_| single && view.results.len() == 1) else { return Ok(None) };
-    if site.op(inner) != site.view().op_name() || !site.used_once(between) || !site.used_once(inner) {
+    let elementwise = view.apply().is_some_and(|(op, _)| op.is_elementwise() && !op.is_identity() && !op.can_fail()) && view.results.len() == 1;
+    let inner = view.operands.to_vec();
+    if !elementwise || !site.used_once(between) {
         return Ok(None);
     }
-    operands[0] = inner;
-    let moved = site.again(site.node(), &operands)?.output(0);
-    let value = site.again(between.node, &[moved])?.output(0);
+    let moved = |value: ValueId| site.op(value) == site.view().op_name() && site.used_once(value);
+    if let &[inner] = inner.as_slice() {
+        if !moved(inner) {
+            return Ok(None);
+        }
+        operands[0] = inner;
+        let moved = site.again(site.node(), &operands)?.output(0);
+        let value = site.again(between.node, &[moved])?.output(0);
+        return one(site, value);
+    }
+    // Of several operands each has to come back to where it was.
+    let rank = site.ty(between).rank();
+    let Some(last) = order(&site.attributes(), rank).filter(|_| site.view().op_name() == "transpose") else { return Ok(None) };
+    let back = |value: ValueId| {
+        let (own, attributes) = site.made_by(value, "transpose").filter(|_| moved(value))?;
+        let first = order(&attributes, site.ty(value).rank())?;
+        let undone = first.len() == last.len() && last.iter().enumerate().all(|(at, &axis)| first[axis] == at);
+        undone.then_some(own[0])
+    };
+    let parts: Option<Vec<ValueId>> = inner.iter().map(|&value| if site.ty(value).rank() == 0 { Some(value) } else { back(value) }).collect();
+    let Some(parts) = parts else { return Ok(None) };
+    let value = site.again(between.node, &parts)?.output(0);
+    one(site, value)
+}
+
+fn expand_of_expand(site: &mut Site<'_>) -> Found {
+    let (Some(x), op) = (site.operand(0), site.view().op_name().to_owned()) else { return Ok(None) };
+    let Some((inner, within)) = site.made_by(x, &op) else { return Ok(None) };
+    let outer = site.attributes();
+    if [&outer, &within].iter().any(|attributes| matches!(attributes.get("axis"), None | Some(Attribute::None))) {
+        return Ok(None);
+    }
+    let (rank, middle) = (site.ty(site.node().output(0)).rank(), site.ty(x).rank());
+    let expands = op == "expand_dims";
+    // Axes of the longest of the three shapes: those of the step at its side, and those of the other one behind them.
+    let longest = if expands { rank } else { site.ty(inner[0]).rank() };
+    let (near, far) = if expands { (&outer, &within) } else { (&within, &outer) };
+    let (mut axes, far) = (near.axes("axis", longest)?, far.axes("axis", middle)?);
+    let left: Vec<usize> = (0..longest).filter(|axis| !axes.contains(axis)).collect();
+    axes.extend(far.iter().map(|&axis| left[axis]));
+    axes.sort_unstable();
+    let axes: Vec<i64> = axes.into_iter().map(|axis| axis as i64).collect();
+    let value = site.apply(&op, &[inner[0]], Attributes::new().with("axis", axes))?;
     one(site, value)
 }
 
@@ -247,43 +413,43 @@ fn squeeze_of_expand(site: &mut Site<'_>) -> Found {
 
 fn elementwise_of_broadcast(site: &mut Site<'_>) -> Found {
     let mut operands = site.operands();
-    let inner = |site: &Site<'_>, value: ValueId| site.made_by(value, "broadcast_to").map(|(operands, _)| (operands[0], operands[1]));
-    let spread: Vec<usize> = (0..operands.len()).filter(|&at| inner(site, operands[at]).is_some()).collect();
-    if spread.is_empty() {
+    let places: Vec<usize> = (0..operands.len()).filter(|&at| spread(site, operands[at]).is_some()).collect();
+    if places.is_empty() {
         return Ok(None);
     }
-    if operands.len() == 1 {
-        let cheap = |x: ValueId| is_single(site, x) || site.used_once(operands[0]);
-        let Some((x, sizes)) = inner(site, operands[0]).filter(|&(x, _)| cheap(x)) else { return Ok(None) };
+    if let &[of] = operands.as_slice() {
+        let Some(found) = spread(site, of).filter(|found| found.of_one(site) || site.used_once(of)) else { return Ok(None) };
+        let (x, sizes) = (found.element(site, of), found.sizes(site)?);
         let value = site.again(site.node(), &[x])?.output(0);
         let value = site.apply("broadcast_to", &[value, sizes], Attributes::new())?;
         return one(site, value);
     }
     // One at a time, as long as another operand still has the shape.
     let root = site.node().output(0);
-    for &at in &spread {
-        let Some((x, _)) = inner(site, operands[at]) else { continue };
+    for &at in &places {
+        let Some(found) = spread(site, operands[at]) else { continue };
         let full = (0..operands.len()).any(|other| {
             let covers = |(a, b): (&Dim, &Dim)| a.same(b) && b.known() != Some(1) || b.known() == Some(1) && a.known() == Some(1);
             let (a, b) = (site.ty(root), site.ty(operands[other]));
             other != at && a.rank() == b.rank() && (a.dims.iter().zip(&b.dims).all(covers) || site.same_shape(root, operands[other]))
         });
         if full {
-            operands[at] = x;
+            operands[at] = found.element(site, operands[at]);
             let value = site.again(site.node(), &operands)?.output(0);
             return one(site, value);
         }
     }
     // All are single elements, but that one was given the shape.
-    let (&[at], root) = (spread.as_slice(), site.ty(root)) else { return Ok(None) };
-    let Some((x, sizes)) = inner(site, operands[at]) else { return Ok(None) };
+    let (&[at], root) = (places.as_slice(), site.ty(root)) else { return Ok(None) };
+    let Some(found) = spread(site, operands[at]) else { return Ok(None) };
     let shape = site.ty(operands[at]);
     let same = shape.rank() == root.rank() && shape.dims.iter().zip(&root.dims).all(|(a, b)| a.same(b));
-    let singles = (0..operands.len()).all(|other| is_single(site, if other == at { x } else { operands[other] }));
+    let singles = found.of_one(site) && (0..operands.len()).all(|other| other == at || is_single(site, operands[other]));
     if !same || !singles {
         return Ok(None);
     }
-    operands[at] = x;
+    let sizes = found.sizes(site)?;
+    operands[at] = found.element(site, operands[at]);
     let value = site.again(site.node(), &operands)?.output(0);
     let value = site.apply("broadcast_to", &[value, sizes], Attributes::new())?;
     one(site, value)

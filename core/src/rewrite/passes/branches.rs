@@ -150,7 +150,7 @@ fn hoist(graph: &mut Graph, id: NodeId, table: &mut Table, firings: &mut Vec<Fir
             if !seen.insert(var.key()) || !matches!(var.node().kind(), NodeKind::Apply(..)) {
                 continue;
             }
-            match known.get(&var.key()).copied().filter(|&value| stands(value)) {
+            match known.get(&var.key()).copied().filter(|&value| stands(value) && !is_number_or_shape(&var)) {
                 Some(value) => {
                     if !taken.contains(&value) {
                         taken.push(value);
@@ -213,6 +213,16 @@ fn hoist(graph: &mut Graph, id: NodeId, table: &mut Table, firings: &mut Vec<Fir
     let done = format!("{} values read from outside, {dropped} results that do not depend on the condition", taken.len());
     firings.push(Firing::of_pass("hoist_branches", location, format!("branches of {} and {} ops", counts[0], counts[1]), done));
     Ok(true)
+}
+
+/// Whether a value is a shape, or one number everywhere: what reads it in the branch does better if it sees that.
+fn is_number_or_shape(var: &Var) -> bool {
+    let NodeKind::Apply(op, _) = var.node().kind() else { return false };
+    match (op.name(), var.node().operands()) {
+        ("shape" | "zeros_like" | "ones_like" | "zeros" | "ones", _) => true,
+        ("broadcast_to", [of, ..]) => matches!(of.node().kind(), NodeKind::Constant(constant) if constant.value.len() == 1),
+        _ => false,
+    }
 }
 
 /// Removes nodes that nothing uses, but these.

@@ -170,6 +170,7 @@ fn accumulate(given: &Loop) -> Result<Option<(Vec<Var>, String)>> {
 fn is_zero(value: &Var) -> bool {
     match value.node().kind() {
         NodeKind::Constant(constant) => constant.value.to_f64_vec().iter().all(|&element| element == 0.0),
+        _ if name_of(value) == "broadcast_to" => value.node().operands().first().is_some_and(|of| matches!(of.node().kind(), NodeKind::Constant(_)) && is_zero(of)),
         _ => matches!(name_of(value), "zeros" | "zeros_like"),
     }
 }

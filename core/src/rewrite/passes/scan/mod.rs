@@ -385,7 +385,7 @@ fn stand_ins(graph: &Graph, operands: &[ValueId]) -> (Vec<Var>, FxHashMap<Key, V
         let of = graph.node(operand.node);
         let var = vars.entry(operand).or_insert_with(|| match of.kind {
             // Whether a sequence is reversed or grouped, and a sum begins with zeros, is to be seen.
-            NodeKind::Apply(op, attributes) if matches!(op.name(), "flip" | "reshape" | "zeros" | "zeros_like") => {
+            NodeKind::Apply(op, attributes) if matches!(op.name(), "flip" | "reshape" | "zeros" | "zeros_like" | "broadcast_to") => {
                 let below: Vec<Var> = of.operands.iter().map(|&value| plain(value)).collect();
                 values.extend(below.iter().map(Var::key).zip(of.operands.iter().copied()));
                 Var::apply_op(op.clone(), &below, attributes.clone(), of.location.clone())
