@@ -3,7 +3,7 @@
 //! `solve(a, b)` factorizes `a` and substitutes, n³ and n² operations. Where `a` is the same in every step its factors are
 //! computed before the loop, and a step only substitutes. A solution is corrected by that of what it leaves of the
 //! right side, which makes it backward stable element by element (Skeel, Iterative refinement implies numerical
-//! stability for Gaussian elimination, 1980), as devices may do in `solve`; what is not finite stays.
+//! stability for Gaussian elimination, 1980), as devices may do in `solve`; a correction that is not finite is none.
 //!
 //! Factors of general matrices are there for singular ones too: that these are singular is found in the first step, as
 //! before. Those by Cholesky may not be there, and are computed before the loop only if there certainly is a step.
@@ -131,5 +131,5 @@ fn solved(a: &Var, b: &Var, factors: &Factors, definite: bool) -> Var {
     let whole = if definite { a.tril(0) + a.tril(-1).t() } else { a.clone() };
     let first = solve(b);
     let step = solve(&(b - whole.matmul(&first)));
-    where_(&step.isfinite(), &(&first + &step), &first)
+    where_(&step.isfinite().all(None), &(&first + &step), &first)
 }
