@@ -567,6 +567,12 @@ fn write_of_everything(site: &mut Site<'_>) -> Found {
     if site.fits(site.node().output(0), v) {
         return one(site, v);
     }
+    // What may not fit is an error of the write.
+    let Some(new) = ty.rank().checked_sub(site.ty(v).rank()) else { return Ok(None) };
+    let fits = |(axis, dim): (usize, &Dim)| *dim == Dim::Known(1) || same_length(site.graph(), (v, axis), (x, axis + new));
+    if !site.ty(v).dims.iter().enumerate().all(fits) {
+        return Ok(None);
+    }
     let sizes = site.apply("shape", &[x], Attributes::new())?;
     let value = site.apply("broadcast_to", &[v, sizes], Attributes::new())?;
     one(site, value)

@@ -107,17 +107,18 @@ fn shape_of_result(site: &mut Site<'_>) -> Found {
         let value = site.apply("shape", &[source], Attributes::new())?;
         return one(site, value);
     }
-    // Or of an input of just these lengths.
+    // Or, of what is computed, of an input of just these lengths.
     let graph = site.graph();
+    let computed = graph.node(x.node).apply().is_some();
     let like = graph.inputs().iter().map(|input| input.output(0)).find(|&input| {
         let (own, other) = (site.ty(x), site.ty(input));
-        input != x && own.rank() == other.rank() && own.dims.iter().zip(&other.dims).all(|(a, b)| a.same(b))
+        computed && own.rank() == other.rank() && own.dims.iter().zip(&other.dims).all(|(a, b)| a.same(b))
     });
     if let Some(like) = like {
         let value = site.apply("shape", &[like], Attributes::new())?;
         return one(site, value);
     }
-    let only_shapes = graph.node(x.node).apply().is_some()
+    let only_shapes = computed
         && !graph.outputs().iter().any(|output| output.node == x.node)
         && graph.users(x.node).iter().all(|&user| graph.node(user).op_name() == "shape");
     if !only_shapes || lengths.iter().any(|length| length.reads(x)) {
