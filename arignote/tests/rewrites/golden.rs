@@ -130,7 +130,7 @@ fn draw_special(types: &[Type], seed: u64) -> Vec<Tensor> {
         }
         let mut draw = |x| match random.u8(..16) {
             0..4 => SPECIAL[random.usize(..SPECIAL.len())],
-            4 | 5 if seed % 2 == 0 => HUGE[random.usize(..2)],
+            4 | 5 if seed.is_multiple_of(2) => HUGE[random.usize(..2)],
             _ => x,
         };
         let elements = tensor.to_f64_vec().into_iter().map(&mut draw);

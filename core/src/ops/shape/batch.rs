@@ -32,7 +32,7 @@ pub(super) fn batch(op: &ShapeOp, context: &Batch<'_>) -> Result<Batched> {
             Ok(Batched::Rows(vec![x.swapaxes(one as i64 + 1, other as i64 + 1)]))
         }
         Flip => apply(context.operands, context.shifted("axis", rank)?),
-        ExpandDims => apply(context.operands, context.shifted("axis", rank + 1)?),
+        ExpandDims => apply(context.operands, context.shifted("axis", context.results[0].ty()?.rank())?),
         Squeeze => {
             let ones: Vec<Option<bool>> =
                 context.single[0].ty()?.dims.iter().map(|dim| dim.known().map(|length| length == 1)).collect();
