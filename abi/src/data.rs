@@ -264,6 +264,53 @@ pub struct Program {
     pub extra: RVec<Pair>,
 }
 
+/// What a rewrite of whole programs is.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug)]
+pub struct PassInfo {
+    /// Its name.
+    pub name: RString,
+    /// The name of the phase that it runs in.
+    pub phase: RString,
+    /// Further tags.
+    pub tags: RVec<RString>,
+    /// One line about it.
+    pub doc: RString,
+    /// Functions of the language to which it applies.
+    pub examples: RVec<RString>,
+    /// More, by name.
+    pub extra: RVec<Pair>,
+}
+
+/// One application of a rewrite of whole programs, for people.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug)]
+pub struct PassFiring {
+    /// The line, from 1, of the given program's text that it happened at; 0 where that is not known.
+    pub line: u64,
+    /// What stood there.
+    pub before: RString,
+    /// What stands there now.
+    pub after: RString,
+    /// More, by name.
+    pub extra: RVec<Pair>,
+}
+
+/// What became of a program.
+#[repr(C)]
+#[derive(StableAbi, Clone, Debug)]
+pub struct Rewritten {
+    /// The program: the same arguments, and as many results of the same types.
+    pub program: Program,
+    /// For each line of its text, the line, from 1, of the given program's text that it comes from; 0 where that
+    /// is not known.
+    pub places: RVec<u64>,
+    /// What was done.
+    pub firings: RVec<PassFiring>,
+    /// More, by name.
+    pub extra: RVec<Pair>,
+}
+
 /// How to compile.
 #[repr(C)]
 #[derive(StableAbi, Clone, Debug)]

@@ -25,7 +25,7 @@
 //! What crosses but is not used yet, so that it need not be added later: today's hosts give
 //! [`ExecutableObject::run`] no events to wait for and wait for its [`RunResult::done`] at once, and
 //! today's plugins answer with [`AlreadyDone`]. Both sides must do as the contracts say all the same.
-//! Passes of plugins, profile spans of the host, allocation and copies on a device, and a list of an
+//! Profile spans of the host, allocation and copies on a device, and a list of an
 //! executable's arguments and results are appended methods when something calls them.
 //!
 //! # Contracts

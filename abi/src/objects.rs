@@ -109,10 +109,27 @@ pub trait PluginObject: Send + Sync {
     /// The rewrite rules that it brings.
     #[sabi(last_prefix_field)]
     fn rules(&self) -> Outcome<RVec<RuleText>>;
+    /// The rewrites of whole programs that it brings. Since 1.2.
+    fn passes(&self) -> Outcome<RVec<PassBox>> {
+        Outcome::ROk(RVec::new())
+    }
 }
 
 /// An owned [`PluginObject`].
 pub type PluginBox = PluginObject_TO<'static, RBox<()>>;
+
+/// A rewrite of whole programs.
+#[sabi_trait]
+pub trait PassObject: Send + Sync {
+    /// What it is.
+    fn info(&self) -> Outcome<PassInfo>;
+    /// Rewrites a program, whose states are arguments like others. Nothing where it does not apply.
+    #[sabi(last_prefix_field)]
+    fn run(&self, program: &Program) -> Outcome<ROption<Rewritten>>;
+}
+
+/// An owned [`PassObject`].
+pub type PassBox = PassObject_TO<'static, RBox<()>>;
 
 /// A native kernel of a plugin's op, on host memory.
 #[sabi_trait]
@@ -240,6 +257,7 @@ boxed! {
     boxed_event: EventObject, EventObject_TO => EventBox;
     boxed_host: HostObject, HostObject_TO => HostBox;
     boxed_plugin: PluginObject, PluginObject_TO => PluginBox;
+    boxed_pass: PassObject, PassObject_TO => PassBox;
     boxed_kernel: KernelObject, KernelObject_TO => KernelBox;
     boxed_backend: BackendObject, BackendObject_TO => BackendBox;
     boxed_device: DeviceObject, DeviceObject_TO => DeviceBox;

@@ -178,7 +178,7 @@ fn rules_of_a_file_are_checked() {
     let output = folder.command("rules --check mine.rules").output().unwrap();
     let (found, told) = (String::from_utf8_lossy(&output.stdout).into_owned(), errors(&output));
     assert_eq!(output.status.code(), Some(1), "{found}{told}");
-    assert!(told.contains("3 of 5 rules fail"), "{found}{told}");
+    assert!(told.contains("3 of 5 rules and passes fail"), "{found}{told}");
     let verdict = |name: &str| {
         let start = found.find(&format!("{name}: ")).unwrap_or_else(|| panic!("no verdict on {name}:\n{found}"));
         let rest = &found[start..];
@@ -193,8 +193,8 @@ fn rules_of_a_file_are_checked() {
         assert!(verdict.starts_with(&format!("{name}: FAILS")) && verdict.contains(what) && verdict.contains("x="), "{verdict}");
     }
     std::fs::write(folder.path("good.rules"), MINE.lines().next().unwrap()).unwrap();
-    assert!(folder.prints("rules --check good.rules").contains("1 rules hold"));
-    assert!(folder.prints("rules --check --set rewrite.rules=good.rules").contains("1 rules hold"));
+    assert!(folder.prints("rules --check good.rules").contains("1 rules and passes hold"));
+    assert!(folder.prints("rules --check --set rewrite.rules=good.rules").contains("1 rules and passes hold"));
     std::fs::write(folder.path("broken.rules"), "rule a [specialize]: expp(x) => x\nrule b: exp(x) => x\n").unwrap();
     let output = folder.command("rules --check broken.rules").output().unwrap();
     let found = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -354,8 +354,8 @@ fn files_that_are_no_fitting_plugin_are_refused_unrun() {
             bytes[at] = major;
         }
     };
-    says(&broken_as("old", &set_major(0)), &["it is too old", "interface 1.x", "interface 0.1", "rustc", "rebuild"]);
-    says(&broken_as("new", &set_major(2)), &["it is too new", "interface 1.x", "interface 2.1", "update this program"]);
+    says(&broken_as("old", &set_major(0)), &["it is too old", "interface 1.x", "interface 0.2", "rustc", "rebuild"]);
+    says(&broken_as("new", &set_major(2)), &["it is too new", "interface 1.x", "interface 2.2", "update this program"]);
     let no_magic = |bytes: &mut Vec<u8>| {
         let at = stamp_at(bytes);
         bytes[at] = b'X';

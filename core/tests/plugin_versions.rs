@@ -60,21 +60,33 @@ fn with_interface(source: &str, interface: &Path, name: &str, kind: &str) -> Pat
 }
 
 const ONE_MORE_METHOD: [(&str, &str, &str); 2] = [
-    ("stamp.rs", "pub const MINOR: u32 = 1;", "pub const MINOR: u32 = 2;"),
+    ("stamp.rs", "pub const MINOR: u32 = 2;", "pub const MINOR: u32 = 3;"),
     (
         "objects.rs",
-        "    fn rules(&self) -> Outcome<RVec<RuleText>>;",
-        "    fn rules(&self) -> Outcome<RVec<RuleText>>;\n    \
-             fn passes(&self) -> Outcome<u64> { Outcome::ROk(77) }",
+        PASSES,
+        "    fn passes(&self) -> Outcome<RVec<PassBox>> { Outcome::ROk(RVec::new()) }\n    \
+             fn more(&self) -> Outcome<u64> { Outcome::ROk(77) }\n",
     ),
 ];
+
+/// The last method of a plugin's object.
+const PASSES: &str =
+    "    fn passes(&self) -> Outcome<RVec<PassBox>> {\n        Outcome::ROk(RVec::new())\n    }\n";
+
+#[test]
+fn a_plugin_of_the_time_before_passes_loads() {
+    let abi = interface("older", &[("stamp.rs", "pub const MINOR: u32 = 2;", "pub const MINOR: u32 = 1;"), ("objects.rs", PASSES, "")]);
+    let path = with_interface("newer_plugin.rs", &abi, "libolder.so", "cdylib");
+    let plugin = Loader::new(Arc::new(Quiet)).load_file(&path).unwrap();
+    assert_eq!((plugin.interface, plugin.rules.len(), plugin.passes.len()), ((1, 1), 1, 0));
+}
 
 #[test]
 fn a_plugin_of_a_newer_minor_version_loads() {
     let abi = interface("newer", &ONE_MORE_METHOD);
     let path = with_interface("newer_plugin.rs", &abi, "libnewer.so", "cdylib");
     let plugin = Loader::new(Arc::new(Quiet)).load_file(&path).unwrap();
-    assert_eq!((plugin.info.name.as_str(), plugin.interface), ("newer", (1, 2)));
+    assert_eq!((plugin.info.name.as_str(), plugin.interface), ("newer", (1, 3)));
     assert_eq!(plugin.rules[0].file, "n.rules");
 }
 
@@ -85,7 +97,7 @@ fn a_plugin_of_an_older_minor_version_loads_in_a_newer_host() {
     let output = Command::new(host).arg(build::library()).output().unwrap();
     let words = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{words}");
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "fixture of 1.1 in a host of 1.2: 77\n");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "fixture of 1.2 in a host of 1.3: 77\n");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use arignote::ops::{ParamKind, registry};
-use arignote::rewrite::harness::check_rule;
+use arignote::rewrite::harness::{check_pass, check_rule};
 use arignote::rewrite::{self, Rule};
 use arignote::{Error, ErrorKind, Result};
 use clap::Args;
@@ -22,7 +22,7 @@ pub struct Listing {
 pub struct Rules {
     #[command(flatten)]
     listing: Listing,
-    /// Check the rules of a file against the law of rewrites by machine; without FILE those of the config and of plugins.
+    /// Check the rules of a file against the law of rewrites by machine; without FILE those of the config, and rules and passes of plugins.
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     check: Option<Option<PathBuf>>,
 }
@@ -54,17 +54,28 @@ fn check(common: &Common, file: Option<&Path>) -> Result<()> {
             rules.extend(own.map(|entry| (entry.rule.name.clone(), Ok((*entry.rule).clone()))));
         }
     }
-    let (mut failed, count) = (0, rules.len());
+    let passes: Vec<_> = match file {
+        Some(_) => Vec::new(),
+        None => session.rules().foreign_passes().collect(),
+    };
+    let (mut failed, count) = (0, rules.len() + passes.len());
+    let evaluate = |graph: &arignote::graph::Graph, arguments: &[arignote::tensor::Tensor]| session.evaluate(graph, arguments);
+    let real = "tagged `real`: only types and shapes are checked";
+    for pass in passes {
+        let verdict = check_pass(&**pass, &evaluate);
+        failed += usize::from(!verdict.passed());
+        print(&if pass.tags().contains(&"real") { format!("{verdict}\n  {real}") } else { verdict.to_string() })?;
+    }
     for (name, rule) in rules {
         let phase = |rule: &Rule| rule.tags.iter().any(|tag| rewrite::Phase::from_name(tag).is_some());
         let verdict = match rule {
             Ok(rule) if !phase(&rule) => Err("no phase among its tags".to_owned()),
             Ok(rule) if rule.has_tag("real") => {
-                let verdict = check_rule(&rule, &|graph, arguments| session.evaluate(graph, arguments));
-                Ok((verdict.passed(), format!("{verdict}\n  tagged `real`: only types and shapes are checked")))
+                let verdict = check_rule(&rule, &evaluate);
+                Ok((verdict.passed(), format!("{verdict}\n  {real}")))
             }
             Ok(rule) => {
-                let verdict = check_rule(&rule, &|graph, arguments| session.evaluate(graph, arguments));
+                let verdict = check_rule(&rule, &evaluate);
                 Ok((verdict.passed(), verdict.to_string()))
             }
             Err(error) => Err(error.to_string()),
@@ -74,9 +85,9 @@ fn check(common: &Common, file: Option<&Path>) -> Result<()> {
         print(&text)?;
     }
     if failed == 0 {
-        return print(&format!("{count} rules hold"));
+        return print(&format!("{count} rules and passes hold"));
     }
-    Err(Error::new(ErrorKind::Config, format!("{failed} of {count} rules fail")))
+    Err(Error::new(ErrorKind::Config, format!("{failed} of {count} rules and passes fail")))
 }
 
 impl Listing {

@@ -49,8 +49,8 @@ fn files_that_do_not_fit_end_the_command_with_status_1() {
         (changed("cut", &|bytes| bytes.truncate(5000)), &["the file is cut short", "5000 bytes", "fix"]),
         (changed("arm", &|bytes| bytes[18] = 183), &["another processor", "aarch64", "build the plugin for"]),
         (plain, &["it is no plugin", "without a plugin's stamp", "`export_plugin!`"]),
-        (with_major("old", 0), &["it is too old", "interface 1.x", "interface 0.1", "rebuild"]),
-        (with_major("new", 2), &["it is too new", "interface 2.1", "update this program"]),
+        (with_major("old", 0), &["it is too old", "interface 1.x", "interface 0.2", "rebuild"]),
+        (with_major("new", 2), &["it is too new", "interface 2.2", "update this program"]),
         (changed("text", &|bytes| *bytes = b"not a library".to_vec()), &["it is no plugin"]),
     ];
     for (path, parts) in cases {
@@ -76,7 +76,7 @@ fn a_pin_is_a_demand() {
 
 #[test]
 fn plugins_that_fail_while_starting_end_the_command_with_status_1() {
-    for method in ["info", "init", "backends", "ops", "rules", "name"] {
+    for method in ["info", "init", "backends", "ops", "rules", "passes", "name"] {
         let path = fixture::patched(method);
         let told = fails(&path, &[]);
         says(&told, &[&path.display().to_string(), &format!("`{method}` panicked: as told, in {method}")]);
@@ -114,6 +114,8 @@ fn what_is_wrong_in_a_plugin_leaves_nothing_of_it_behind() {
     let cases = [
         ("bad:definition", &["the definition of `half::second` is wrong", "there is no op `nonsense`"][..]),
         ("bad:rules", &["half.rules:2", "there is no op `nonsense`"]),
+        ("bad:pass name", &["a rule or pass named `merge` exists already"]),
+        ("bad:phase", &["its pass `fixture_pass` is of the phase `inplace`, expected one of canonicalize, stabilize, specialize, scan"]),
     ];
     for (behaviour, parts) in cases {
         let path = fixture::patched(behaviour);
@@ -124,6 +126,34 @@ fn what_is_wrong_in_a_plugin_leaves_nothing_of_it_behind() {
         assert!(registry().get("half::first").is_err() && registry().get("half::second").is_err());
         says(&fails(&path, &[]), parts);
     }
+}
+
+#[test]
+fn passes_that_fail_end_the_compilation_with_their_name() {
+    let cases = [
+        ("pass run", &["`run` panicked: as told, in pass run"][..]),
+        ("pass fails", &["the pass lost its way"]),
+        ("pass types", &["what it leaves has the outputs (f32[]), expected (f32[n])"]),
+    ];
+    for (behaviour, parts) in cases {
+        let path = fixture::patched(behaviour);
+        let config = Config::default().with("plugins.load", vec![path.display().to_string()]).unwrap();
+        let config = config.with("device", "reference").unwrap();
+        let session = arignote::session_with(config).unwrap();
+        let error = compile(&session, "fn f(a: f32[], x: f32[n]) { return ceil(x) }").err().unwrap().to_string();
+        says(&error, parts);
+        says(&error, &["in the pass `fixture_pass` of a plugin"]);
+    }
+}
+
+#[test]
+fn a_wrong_pass_is_caught_by_the_harness() {
+    let path = fixture::patched("pass ceil");
+    let setting = format!("plugins.load={}", path.display());
+    let output = command(tempfile::tempdir().unwrap().path(), &["rules", "--check", "--set", &setting]);
+    assert!(!output.status.success());
+    says(&String::from_utf8_lossy(&output.stdout), &["fixture_rule: holds", "fixture_pass: FAILS", "the error grows from 0.000", "it does not apply to this example"]);
+    says(&String::from_utf8_lossy(&output.stderr), &["1 of 2 rules and passes fail"]);
 }
 
 #[test]

@@ -136,6 +136,62 @@ fn rules_are_registered_listed_and_fire() {
     says(&listed, &["tidy_ceil_of_floor", "tidy-rules", "ceil(floor(x))"]);
 }
 
+const REPEATED: &str = "\
+fn f(x: f64[n], w: f64[]) {
+    state seen: f64[] = 1
+    s = sigmoid(x * w)
+    steps = scan (u in s) {
+        state most: f64[] = 0
+        most <- tanh(most + u)
+        yield most
+    }
+    y = minimum(minimum(x, seen),
+                minimum(s, x))
+    seen <- max(y)
+    return y, grad(sum(y * s), x), steps
+}
+";
+
+/// File and line of whatever the bodies of loops compute.
+fn places_in_loops(graph: &arignote::graph::Graph) -> Vec<(String, u32)> {
+    let bodies = graph.ids().filter_map(|id| graph.node(id).apply()).flat_map(|(_, attributes)| attributes.bodies());
+    let values = bodies.flat_map(|(_, body)| arignote::graph::topological_order(body.outputs()));
+    values.map(|value| (value.node().location().file.to_string(), value.node().location().line)).collect()
+}
+
+#[test]
+fn a_pass_rewrites_whole_graphs_and_keeps_places_states_and_loops() {
+    for device in ["reference", "cpu"] {
+        let f = compile(&session(&["tidy-rules"], device, &[]), REPEATED).unwrap();
+        let plain = compile(&session(&[], device, &[]), REPEATED).unwrap();
+        let report = f.compiled().firings().iter().find(|firing| firing.rule == "tidy_repeated").unwrap();
+        assert_eq!((&*report.location.file, report.location.line), ("program.arig", 9), "{report:?}");
+        let count = |f: &arignote::runtime::Function| f.compiled().after().matches("minimum").count();
+        assert_eq!((count(&f), count(&plain)), (2, 3), "{}", f.compiled().after());
+        for _ in 0..2 {
+            let arguments = [Tensor::vector(vec![-1.5, 0.25, 2.0]), Tensor::scalar(0.5)];
+            let (found, expected) = (f.call(&arguments).unwrap(), plain.call(&arguments).unwrap());
+            for (found, expected) in found.iter().zip(&expected) {
+                for (found, expected) in found.to_f64_vec().into_iter().zip(expected.to_f64_vec()) {
+                    // Terms of the gradient are added in another order.
+                    assert!((found - expected).abs() <= 4.0 * f64::EPSILON * expected.abs(), "{device}: {found}, not {expected}");
+                }
+            }
+        }
+        assert!(places_in_loops(f.compiled().graph()).contains(&("program.arig".to_owned(), 6)));
+    }
+    let excluded = config(&["tidy-rules"], "reference", &[]).with("rewrite.exclude", ["tidy_repeated"]).unwrap();
+    let f = compile(&arignote::session_with(excluded).unwrap(), REPEATED).unwrap();
+    assert_eq!(inspect::firing_counts(f.compiled()).get("tidy_repeated"), None);
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = format!("plugins.path={}", libraries::folder("tidy-rules"));
+    let output = command(folder.path(), &["rules", "--set", &path]);
+    says(&String::from_utf8_lossy(&output.stdout), &["tidy_repeated", "plugin tidy-rules", "keeps each once"]);
+    let output = command(folder.path(), &["rules", "--check", "--set", &path]);
+    says(&String::from_utf8_lossy(&output.stdout), &["tidy_repeated: holds (3 setups", "4 rules and passes hold"]);
+}
+
 #[test]
 fn a_device_leaves_what_it_lacks_to_the_fallback() {
     let program = "fn f(x: f64[n], y: f64[n]) { return exp(x + y) * y - x, sum(x * y) }";

@@ -7,15 +7,18 @@ use std::ffi::c_void;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arignote_abi as abi;
-use arignote_abi::{ROption, RResult, RSlice, RStr, RVec, TensorDescriptor};
+use arignote_abi::{ROption, RResult, RSlice, RStr, RString, RVec, TensorDescriptor};
 
 use super::convert::*;
 use super::export;
 use super::guard::{Caught, catch};
 use super::memory::*;
+use super::program::{ParsedProgram, put_back, without_states};
 use super::traits::*;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::{Graph, Location};
 use crate::ops::Attributes;
+use crate::rewrite::{Firing, Pass, PassContext, Phase};
 use crate::tensor::{DeviceTensor, Shape, Tensor};
 
 /// Everything that a plugin says about itself, asked in the order that the contract gives.
@@ -24,6 +27,7 @@ pub(super) struct Contents {
     pub(super) backends: Vec<Arc<dyn Backend>>,
     pub(super) ops: Vec<PluginOp>,
     pub(super) rules: Vec<RuleText>,
+    pub(super) passes: Vec<Arc<dyn Pass>>,
 }
 
 /// Starts a plugin and takes its contents.
@@ -43,7 +47,71 @@ pub(super) fn contents(plugin: &abi::PluginBox, host: Arc<dyn Host>) -> Result<C
     let ops = ops.collect::<Result<_>>()?;
     let rules = outcome(plugin.rules())?.into_iter();
     let rules = rules.map(|rules| RuleText { file: rules.file.to_string(), text: rules.text.to_string() });
-    Ok(Contents { info, backends, ops, rules: rules.collect() })
+    let passes = outcome(plugin.passes())?.into_iter().map(pass).collect::<Result<_>>()?;
+    Ok(Contents { info, backends, ops, rules: rules.collect(), passes })
+}
+
+struct ImportedPass {
+    inner: abi::PassBox,
+    name: String,
+    phase: Phase,
+    tags: Vec<String>,
+    doc: String,
+    examples: Vec<String>,
+}
+
+fn pass(inner: abi::PassBox) -> Result<Arc<dyn Pass>> {
+    let info = outcome(inner.info())?;
+    let (name, doc) = (info.name.to_string(), info.doc.to_string());
+    let phase = Phase::from_name(&info.phase).filter(|&phase| phase <= Phase::Scan).ok_or_else(|| {
+        let phases: Vec<_> = Phase::ALL.iter().filter(|&&phase| phase <= Phase::Scan).map(|phase| phase.name()).collect();
+        let message = format!("its pass `{name}` is of the phase `{}`, expected one of {}", info.phase, phases.join(", "));
+        Error::new(ErrorKind::Plugin, message)
+    })?;
+    let strings = |list: &RVec<RString>| list.iter().map(RString::to_string).collect();
+    let (tags, examples) = (strings(&info.tags), strings(&info.examples));
+    Ok(Arc::new(ImportedPass { inner, name, phase, tags, doc, examples }))
+}
+
+impl Pass for ImportedPass {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    fn tags(&self) -> Vec<&str> {
+        self.tags.iter().map(String::as_str).collect()
+    }
+
+    fn doc(&self) -> &str {
+        &self.doc
+    }
+
+    fn examples(&self) -> Vec<&str> {
+        self.examples.iter().map(String::as_str).collect()
+    }
+
+    fn run(&self, graph: &mut Graph, _: &PassContext<'_>, firings: &mut Vec<Firing>) -> Result<bool> {
+        let (program, places) = Program::of_graph(&mut without_states(graph)?)?;
+        let blame = |error: Error| error.note(format!("in the pass `{}` of a plugin", self.name));
+        let Some(answer) = outcome(self.inner.run(&program_out(&program))).map_err(blame)?.into_option() else {
+            return Ok(false);
+        };
+        let place = |places: &[Location], line: usize| {
+            line.checked_sub(1).and_then(|at| places.get(at)).cloned().unwrap_or_else(Location::unknown)
+        };
+        let lines: Vec<Location> = answer.places.iter().map(|&line| place(&places, line as usize)).collect();
+        let new = program_in(&answer.program).and_then(|program| ParsedProgram::parse(&program));
+        *graph = put_back(graph, &new.map_err(blame)?.graph, |line| place(&lines, line)).map_err(blame)?;
+        firings.extend(answer.firings.iter().map(|firing| {
+            let location = place(&places, firing.line as usize);
+            Firing::of_pass(&self.name, location, firing.before.to_string(), firing.after.to_string())
+        }));
+        Ok(true)
+    }
 }
 
 struct ImportedBackend {
@@ -124,15 +192,7 @@ impl Device for ImportedDevice {
     }
 
     fn compile(&self, program: &Program, options: &CompileOptions) -> Result<Arc<dyn Executable>> {
-        let program = abi::Program {
-            format: string(&program.format),
-            text: string(&program.text),
-            constants: list(&program.constants, tensor_out),
-            notes: list(&program.notes, note_out),
-            ops: list(&program.ops, definition_out),
-            extra: RVec::new(),
-        };
-        let inner = outcome(self.inner.compile(&program, &options_out(options)))?;
+        let inner = outcome(self.inner.compile(&program_out(program), &options_out(options)))?;
         // SAFETY: they are dropped together.
         let own = unsafe { export::OwnExecutable::of(&inner) };
         Ok(Arc::new(ImportedExecutable { own, inner }))

@@ -3,6 +3,7 @@
 use arignote_abi as abi;
 use arignote_abi::{ROption, RResult, RString, RVec};
 
+use super::memory::{tensor_in, tensor_out};
 use super::traits::*;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Location;
@@ -228,6 +229,28 @@ pub(super) fn query_out(node: &NodeQuery<'_>) -> abi::NodeDescription {
         results: list(node.results, type_out),
         extra: RVec::new(),
     }
+}
+
+/// A program.
+pub(super) fn program_out(program: &Program) -> abi::Program {
+    abi::Program {
+        format: string(&program.format),
+        text: string(&program.text),
+        constants: list(&program.constants, tensor_out),
+        notes: list(&program.notes, note_out),
+        ops: list(&program.ops, definition_out),
+        extra: RVec::new(),
+    }
+}
+
+pub(super) fn program_in(program: &abi::Program) -> Result<Program> {
+    Ok(Program {
+        format: program.format.to_string(),
+        text: program.text.to_string(),
+        constants: program.constants.iter().cloned().map(tensor_in).collect::<Result<_>>()?,
+        notes: program.notes.iter().map(note_in).collect(),
+        ops: program.ops.iter().map(definition_in).collect(),
+    })
 }
 
 pub(super) fn definition_out(op: &OpDefinition) -> abi::OpDefinition {

@@ -15,8 +15,11 @@ use super::adapt::ImportedHost;
 use super::convert::*;
 use super::guard::{Guard, catch};
 use super::memory::*;
+use super::program::ParsedProgram;
 use super::traits::*;
 use crate::error::Result;
+use crate::graph::Location;
+use crate::rewrite::{Pass, PassContext};
 use crate::tensor::DeviceTensor;
 
 /// Writes what a plugin library exports.
@@ -151,6 +154,56 @@ impl abi::PluginObject for Exported<dyn Plugin> {
             })
         })
     }
+
+    fn passes(&self) -> Outcome<RVec<abi::PassBox>> {
+        self.guard.value("passes", || list(self.inner.passes(), pass))
+    }
+}
+
+fn pass(inner: Arc<dyn Pass>) -> abi::PassBox {
+    let name = catch(|| inner.name().to_owned()).unwrap_or_else(|_| "?".into());
+    abi::boxed_pass(Exported::new(inner, format!("pass `{name}`")))
+}
+
+impl abi::PassObject for Exported<dyn Pass> {
+    fn info(&self) -> Outcome<abi::PassInfo> {
+        self.guard.value("info", || abi::PassInfo {
+            name: string(self.inner.name()),
+            phase: string(self.inner.phase().name()),
+            tags: list(self.inner.tags(), string),
+            doc: string(self.inner.doc()),
+            examples: list(self.inner.examples(), string),
+            extra: RVec::new(),
+        })
+    }
+
+    fn run(&self, program: &abi::Program) -> Outcome<ROption<abi::Rewritten>> {
+        self.guard.run("run", || {
+            let mut graph = ParsedProgram::parse(&program_in(program)?)?.graph;
+            let mut firings = Vec::new();
+            if !self.inner.run(&mut graph, &PassContext::default(), &mut firings)? {
+                return Ok(ROption::RNone);
+            }
+            graph.compact();
+            let (program, places) = Program::of_graph(&mut graph)?;
+            Ok(ROption::RSome(abi::Rewritten {
+                program: program_out(&program),
+                places: list(&places, line_out),
+                firings: list(firings, |firing| abi::PassFiring {
+                    line: line_out(&firing.location),
+                    before: string(&firing.before),
+                    after: string(&firing.after),
+                    extra: RVec::new(),
+                }),
+                extra: RVec::new(),
+            }))
+        })
+    }
+}
+
+/// The line of a place in a program's text, 0 for any other place.
+fn line_out(place: &Location) -> u64 {
+    if *place.file == *Program::SOURCE { place.line.into() } else { 0 }
 }
 
 fn backend(inner: Arc<dyn Backend>) -> abi::BackendBox {
@@ -232,14 +285,7 @@ impl abi::DeviceObject for Exported<dyn Device> {
 
     fn compile(&self, program: &abi::Program, options: &abi::CompileOptions) -> Outcome<abi::ExecutableBox> {
         self.guard.run("compile", || {
-            let program = Program {
-                format: program.format.to_string(),
-                text: program.text.to_string(),
-                constants: program.constants.iter().cloned().map(tensor_in).collect::<Result<_>>()?,
-                notes: program.notes.iter().map(note_in).collect(),
-                ops: program.ops.iter().map(definition_in).collect(),
-            };
-            let inner = self.inner.compile(&program, &options_in(options))?;
+            let inner = self.inner.compile(&program_in(program)?, &options_in(options))?;
             Ok(abi::boxed_executable(Exported::new(inner, "the executable")))
         })
     }

@@ -14,6 +14,7 @@ use super::faults::*;
 use super::sidecar::Sidecar;
 use super::traits::*;
 use crate::error::{Error, ErrorKind, Result, nearest};
+use crate::rewrite::Pass;
 
 /// Where a plugin came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub struct LoadedPlugin {
     pub ops: Vec<PluginOp>,
     /// Its rewrite rules.
     pub rules: Vec<RuleText>,
+    /// Its rewrites of whole graphs.
+    pub passes: Vec<Arc<dyn Pass>>,
 }
 
 impl LoadedPlugin {
@@ -219,9 +222,9 @@ impl Loader {
         check_names(&contents).map_err(failed)?;
         // Its parts may lean on it, and it is as immortal as its library.
         std::mem::forget(plugin);
-        let Contents { info, backends, ops, rules } = contents;
+        let Contents { info, backends, ops, rules, passes } = contents;
         let interface = (stamp.major, stamp.minor);
-        Ok(LoadedPlugin { info, origin, interface, compiler: stamp.compiler(), backends, ops, rules })
+        Ok(LoadedPlugin { info, origin, interface, compiler: stamp.compiler(), backends, ops, rules, passes })
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::error::Result;
 pub use crate::graph::StatementNote;
 use crate::ops::Attributes;
+pub use crate::rewrite::Pass;
 use crate::tensor::{DeviceTensor, MemoryKind, Shape, Tensor, Type};
 
 /// Who made a plugin.
@@ -19,7 +20,7 @@ pub struct PluginInfo {
     pub description: String,
 }
 
-/// A plugin: any mixture of backends, ops and rewrite rules.
+/// A plugin: any mixture of backends, ops, rewrite rules and passes.
 pub trait Plugin: Send + Sync + 'static {
     /// Who made it. Must not have side effects.
     fn info(&self) -> PluginInfo;
@@ -45,6 +46,13 @@ pub trait Plugin: Send + Sync + 'static {
 
     /// New rewrite rules.
     fn rules(&self) -> Vec<RuleText> {
+        Vec::new()
+    }
+
+    /// New rewrites of whole graphs. The host's graph comes with its states as inputs, and with lines of a
+    /// `program` as places; the [context](crate::rewrite::PassContext) offers nothing. What a pass leaves must have
+    /// the same inputs, and outputs of the same types.
+    fn passes(&self) -> Vec<Arc<dyn Pass>> {
         Vec::new()
     }
 }

@@ -297,6 +297,11 @@ impl Rewrites {
         Ok(())
     }
 
+    /// The passes that are not Arignote's own.
+    pub fn foreign_passes(&self) -> impl Iterator<Item = &Arc<dyn Pass>> {
+        self.passes.iter().filter(|(_, origin)| *origin != Origin::Core).map(|(pass, _)| pass)
+    }
+
     /// Whether a rule or pass is one of Arignote's own.
     pub fn is_core(&self, name: &str) -> bool {
         self.rules.iter().any(|entry| entry.rule.name == name && entry.origin == Origin::Core)
@@ -424,7 +429,7 @@ impl Rewrites {
 }
 
 fn pass_tags(pass: &dyn Pass) -> Vec<String> {
-    std::iter::once(pass.phase().name()).chain(pass.tags().iter().copied()).map(str::to_owned).collect()
+    std::iter::once(pass.phase().name()).chain(pass.tags()).map(str::to_owned).collect()
 }
 
 fn local_tags(local: &Local) -> Vec<String> {

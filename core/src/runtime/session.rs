@@ -207,6 +207,13 @@ impl Contents {
                 return Err(plugin.blame(&error));
             }
         }
+        for pass in &plugin.passes {
+            let origin = rewrite::Origin::Plugin(plugin.info.name.clone());
+            if let Err(error) = rules.add_pass(origin, pass.clone()) {
+                ops.undo();
+                return Err(plugin.blame(&error));
+            }
+        }
         self.rules = rules;
         for op in &plugin.ops {
             if let Some(kernel) = &op.kernel {

@@ -35,8 +35,8 @@ fn rustc(source: &Path, out: &Path, kind: &str, more: &[&str]) -> Result<(), Str
     let mut command = Command::new(rustc);
     command.args(["--edition=2024", "-Cstrip=debuginfo", "--cap-lints=allow", "--crate-type", kind, "-o"]);
     // What cargo sets when it builds the interface crate.
-    command.env("CARGO_PKG_NAME", "arignote-abi").env("CARGO_PKG_VERSION", "1.1.0");
-    command.env("CARGO_PKG_VERSION_MAJOR", "1").env("CARGO_PKG_VERSION_MINOR", "1");
+    command.env("CARGO_PKG_NAME", "arignote-abi").env("CARGO_PKG_VERSION", "1.2.0");
+    command.env("CARGO_PKG_VERSION_MAJOR", "1").env("CARGO_PKG_VERSION_MINOR", "2");
     command.env("CARGO_PKG_VERSION_PATCH", "0").env("CARGO_PKG_VERSION_PRE", "");
     command.env("ARIGNOTE_ABI_COMPILER", "rustc of the tests").env("ARIGNOTE_ABI_TARGET", "tests");
     command.arg(out).arg(source).args(more);

@@ -4,7 +4,9 @@
 use std::sync::{Arc, Mutex};
 
 use arignote_core::ops::Attributes;
+use arignote_core::graph::Graph;
 use arignote_core::plugin::*;
+use arignote_core::rewrite::{Firing, PassContext, Phase};
 use arignote_core::tensor::{DType, DeviceTensor, MemoryKind, Tensor};
 use arignote_core::{Error, ErrorKind, Result};
 
@@ -68,6 +70,57 @@ impl Plugin for Fixture {
             _ => ("fixture.rules", "rule fixture_rule [canonicalize]: ceil(ceil(ceil(x))) => ceil(x)"),
         };
         vec![RuleText { file: file.into(), text: text.into() }]
+    }
+
+    fn passes(&self) -> Vec<Arc<dyn Pass>> {
+        perhaps("passes");
+        vec![Arc::new(NoCeil)]
+    }
+}
+
+/// Whatever it is told to do wrong, and else nothing.
+struct NoCeil;
+
+impl Pass for NoCeil {
+    fn name(&self) -> &str {
+        perhaps("pass name");
+        if behaviour() == "bad:pass name" { "merge" } else { "fixture_pass" }
+    }
+
+    fn phase(&self) -> Phase {
+        if behaviour() == "bad:phase" { Phase::Inplace } else { Phase::Specialize }
+    }
+
+    fn doc(&self) -> &str {
+        "drops ceil, wrongly"
+    }
+
+    fn examples(&self) -> Vec<&str> {
+        vec!["fn f(x: f64[72]) { return ceil(x) }", "fn f(x: f64[2]) { return floor(x) }"]
+    }
+
+    fn run(&self, graph: &mut Graph, _: &PassContext<'_>, firings: &mut Vec<Firing>) -> Result<bool> {
+        perhaps("pass run");
+        match behaviour().as_str() {
+            "pass fails" => return Err(Error::new(ErrorKind::Internal, "the pass lost its way")),
+            "pass types" => {
+                let outputs = graph.outputs().iter().map(|output| graph.inputs()[0].output(output.output as usize));
+                graph.set_outputs(outputs.collect());
+                return Ok(true);
+            }
+            "pass ceil" => {}
+            _ => return Ok(false),
+        }
+        for id in graph.topological_order() {
+            if graph.node(id).op_name() == "ceil" {
+                let (operand, location) = (graph.node(id).operands[0], graph.node(id).location.clone());
+                graph.replace(id.output(0), operand)?;
+                graph.remove_dead(id);
+                firings.push(Firing::of_pass("fixture_pass", location, "ceil(x)".into(), "x".into()));
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 

@@ -1,4 +1,4 @@
-//! A host of a newer interface, whose `PluginObject` has one more method, `passes`.
+//! A host of a newer interface, whose `PluginObject` has one more method, `more`.
 
 use arignote_abi::*;
 
@@ -10,6 +10,6 @@ fn main() {
     let plugin = root.open()().into_result().expect("it starts");
     let name = plugin.info().into_result().expect("it has a name").name;
     // The plugin has no such method: the host's own default body runs.
-    let passes = plugin.passes().into_result().expect("the default");
-    println!("{} of {}.{} in a host of {}.{}: {passes}", name, stamp.major, stamp.minor, MAJOR, MINOR);
+    let more = plugin.more().into_result().expect("the default");
+    println!("{} of {}.{} in a host of {}.{}: {more}", name, stamp.major, stamp.minor, MAJOR, MINOR);
 }

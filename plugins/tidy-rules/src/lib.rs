@@ -1,6 +1,10 @@
-//! Rewrite rules from a plugin: text in the language, nothing else.
+//! Rewrites from a plugin: rules, which are text in the language, and a pass for what a rule cannot say.
 
-use arignote_core::plugin::{Plugin, PluginInfo, RuleText};
+mod repeated;
+
+use std::sync::Arc;
+
+use arignote_core::plugin::{Pass, Plugin, PluginInfo, RuleText};
 
 struct TidyRules;
 
@@ -10,12 +14,16 @@ impl Plugin for TidyRules {
             name: "tidy-rules".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             license: env!("CARGO_PKG_LICENSE").into(),
-            description: "rules that undo what generated programs often do twice".into(),
+            description: "rewrites that undo what generated programs often do twice".into(),
         }
     }
 
     fn rules(&self) -> Vec<RuleText> {
         vec![RuleText { file: "tidy.rules".into(), text: include_str!("../tidy.rules").into() }]
+    }
+
+    fn passes(&self) -> Vec<Arc<dyn Pass>> {
+        vec![Arc::new(repeated::Repeated)]
     }
 }
 

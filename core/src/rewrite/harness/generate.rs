@@ -242,8 +242,9 @@ pub fn arguments(setup: &Setup, range: Range, random: &mut Rng) -> Result<Vec<Te
             let elements: Vec<f64> = (0..count)
                 .map(|at| match dtype {
                     DType::Bool => random.u8(..2).into(),
-                    DType::I32 => integer(random) as f64,
-                    DType::U8 => random.u8(..).into(),
+                    DType::I32 | DType::I64 => integer(random) as f64,
+                    DType::I8 | DType::I16 => random.i8(-10..=10).into(),
+                    DType::U8 | DType::U16 | DType::U32 | DType::U64 => random.u8(..).into(),
                     // The first variable meets every special value, others at other places.
                     _ if number == 0 && count >= 64 => float(random, dtype, range, at),
                     _ => float(random, dtype, range, usize::MAX),

@@ -1,4 +1,4 @@
-//! The machine check of a rule: its author is not asked.
+//! The machine check of a rule, and of a pass by its examples: its author is not asked.
 //!
 //! The harness builds the left side over random well-typed operands (equal, broadcast, empty and
 //! scalar shapes; ordinary, extreme and subnormal numbers, ±0, ±inf, NaN), lets the engine apply the
@@ -35,9 +35,12 @@ use self::generate::{Range, Setup};
 use self::interval::Bits;
 use self::precise::{Exact, Format, Oracle};
 use super::engine::Engine;
+use super::passes::{Pass, PassContext};
 use super::pattern::Rule;
-use crate::error::Result;
-use crate::graph::Graph;
+use super::registry::Phase;
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::{Graph, NodeKind};
+use crate::lang;
 use crate::tensor::{DType, Shape, Tensor};
 
 /// Units in the last place by which a right side may be off whatever the left side is.
@@ -52,6 +55,9 @@ const LIMIT: f64 = 2e-3;
 
 /// Ops that give NaN in a whole row of which an element is infinite.
 pub const WHOLE_ROWS: &[&str] = &["softmax", "log_softmax"];
+
+/// How often arguments of each kind are drawn for an example of a pass.
+const EXAMPLE_DRAWS: usize = 8;
 
 /// Of the failures of a rule, how many are shown.
 const SHOWN: usize = 3;
@@ -167,10 +173,89 @@ pub fn check_rule(rule: &Rule, evaluate: EvaluateWith<'_>) -> Verdict {
     verdict
 }
 
+/// Checks a pass by its [examples](Pass::examples): both sides of each are compared as those of a rule are, at the
+/// dtypes that the example gives.
+pub fn check_pass(pass: &dyn Pass, evaluate: EvaluateWith<'_>) -> Verdict {
+    let real = pass.tags().contains(&"real");
+    let stabilize = pass.phase() == Phase::Stabilize;
+    let mut verdict = Verdict { rule: pass.name().to_owned(), must_improve: stabilize && !real, ..Verdict::default() };
+    let mut random = Rng::with_seed(0x5eed);
+    for example in pass.examples() {
+        if let Err(error) = check_example(pass, example, evaluate, &mut random, &mut verdict) {
+            verdict.problems.push(format!("{example}: {}", error.message()));
+        }
+    }
+    if pass.examples().is_empty() {
+        verdict.problems.push("it gives no examples to check it by".to_owned());
+    }
+    verdict
+}
+
+fn check_example(
+    pass: &dyn Pass, example: &str, evaluate: EvaluateWith<'_>, random: &mut Rng, verdict: &mut Verdict,
+) -> Result<()> {
+    let fail = |message: String| Err(Error::new(ErrorKind::Type, message));
+    let function = lang::load(lang::Source::new("example", example))?.function(None)?;
+    let mut setup = Setup { dtypes: Vec::new(), shapes: Vec::new(), attributes: Vec::new() };
+    for input in &function.inputs {
+        let ty = input.ty()?;
+        let Some(shape) = ty.known_shape() else {
+            return fail(format!("an input is a {ty}; expected the lengths of all its axes"));
+        };
+        setup.dtypes.push(ty.dtype);
+        setup.shapes.push(shape);
+    }
+    let outputs: Vec<_> = function.outputs.iter().map(|(_, output)| output.clone()).collect();
+    let left = Graph::from_vars(&function.inputs, &outputs)?;
+    let mut right = left.clone();
+    let constant = |graph: &Graph| evaluate(graph, &[]);
+    if !pass.run(&mut right, &PassContext { evaluate: Some(&constant) }, &mut Vec::new())? {
+        return fail("it does not apply to this example".to_owned());
+    }
+    verdict.applied += 1;
+    if right.inputs().len() != left.inputs().len() || right.outputs().len() != left.outputs().len() {
+        return fail("it changes the number of inputs or outputs".to_owned());
+    }
+    let names = function.inputs.iter().map(|input| match input.node().kind() {
+        NodeKind::Input(name) => name.to_string(),
+        _ => String::new(),
+    });
+    let stabilize = pass.phase() == Phase::Stabilize;
+    let subject = Subject { names: names.collect(), stabilize, real: pass.tags().contains(&"real") };
+    for at in 0..outputs.len() {
+        let one = |graph: &Graph| {
+            let mut graph = graph.clone();
+            graph.set_outputs(vec![graph.outputs()[at]]);
+            graph
+        };
+        for _ in 0..EXAMPLE_DRAWS {
+            compare(&subject, &setup, &one(&left), &one(&right), evaluate, random, verdict)?;
+        }
+    }
+    Ok(())
+}
+
+/// What a comparison needs to know of what is checked.
+struct Subject {
+    /// The operands' names.
+    names: Vec<String>,
+    /// Whether an undefined value may become its limit.
+    stabilize: bool,
+    /// Whether only types are compared.
+    real: bool,
+}
+
+impl Subject {
+    fn of_rule(rule: &Rule) -> Subject {
+        Subject { names: rule.variables.clone(), stabilize: rule.has_tag("stabilize"), real: rule.has_tag("real") }
+    }
+}
+
 /// Whether the rule applied.
 fn check_setup(
     rule: &Rule, setup: &Setup, evaluate: EvaluateWith<'_>, random: &mut Rng, verdict: &mut Verdict,
 ) -> bool {
+    let subject = Subject::of_rule(rule);
     let Ok(left) = generate::left_side(rule, setup) else { return false };
     let mut right = left.clone();
     let report = Engine::new([rule]).run(&mut right);
@@ -183,26 +268,26 @@ fn check_setup(
     if report.firings.is_empty() {
         return false;
     }
-    if let Err(error) = compare(rule, setup, &left, &right, evaluate, random, verdict) {
+    if let Err(error) = compare(&subject, setup, &left, &right, evaluate, random, verdict) {
         verdict.problems.push(format!("{}: {setup:?}", error.message()));
     }
     true
 }
 
 fn compare(
-    rule: &Rule, setup: &Setup, left: &Graph, right: &Graph, evaluate: EvaluateWith<'_>, random: &mut Rng,
+    subject: &Subject, setup: &Setup, left: &Graph, right: &Graph, evaluate: EvaluateWith<'_>, random: &mut Rng,
     verdict: &mut Verdict,
 ) -> Result<()> {
     right.verify()?;
     for range in Range::ALL {
         let arguments = generate::arguments(setup, range, random)?;
-        compare_at(rule, setup, (left, right), &arguments, evaluate, verdict)?;
+        compare_at(subject, setup, (left, right), &arguments, evaluate, verdict)?;
     }
     Ok(())
 }
 
 fn compare_at(
-    rule: &Rule, setup: &Setup, (left, right): (&Graph, &Graph), arguments: &[Tensor], evaluate: EvaluateWith<'_>,
+    subject: &Subject, setup: &Setup, (left, right): (&Graph, &Graph), arguments: &[Tensor], evaluate: EvaluateWith<'_>,
     verdict: &mut Verdict,
 ) -> Result<()> {
     let (l, r) = match (evaluate(left, arguments), evaluate(right, arguments)) {
@@ -216,7 +301,7 @@ fn compare_at(
         verdict.problems.push(format!("the type changes from {} to {} for {setup:?}", l.ty(), r.ty()));
         return Ok(());
     }
-    if rule.has_tag("real") {
+    if subject.real {
         return Ok(());
     }
     let format = Format::of(l.dtype());
@@ -233,7 +318,7 @@ fn compare_at(
             false => Exact::Known(Bits(64).number(l_value)),
         };
         let mut slack = 0.0;
-        if matches!(&exact, Exact::Known(value) if value.is_nan()) && rule.has_tag("stabilize") {
+        if matches!(&exact, Exact::Known(value) if value.is_nan()) && subject.stabilize {
             let limit = match limit(left, setup, arguments, at)? {
                 None => limit_from_inside(left, arguments, at)?,
                 limit => limit,
@@ -255,7 +340,7 @@ fn compare_at(
         }
         let place = |what: String| Example {
             dtype: l.dtype(),
-            operands: operands_text(rule, arguments, l.shape(), at),
+            operands: operands_text(&subject.names, arguments, l.shape(), at),
             left: l_value,
             right: r_value,
             exact: precise::show(&exact),
@@ -401,8 +486,8 @@ fn limit_from_inside(left: &Graph, arguments: &[Tensor], at: usize) -> Result<Op
     Ok((outside.is_nan() && agree && a.is_finite()).then(|| Bits(64).number(limit)))
 }
 
-fn operands_text(rule: &Rule, arguments: &[Tensor], shape: &[usize], at: usize) -> String {
-    let texts = rule.variables.iter().zip(arguments).map(|(name, argument)| {
+fn operands_text(names: &[String], arguments: &[Tensor], shape: &[usize], at: usize) -> String {
+    let texts = names.iter().zip(arguments).map(|(name, argument)| {
         let same = Shape::from_slice(argument.shape()) == Shape::from_slice(shape);
         match argument.to_f64_vec().get(at) {
             Some(value) if same => format!("{name}={value:?}"),

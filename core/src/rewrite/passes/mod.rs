@@ -41,7 +41,7 @@ pub struct PassContext<'a> {
     pub evaluate: Option<Evaluate<'a>>,
 }
 
-/// A rewrite of a whole graph, written in Rust.
+/// A rewrite of a whole graph, written in Rust: by the core, or by a [plugin](crate::plugin::Plugin::passes).
 pub trait Pass: Send + Sync {
     /// The name by which it is excluded and listed.
     fn name(&self) -> &str;
@@ -50,17 +50,24 @@ pub trait Pass: Send + Sync {
     fn phase(&self) -> Phase;
 
     /// Further tags.
-    fn tags(&self) -> &[&str] {
-        &[]
+    fn tags(&self) -> Vec<&str> {
+        Vec::new()
     }
 
     /// One line for listings.
     fn doc(&self) -> &str;
 
+    /// Functions of the language to which the pass applies, with lengths of all axes known:
+    /// `fn f(x: f64[3, 4]) { return sum(sum(x, axis=0)) }`. By these the
+    /// [harness](super::harness::check_pass) checks a pass of a plugin.
+    fn examples(&self) -> Vec<&str> {
+        Vec::new()
+    }
+
     /// Rewrites the graph; what it did goes to `firings`. Gives whether anything changed.
     ///
     /// # Errors
-    /// Only for mistakes of the pass itself; what it cannot do it leaves.
+    /// Only for mistakes of the pass itself; what it cannot do it leaves. The graph is then not used any more.
     fn run(&self, graph: &mut Graph, context: &PassContext<'_>, firings: &mut Vec<Firing>) -> Result<bool>;
 }
 

@@ -43,8 +43,8 @@ impl Pass for AccumulateOutside {
         Phase::Scan
     }
 
-    fn tags(&self) -> &[&str] {
-        &["more_memory"]
+    fn tags(&self) -> Vec<&str> {
+        vec!["more_memory"]
     }
 
     fn doc(&self) -> &str {

@@ -22,8 +22,8 @@ impl Pass for AfterLoop {
         Phase::Scan
     }
 
-    fn tags(&self) -> &[&str] {
-        &["more_memory"]
+    fn tags(&self) -> Vec<&str> {
+        vec!["more_memory"]
     }
 
     fn doc(&self) -> &str {

@@ -22,8 +22,8 @@ impl Pass for FirstRows {
         Phase::Canonicalize
     }
 
-    fn tags(&self) -> &[&str] {
-        &["scan"]
+    fn tags(&self) -> Vec<&str> {
+        vec!["scan"]
     }
 
     fn doc(&self) -> &str {

@@ -30,8 +30,8 @@ impl Pass for LastIsFinal {
         Phase::Canonicalize
     }
 
-    fn tags(&self) -> &[&str] {
-        &["scan"]
+    fn tags(&self) -> Vec<&str> {
+        vec!["scan"]
     }
 
     fn doc(&self) -> &str {

@@ -19,8 +19,8 @@ impl Pass for MergeStates {
         Phase::Canonicalize
     }
 
-    fn tags(&self) -> &[&str] {
-        &["scan"]
+    fn tags(&self) -> Vec<&str> {
+        vec!["scan"]
     }
 
     fn doc(&self) -> &str {
