@@ -9,6 +9,7 @@ use std::ops::Range;
 use arignote_core::graph::NodeId;
 
 use crate::kernel::run::{Addresses, Region};
+use crate::neighbours;
 use crate::plan::{Slot, Step, Work};
 use crate::tiles::Storages;
 
@@ -25,17 +26,10 @@ pub struct Product {
 /// Puts products and the regions that follow them together; `is_product` says which nodes are matrix products that a
 /// kernel of this backend computes.
 pub fn group(steps: Vec<Step>, is_product: &dyn Fn(NodeId) -> bool, slots: &[Slot], storages: &mut impl Storages) -> Vec<Step> {
-    let mut grouped: Vec<Step> = Vec::with_capacity(steps.len());
-    for step in steps {
-        match grouped.pop() {
-            Some(before) if is_product(before.node) && fits(&before, &step, slots, storages) => grouped.push(joined(before, step, slots, storages)),
-            before => {
-                grouped.extend(before);
-                grouped.push(step);
-            }
-        }
-    }
-    grouped
+    neighbours::joined(steps, |before, step| match is_product(before.node) && fits(&before, &step, slots, storages) {
+        true => (None, joined(before, step, slots, storages)),
+        false => (Some(before), step),
+    })
 }
 
 fn fits(before: &Step, step: &Step, slots: &[Slot], storages: &impl Storages) -> bool {

@@ -18,6 +18,7 @@ pub mod joins;
 pub mod kernel;
 pub mod kernels;
 pub mod maths;
+mod neighbours;
 pub mod plan;
 mod reads;
 pub mod scatters;

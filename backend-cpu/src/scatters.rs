@@ -8,6 +8,7 @@ use arignote_core::graph::NodeId;
 use arignote_core::tensor::DType;
 
 use crate::kernel::run::{Addresses, Region, SMALL};
+use crate::neighbours;
 use crate::plan::{Slot, Step, Work};
 use crate::tiles::Storages;
 
@@ -23,17 +24,10 @@ pub struct Scatter {
 
 /// Puts regions and the steps that scatter their results together; `is_scatter` says which nodes are such.
 pub fn group(steps: Vec<Step>, is_scatter: &dyn Fn(NodeId) -> bool, slots: &[Slot], storages: &mut impl Storages) -> Vec<Step> {
-    let mut grouped: Vec<Step> = Vec::with_capacity(steps.len());
-    for step in steps {
-        match grouped.pop() {
-            Some(before) if is_scatter(step.node) && fits(&before, &step, slots, storages) => grouped.push(joined(before, step, slots, storages)),
-            before => {
-                grouped.extend(before);
-                grouped.push(step);
-            }
-        }
-    }
-    grouped
+    neighbours::joined(steps, |before, step| match is_scatter(step.node) && fits(&before, &step, slots, storages) {
+        true => (None, joined(before, step, slots, storages)),
+        false => (Some(before), step),
+    })
 }
 
 fn fits(before: &Step, step: &Step, slots: &[Slot], storages: &impl Storages) -> bool {

@@ -12,7 +12,7 @@ use arignote_core::tensor::{DType, Shape};
 
 use crate::buffer::{View, ViewMut, with_scratch};
 use crate::code::Code;
-use crate::kernel::run::SMALL;
+use crate::kernel::run::{Addresses, SMALL};
 use crate::kernels::Context;
 use crate::plan::{Slot, Step, Work};
 
@@ -282,7 +282,7 @@ impl Tiles {
                 let scratch = scratch.as_mut_ptr().cast::<u8>();
                 let scratch = scratch.wrapping_add(scratch.align_offset(64));
                 for (member, starts) in self.members.iter().zip(&starts.0) {
-                    let arrays: Vec<*mut u8> = member.arrays.iter().zip(starts).map(|(array, &start)| match array.local {
+                    let arrays: Addresses = member.arrays.iter().zip(starts).map(|(array, &start)| match array.local {
                         // So that the first row of the tile is at the place in the scratch memory.
                         Some(offset) => scratch.wrapping_add(offset).wrapping_sub(from * array.row),
                         None => start,

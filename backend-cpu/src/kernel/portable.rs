@@ -129,7 +129,7 @@ impl Program {
                 }
                 for (&(register, kind, reduction), accumulators) in self.reductions.iter().zip(accumulators.chunks_exact_mut(ACCUMULATORS)) {
                     let source = &scratch[register * BLOCK..][..BLOCK];
-                    accumulate(reduction, kind, source, length, accumulators, &|at| self.form.accumulator(start + at, count));
+                    accumulate(reduction, kind, source, length, accumulators, |at| self.form.accumulator(start + at, count));
                 }
                 start += length;
             }
@@ -141,7 +141,7 @@ impl Program {
                     for copy in (0..self.form.unroll).step_by(2 * step) {
                         let words = if kind.is_wide() { lanes } else { lanes / 2 };
                         let other: [u64; 4] = std::array::from_fn(|word| accumulators.get((copy + step) * words + word).copied().unwrap_or(0));
-                        accumulate(reduction, kind, &other, lanes, &mut accumulators[copy * words..], &|at| at);
+                        accumulate(reduction, kind, &other, lanes, &mut accumulators[copy * words..], |at| at);
                     }
                     step *= 2;
                 }
@@ -156,65 +156,77 @@ impl Program {
 /// Words of a reduction's accumulators: at most 4 vectors.
 const ACCUMULATORS: usize = 16;
 
-/// Combines elements with accumulators.
-fn accumulate(reduction: Reduction, kind: Kind, source: &[u64], length: usize, accumulators: &mut [u64], place: &dyn Fn(usize) -> usize) {
-    macro_rules! each { ($T:ty, $a:ident $x:ident => $body:expr) => {{
-        let accumulators = part_mut::<$T>(accumulators);
-        for (at, &$x) in part::<$T>(source)[..length].iter().enumerate() {
-            let accumulator = &mut accumulators[place(at)];
-            let $a = *accumulator;
-            *accumulator = $body;
+/// Puts `$body` down with `$T`, the type of the lanes that are reduced, and `$f`, what makes one of two of them.
+macro_rules! combining {
+    ($reduction:expr, $kind:expr, $T:ident, $f:ident => $body:expr) => {{
+        macro_rules! each {
+            ($Lane:ty, $a:ident $x:ident => $value:expr) => {{
+                type $T = $Lane;
+                let $f = |$a: $Lane, $x: $Lane| -> $Lane { $value };
+                $body
+            }};
         }
-    }} }
-    match (reduction, kind) {
-        (Reduction::Sum, Kind::F32) => each!(f32, a x => a + x),
-        (Reduction::Sum, Kind::F64) => each!(f64, a x => a + x),
-        (Reduction::Sum, Kind::I64 | Kind::M64) => each!(i64, a x => a.wrapping_add(x)),
-        (Reduction::Sum, _) => each!(i32, a x => a.wrapping_add(x)),
-        (Reduction::Product, Kind::F32) => each!(f32, a x => a * x),
-        (Reduction::Product, Kind::F64) => each!(f64, a x => a * x),
-        (Reduction::Product, Kind::I64 | Kind::M64) => each!(i64, a x => a.wrapping_mul(x)),
-        (Reduction::Product, _) => each!(i32, a x => a.wrapping_mul(x)),
-        (Reduction::Max, Kind::F32) => each!(f32, a x => if a > x || a.is_nan() { a } else { x }),
-        (Reduction::Max, Kind::F64) => each!(f64, a x => if a > x || a.is_nan() { a } else { x }),
-        (Reduction::Min, Kind::F32) => each!(f32, a x => if a < x || a.is_nan() { a } else { x }),
-        (Reduction::Min, Kind::F64) => each!(f64, a x => if a < x || a.is_nan() { a } else { x }),
-        (Reduction::Max, Kind::I32) => each!(i32, a x => a.max(x)),
-        (Reduction::Max, Kind::I64) => each!(i64, a x => a.max(x)),
-        (Reduction::Min, Kind::I32) => each!(i32, a x => a.min(x)),
-        (Reduction::Min, Kind::I64) => each!(i64, a x => a.min(x)),
-        (Reduction::Max, Kind::M32) => each!(u32, a x => a | x),
-        (Reduction::Max, Kind::M64) => each!(u64, a x => a | x),
-        (Reduction::Min, Kind::M32) => each!(u32, a x => a & x),
-        (Reduction::Min, Kind::M64) => each!(u64, a x => a & x),
-    }
+        match ($reduction, $kind) {
+            (Reduction::Sum, Kind::F32) => each!(f32, a x => a + x),
+            (Reduction::Sum, Kind::F64) => each!(f64, a x => a + x),
+            (Reduction::Sum, Kind::I64 | Kind::M64) => each!(i64, a x => a.wrapping_add(x)),
+            (Reduction::Sum, _) => each!(i32, a x => a.wrapping_add(x)),
+            (Reduction::Product, Kind::F32) => each!(f32, a x => a * x),
+            (Reduction::Product, Kind::F64) => each!(f64, a x => a * x),
+            (Reduction::Product, Kind::I64 | Kind::M64) => each!(i64, a x => a.wrapping_mul(x)),
+            (Reduction::Product, _) => each!(i32, a x => a.wrapping_mul(x)),
+            (Reduction::Max, Kind::F32) => each!(f32, a x => if a > x || a.is_nan() { a } else { x }),
+            (Reduction::Max, Kind::F64) => each!(f64, a x => if a > x || a.is_nan() { a } else { x }),
+            (Reduction::Min, Kind::F32) => each!(f32, a x => if a < x || a.is_nan() { a } else { x }),
+            (Reduction::Min, Kind::F64) => each!(f64, a x => if a < x || a.is_nan() { a } else { x }),
+            (Reduction::Max, Kind::I32) => each!(i32, a x => a.max(x)),
+            (Reduction::Max, Kind::I64) => each!(i64, a x => a.max(x)),
+            (Reduction::Min, Kind::I32) => each!(i32, a x => a.min(x)),
+            (Reduction::Min, Kind::I64) => each!(i64, a x => a.min(x)),
+            (Reduction::Max, Kind::M32) => each!(u32, a x => a | x),
+            (Reduction::Max, Kind::M64) => each!(u64, a x => a | x),
+            (Reduction::Min, Kind::M32) => each!(u32, a x => a & x),
+            (Reduction::Min, Kind::M64) => each!(u64, a x => a & x),
+        }
+    }};
+}
+
+/// Combines elements with accumulators.
+fn accumulate(reduction: Reduction, kind: Kind, source: &[u64], length: usize, accumulators: &mut [u64], place: impl Fn(usize) -> usize) {
+    combining!(reduction, kind, T, f => {
+        let accumulators = part_mut::<T>(accumulators);
+        for (at, &x) in part::<T>(source)[..length].iter().enumerate() {
+            let accumulator = &mut accumulators[place(at)];
+            *accumulator = f(*accumulator, x);
+        }
+    });
 }
 
 /// Two values reduced to one, by their bits.
 pub fn combine(reduction: Reduction, kind: Kind, a: u64, b: u64) -> u64 {
+    // A narrow lane is the first half of its register.
     let word = |bits: u64| {
         let mut register = [bits];
         if !kind.is_wide() { part_mut::<u32>(&mut register)[0] = bits as u32; }
         register
     };
-    let mut accumulator = word(a);
-    accumulate(reduction, kind, &word(b), 1, &mut accumulator, &|_| 0);
-    if kind.is_wide() { accumulator[0] } else { part::<u32>(&accumulator)[0].into() }
+    let (a, b) = (word(a), word(b));
+    let mut both = [0u64];
+    combining!(reduction, kind, T, f => part_mut::<T>(&mut both)[0] = f(part::<T>(&a)[0], part::<T>(&b)[0]));
+    if kind.is_wide() { both[0] } else { part::<u32>(&both)[0].into() }
 }
 
 /// The lanes of a vector reduced to one: halves first.
 pub fn horizontal(reduction: Reduction, kind: Kind, lanes: usize, vector: &mut [u64; 4]) -> u64 {
-    let mut left = lanes;
-    while left > 1 {
-        left /= 2;
-        let mut upper = [0u64; 4];
-        if kind.is_wide() {
-            upper[..left].copy_from_slice(&vector[left..2 * left]);
-        } else {
-            part_mut::<u32>(&mut upper)[..left].copy_from_slice(&part::<u32>(vector)[left..2 * left]);
+    combining!(reduction, kind, T, f => {
+        let vector = part_mut::<T>(vector);
+        let mut left = lanes;
+        while left > 1 {
+            left /= 2;
+            let (lower, upper) = vector.split_at_mut(left);
+            for (lower, upper) in lower.iter_mut().zip(upper) { *lower = f(*lower, *upper); }
         }
-        accumulate(reduction, kind, &upper, left, vector, &|at| at);
-    }
+    });
     if kind.is_wide() { vector[0] } else { part::<u32>(vector)[0].into() }
 }
 

@@ -3,6 +3,7 @@
 //! rows, and nothing is copied. Elsewhere it runs over blocks, into which the operands that lie otherwise are gathered.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use arignote_core::tensor::DType;
@@ -98,6 +99,8 @@ pub struct Compiled {
     kernel: Kernel,
     executor: Executor,
     lanes: usize,
+    /// The kernel's reductions, and what is reduced.
+    reductions: SmallVec<[(Reduction, Kind); REDUCTIONS]>,
 }
 
 /// Addresses of the arrays of a kernel.
@@ -111,7 +114,8 @@ impl Compiled {
             None => Executor::Portable(Program::new(&kernel, uniform)),
         };
         let lanes = Form::of(&kernel, uniform).lanes;
-        Compiled { kernel, executor, lanes }
+        let reductions = kernel.reductions.iter().map(|&(number, reduction)| (reduction, kernel.instructions[number as usize].1)).collect();
+        Compiled { kernel, executor, lanes, reductions }
     }
 
     fn is_native(&self) -> bool {
@@ -133,9 +137,7 @@ impl Compiled {
     /// The bits of what changes nothing in each of the kernel's reductions.
     pub fn identities(&self) -> Totals {
         let mut identities = [0; REDUCTIONS];
-        for (identity, &(number, reduction)) in identities.iter_mut().zip(&self.kernel.reductions) {
-            *identity = reduction.identity(self.kernel.instructions[number as usize].1);
-        }
+        for (identity, &(reduction, kind)) in identities.iter_mut().zip(&self.reductions) { *identity = reduction.identity(kind); }
         identities
     }
 
@@ -146,7 +148,7 @@ impl Compiled {
     pub unsafe fn run(&self, arrays: &mut Addresses, count: usize, totals: &mut [u64]) {
         let mut vectors = [[0u64; 4]; REDUCTIONS];
         let length = arrays.len();
-        for (_, vector) in self.kernel.reductions.iter().zip(&mut vectors) { arrays.push(vector.as_mut_ptr().cast()); }
+        for (_, vector) in self.reductions.iter().zip(&mut vectors) { arrays.push(vector.as_mut_ptr().cast()); }
         match &self.executor {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the caller's promise; code is only made for processors that have its instructions.
@@ -157,8 +159,7 @@ impl Compiled {
             Executor::Portable(program) => unsafe { program.run(arrays, count) },
         }
         arrays.truncate(length);
-        for ((&(number, reduction), vector), total) in self.kernel.reductions.iter().zip(&mut vectors).zip(totals) {
-            let kind = self.kernel.instructions[number as usize].1;
+        for ((&(reduction, kind), vector), total) in self.reductions.iter().zip(&mut vectors).zip(totals) {
             let value = portable::horizontal(reduction, kind, self.lanes, vector);
             *total = portable::combine(reduction, kind, *total, value);
         }
@@ -323,6 +324,39 @@ impl Region {
         unsafe { self.part(arrays, start, end, totals) };
     }
 
+    /// Reduces rows of so many elements, and gives what each becomes.
+    ///
+    /// # Safety
+    /// As for [`Self::run`], of these rows.
+    pub unsafe fn reduce_rows(&self, arrays: &[*mut u8], length: usize, rows: Range<usize>, mut each: impl FnMut(usize, &mut Totals)) {
+        let identities = self.identities();
+        let last = self.axes.len().saturating_sub(1);
+        // Elements of each array from a row to the next, if that is always the same.
+        let even = |operand: &Operand| match self.axes.len() {
+            0 | 1 => length * operand.strides.last().copied().unwrap_or(0),
+            _ => operand.strides[last - 1],
+        };
+        let apart = self.axes.len() <= 1 || (self.axes.len() == 2 && self.axes[last] == length);
+        if !self.rows || !apart || !self.listed.is_empty() {
+            for row in rows {
+                let mut totals = identities;
+                // SAFETY: the caller's promise.
+                unsafe { self.part(arrays, row * length, (row + 1) * length, &mut totals[..self.compiled.reductions.len()]) };
+                each(row, &mut totals);
+            }
+            return;
+        }
+        let steps: Lengths = self.operands.iter().map(|operand| even(operand) * operand.size).collect();
+        let mut here: Addresses = arrays.iter().zip(&steps).map(|(array, step)| array.wrapping_add(rows.start * step)).collect();
+        for row in rows {
+            let mut totals = identities;
+            // SAFETY: the caller's promise; the elements lie as the executor is made for.
+            unsafe { self.compiled.run(&mut here, length, &mut totals[..self.compiled.reductions.len()]) };
+            each(row, &mut totals);
+            for (here, step) in here.iter_mut().zip(&steps) { *here = here.wrapping_add(*step); }
+        }
+    }
+
     /// What it computes and how, for people; `origin` names what its instructions came from.
     pub fn describe(&self, origin: Origin<'_>) -> String {
         self.compiled.describe(origin)
@@ -415,17 +449,29 @@ impl Region {
             return unsafe { self.compiled.run(&mut here, end - start, totals) };
         }
         if self.rows {
-            let length = self.axes.last().copied().unwrap_or(1);
+            let (length, last) = (self.axes.last().copied().unwrap_or(1), self.axes.len() - 1);
             let mut at = start;
             while at < end {
                 let (row, column) = (at / length, at % length);
-                let count = (length - column).min(end - at);
                 for ((here, array), operand) in here.iter_mut().zip(arrays).zip(&self.operands) {
                     *here = array.wrapping_add(self.offset(operand, row, column) * operand.size);
                 }
-                // SAFETY: as above, for one row.
-                unsafe { self.compiled.run(&mut here, count, totals) };
-                at += count;
+                // To the end of the next axis, rows are evenly apart.
+                let around = self.axes[last - 1];
+                let stop = end.min((row - row % around + around) * length);
+                let mut column = column;
+                loop {
+                    let count = (length - column).min(stop - at);
+                    // SAFETY: as above, for one row.
+                    unsafe { self.compiled.run(&mut here, count, totals) };
+                    at += count;
+                    if at >= stop { break; }
+                    for (here, operand) in here.iter_mut().zip(&self.operands) {
+                        let (back, on) = (column * operand.strides[last], operand.strides[last - 1]);
+                        *here = here.wrapping_add(on * operand.size).wrapping_sub(back * operand.size);
+                    }
+                    column = 0;
+                }
             }
             return;
         }
