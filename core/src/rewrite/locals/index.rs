@@ -14,6 +14,7 @@ pub(super) fn locals() -> Vec<Local> {
     vec![
         faster("index_of_everything", &["index"], "x[:, ...] => x", index_of_everything),
         faster("index_of_single", &["index"], "x[:, 0] => squeeze(x, axis=1) of an axis of length 1", index_of_single),
+        canonical("index_by_constant", &["index", "set_at", "add_at"], "x[i64(2)] => x[2], also of bounds of slices and in writes", index_by_constant),
         canonical("index_of_new_axes", &["index"], "x[:, None] => expand_dims(x, axis=1)", index_of_new_axes),
         canonical("index_backwards", &["index"], "x[::-1] => flip(x, axis=0), also along other axes", index_backwards),
         stable(
@@ -700,6 +701,48 @@ fn index_by_range(site: &mut Site<'_>) -> Found {
     items[place] = range.item(&mut Vec::new(), 0);
     let op = site.view().op_name().to_owned();
     let value = site.apply(&op, &operands[..ahead], Attributes::new().with("index", Attribute::Index(items)))?;
+    one(site, value)
+}
+
+fn index_by_constant(site: &mut Site<'_>) -> Found {
+    let (operands, attributes) = (site.operands(), site.attributes());
+    // A write has what it writes between what it changes and its index.
+    let ahead = if site.view().op_name() == "index" { 1 } else { 2 };
+    let items = attributes.index("index")?.to_vec();
+    // A position beside an array is an array too.
+    let Some(given) = operands.get(ahead..).filter(|given| !given.is_empty() && no_arrays(site, &items, given)) else { return Ok(None) };
+    let number = |operand: usize| {
+        let constant = site.constant(*given.get(operand)?)?;
+        let value = *constant.to_i64_vec().first()?;
+        (constant.rank() == 0 && (value >= 0 || constant.dtype().kind() != Kind::Unsigned)).then_some(value)
+    };
+    let mut left = Vec::new();
+    let mut renumbered = |operand: usize| {
+        left.push(given[operand]);
+        left.len() - 1
+    };
+    let mut bound = |bound: IndexBound| match bound {
+        IndexBound::Operand(operand) => number(operand).map_or_else(|| IndexBound::Operand(renumbered(operand)), IndexBound::At),
+        other => other,
+    };
+    let mut renewed = Vec::new();
+    for item in items {
+        renewed.push(match item {
+            IndexItem::Slice { start, stop, step } => IndexItem::Slice { start: bound(start), stop: bound(stop), step },
+            IndexItem::Operand(operand) => match bound(IndexBound::Operand(operand)) {
+                IndexBound::At(place) => IndexItem::At(place),
+                IndexBound::Operand(operand) => IndexItem::Operand(operand),
+                IndexBound::Open => return Ok(None),
+            },
+            other => other,
+        });
+    }
+    if left.len() == given.len() {
+        return Ok(None);
+    }
+    let op = site.view().op_name().to_owned();
+    let operands = [&operands[..ahead], &left].concat();
+    let value = site.apply(&op, &operands, Attributes::new().with("index", Attribute::Index(renewed)))?;
     one(site, value)
 }
 
