@@ -8,7 +8,7 @@
 //! is not known that there is a step, the final state is therefore read `after` the last row of a sequence, or of as
 //! many numbers as steps are counted, which then is missing too. `ys[-1:]` is no error but empty then, and stays.
 
-use super::{ScanLayout, graft, stand_ins};
+use super::{ScanLayout, each_scan, graft, stand_ins};
 use crate::error::Result;
 use crate::graph::{Graph, NodeId, NodeKind, ValueId, Var};
 use crate::ops::shape::stack;
@@ -40,13 +40,7 @@ impl Pass for LastIsFinal {
     }
 
     fn run(&self, graph: &mut Graph, _: &PassContext<'_>, firings: &mut Vec<Firing>) -> Result<bool> {
-        let mut changed = false;
-        for id in graph.topological_order() {
-            if graph.contains(id) && graph.node(id).op_name() == "scan" {
-                changed |= read_final(graph, id, firings)?;
-            }
-        }
-        Ok(changed)
+        each_scan(graph, firings, read_final)
     }
 }
 
