@@ -43,7 +43,10 @@ impl Pass for ReuseFactors {
     fn run(&self, graph: &mut Graph, _: &PassContext<'_>, firings: &mut Vec<Firing>) -> Result<bool> {
         let mut changed = false;
         for group in groups(graph)? {
-            changed |= share(graph, group, firings)?;
+            // A matrix that was a solution of another group is another value now, of which the next round knows.
+            if graph.contains(group.matrix.node) {
+                changed |= share(graph, group, firings)?;
+            }
         }
         Ok(changed)
     }
@@ -133,7 +136,7 @@ fn share(graph: &mut Graph, group: Group, firings: &mut Vec<Firing>) -> Result<b
             }
             graph.remove_dead(id);
             count += 1;
-        } else {
+        } else if news[0].node != factors {
             graph.remove_dead(news[0].node);
         }
     }
