@@ -111,11 +111,12 @@ fn share(graph: &mut Graph, group: Group, firings: &mut Vec<Firing>) -> Result<b
         graph.apply(registry().get(op)?, operands, attributes, location.clone())
     };
     let kind = || Attributes::new().with("assume_a", group.kind.as_str());
-    let (a, mut count) = (group.matrix, 0);
+    let a = group.matrix;
     let factors = match group.factors {
         Some(factors) => factors,
         None => apply(graph, "factorize", &[a], kind())?,
     };
+    let (mut found, mut left) = (Vec::new(), vec![factors]);
     for &(id, turned) in &group.members {
         let view = graph.node(id);
         let news = match view.op_name() {
@@ -127,25 +128,32 @@ fn share(graph: &mut Graph, group: Group, firings: &mut Vec<Firing>) -> Result<b
                     _ => identity(graph, a, &apply)?,
                 };
                 let attributes = kind().with("trans", i64::from(turned));
-                vec![apply(graph, "solve_by_factors", &[a, factors.output(0), factors.output(1), b], attributes)?.output(0)]
+                let solved = apply(graph, "solve_by_factors", &[a, factors.output(0), factors.output(1), b], attributes)?;
+                left.insert(0, solved);
+                vec![solved.output(0)]
             }
         };
         if news.iter().enumerate().all(|(at, &new)| fits(graph, id.output(at), new).is_ok()) {
-            for (at, &new) in news.iter().enumerate() {
-                graph.replace(id.output(at), new)?;
-            }
-            graph.remove_dead(id);
-            count += 1;
-        } else if news[0].node != factors {
-            graph.remove_dead(news[0].node);
+            found.push((id, news));
         }
     }
-    graph.remove_dead(factors);
-    if count > 0 {
+    let count = found.len();
+    let enough = count + usize::from(group.factors.is_some()) > 1;
+    for (id, news) in found.into_iter().filter(|_| enough) {
+        for (at, new) in news.into_iter().enumerate() {
+            graph.replace(id.output(at), new)?;
+        }
+        graph.remove_dead(id);
+    }
+    // What does not fit, or is not worth it.
+    for id in left {
+        graph.remove_dead(id);
+    }
+    if enough {
         let before = format!("{count} that factorize one matrix");
         firings.push(Firing::of_pass("reuse_factors", location.clone(), before, "one factorization".to_owned()));
     }
-    Ok(count > 0)
+    Ok(enough)
 }
 
 /// The right side for which the solution is the inverse.
