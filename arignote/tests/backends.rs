@@ -31,7 +31,7 @@ const BY_FALLBACK: &[(&str, &str)] = &[
     ("randint random_gamma poisson binomial multinomial hypergeometric vonmises wald", "reject draws, on the reference backend; the bits are the cpu's too"),
     ("host_call inspect", "what the reference backend does on the host"),
     ("ravel_multi_index unravel_index", "of short lists of places"),
-    ("solve inv adjugate lu qr svd eigh eig schur qz ordqz pinv expm", "factorizations of the reference backend"),
+    ("solve inv adjugate lu qr svd eigh eig schur qz ordqz pinv expm factorize solve_by_factors", "factorizations of the reference backend"),
 ];
 
 /// Ops that both backends compute by the same function of the core, in microseconds: on few elements.

@@ -67,6 +67,11 @@ fn wrong_rules_are_found_out() {
         ("rule a [stabilize]: exp(x) * 1 => exp(x)", "no operand shows"),
         ("rule a [stabilize]: exp(x) - 1 => exp(x)", "the error grows"),
         ("rule a [stabilize]: argmax(exp(x), axis=$a) => argmin(x, axis=$a)", "the error grows"),
+        // Over the reals, at places where both sides are numbers.
+        ("rule a [specialize, real]: sin(x) => cos(x)", "over the reals"),
+        ("rule a [specialize, real]: sqrt(x * y) => sqrt(x) * sqrt(y) where is_float(x)", "over the reals"),
+        ("rule a [specialize, real]: (x * c) * d => x * (c / d) where is_float(x), not_constant(x), is_nonzero_constant(c), is_nonzero_constant(d)", "over the reals"),
+        ("rule a [specialize, real]: log(-1 - square(x)) => x where is_float(x)", "compared at no place"),
         // What was NaN or infinite does not become any number.
         ("rule a [stabilize]: exp(x) / (1 + exp(x)) => where(x > 720, 0.3, sigmoid(x)) where is_float(x)", "it turns NaN into 0.3"),
         ("rule a [stabilize]: x * sigmoid(x) => where(x == -inf, 7.0, silu(x)) where is_float(x)", "it turns NaN into 7"),

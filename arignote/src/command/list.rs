@@ -60,7 +60,7 @@ fn check(common: &Common, file: Option<&Path>) -> Result<()> {
     };
     let (mut failed, count) = (0, rules.len() + passes.len());
     let evaluate = |graph: &arignote::graph::Graph, arguments: &[arignote::tensor::Tensor]| session.evaluate(graph, arguments);
-    let real = "tagged `real`: only types and shapes are checked";
+    let real = "tagged `real`: it is held to the real numbers, not to the law";
     for pass in passes {
         let verdict = check_pass(&**pass, &evaluate);
         failed += usize::from(!verdict.passed());

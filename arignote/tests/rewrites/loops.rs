@@ -131,3 +131,31 @@ fn states_of_all_layers_are_updated_in_place() {
     };
     assert_eq!(compiled.nodes().iter().filter(over_state).count(), 4, "{}", compiled.after());
 }
+
+/// A state that a step can write over lies in one buffer, the next value of one that a product reads in a second one, and
+/// what is yielded anyway in its row.
+#[test]
+fn states_of_loops_are_updated_in_place() {
+    let text = "fn f(x: f64[40, 9], w: f64[9, 9]) {
+        a, b, c, rows = scan (x_t in x, final = true) {
+            state a: f64[9] = x[1]
+            state b: f64[9] = x[2]
+            state c: f64[9] = x[3]
+            a <- tanh(a) * x_t
+            b <- tanh(w @ b)
+            c1 = sin(c) * x_t
+            c <- c1
+            yield c1
+        }
+        return a, b, c, rows
+    }";
+    let (function, plain) = (compile("cpu", &["scan"], text), compile("reference", &["scan"], text));
+    let mut random = Rng::with_seed(9);
+    let arguments = [&[40, 9][..], &[9, 9]].map(|shape| drawn(&mut random, shape));
+    let (found, expected) = (function.call(&arguments).unwrap(), plain.call(&arguments).unwrap());
+    assert!(found.iter().zip(&expected).all(|(a, b)| near(a, b)), "{found:?}, {expected:?}");
+    let plan = function.compiled().debug_text();
+    for line in ["state 0: InPlace", "state 1: Written", "state 2: Row(0)"] {
+        assert!(plan.contains(line), "no `{line}` in {plan}");
+    }
+}

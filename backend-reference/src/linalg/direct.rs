@@ -152,6 +152,18 @@ pub fn by_factors(factors: &Factors, b: &Matrix) -> Result<Matrix> {
     substitute(&factors.values, half, Triangle { lower: false, transposed: false, unit: false })
 }
 
+/// The x with `transpose(a) x = b` by the factors of `a`.
+///
+/// # Errors
+/// If there is a 0 on the diagonal.
+pub fn by_factors_of_transposed(factors: &Factors, b: &Matrix) -> Result<Matrix> {
+    let half = substitute(&factors.values, b.clone(), Triangle { lower: false, transposed: true, unit: false })?;
+    let rows = substitute(&factors.values, half, Triangle { lower: true, transposed: true, unit: true })?;
+    let mut back = vec![0; factors.order.len()];
+    factors.order.iter().enumerate().for_each(|(row, &from)| back[from] = row);
+    Ok(rows.permuted(&back))
+}
+
 /// A solution corrected by that of what it leaves of the right side (Wilkinson, Rounding errors in algebraic processes,
 /// 1963). What is not finite stays.
 ///

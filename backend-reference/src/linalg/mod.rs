@@ -2,6 +2,7 @@
 //! depend on their number. Everything is computed in `f64` and rounded once.
 
 mod direct;
+mod factored;
 mod general;
 mod matrices;
 mod reorder;
@@ -13,7 +14,7 @@ use arignote_core::tensor::{DType, Tensor, Type};
 
 use crate::kernel::{Function, KernelCall};
 use crate::values::{fail, from_floats};
-use direct::{Triangle, by_factors, cholesky, corrected, lu, substitute};
+use direct::{Factors, Triangle, by_factors, cholesky, corrected, lu, substitute};
 use matrices::{Matrix, Stack, named, pairs};
 use reorder::{Wanted, ordered_qz};
 
@@ -43,6 +44,8 @@ pub fn kernel(op: &str) -> Option<Function> {
             let kind = call.attributes.str("assume_a")?.to_owned();
             solve_all(call, move |a, b| solved(a, b, &kind))
         },
+        "factorize" => factored::factorize,
+        "solve_by_factors" => factored::solve_by_factors,
         "solve_triangular" => |call| {
             let triangle = Triangle {
                 lower: call.attributes.bool("lower")?,
@@ -226,31 +229,43 @@ fn solve_all(call: &KernelCall<'_>, f: impl Fn(&Matrix, Matrix) -> Result<Matrix
 /// The solution of `a x = b` for a general, symmetric or positive definite matrix.
 fn solved(a: &Matrix, b: Matrix, kind: &str) -> Result<Matrix> {
     if kind == "pos" {
-        let factor = cholesky(a)?;
-        let triangle = Triangle { lower: true, transposed: false, unit: false };
-        let solve = |b: &Matrix| {
-            let half = substitute(&factor, b.clone(), triangle)?;
-            substitute(&factor, half, Triangle { transposed: true, ..triangle })
-        };
-        let x = solve(&b)?;
-        return corrected(&a.mirrored(), &b, x, solve);
+        return solved_by_cholesky(a, &cholesky(a)?, &b);
     }
     let mirrored = if kind == "sym" { Some(a.mirrored()) } else { None };
     let a = mirrored.as_ref().unwrap_or(a);
-    let factors = lu(a);
+    solved_by_lu(a, &lu(a), &b)
+}
+
+/// The solution of `a x = b` by the lower triangular factor of `a`, of which the lower triangle is read.
+fn solved_by_cholesky(a: &Matrix, factor: &Matrix, b: &Matrix) -> Result<Matrix> {
+    let triangle = Triangle { lower: true, transposed: false, unit: false };
+    let solve = |b: &Matrix| {
+        let half = substitute(factor, b.clone(), triangle)?;
+        substitute(factor, half, Triangle { transposed: true, ..triangle })
+    };
+    let x = solve(b)?;
+    corrected(&a.mirrored(), b, x, solve)
+}
+
+/// The solution of `a x = b` by the factors of `a`.
+fn solved_by_lu(a: &Matrix, factors: &Factors, b: &Matrix) -> Result<Matrix> {
     if (0..a.rows).any(|i| factors.values.at(i, i) == 0.0) {
         return Err(fail("is singular"));
     }
-    let solve = |b: &Matrix| by_factors(&factors, b);
-    let x = solve(&b)?;
-    corrected(a, &b, x, solve)
+    let solve = |b: &Matrix| by_factors(factors, b);
+    let x = solve(b)?;
+    corrected(a, b, x, solve)
 }
 
 /// Determinant, its sign, and the logarithm of its magnitude.
 fn determinant(a: &Matrix) -> (f64, f64, f64) {
-    let factors = lu(a);
+    determinant_of(&lu(a))
+}
+
+/// The same by the factors of a matrix.
+fn determinant_of(factors: &Factors) -> (f64, f64, f64) {
     let (mut product, mut sign, mut log) = (factors.sign, factors.sign, 0.0);
-    for i in 0..a.rows {
+    for i in 0..factors.values.rows {
         let pivot = factors.values.at(i, i);
         product *= pivot;
         sign *= if pivot.is_nan() { pivot } else if pivot == 0.0 { 0.0 } else { pivot.signum() };

@@ -111,7 +111,7 @@ enum Place<'a> {
 /// Ops by what they do, where the trait does not say.
 const PRODUCTS: &[&str] = &[
     "matmul", "dot", "outer", "einsum", "tensordot", "conv", "cholesky", "solve", "inv", "det", "slogdet", "lu", "qr", "svd", "eig", "schur",
-    "qz", "pinv", "expm", "kron", "inner", "vecdot", "matvec", "vecmat", "adjugate",
+    "qz", "pinv", "expm", "kron", "inner", "vecdot", "matvec", "vecmat", "adjugate", "factorize",
 ];
 const REDUCTIONS: &[&str] = &[
     "sum", "prod", "mean", "var", "std", "max", "min", "argmax", "argmin", "all", "any", "logsumexp", "cum", "sort", "argsort", "topk", "softmax",

@@ -84,6 +84,8 @@ fn fitting(op: &str, operand: &str) -> Option<usize> {
         ("h_softmax", "b1") => 1,
         ("h_softmax", "w2") => 3,
         ("h_softmax" | "solve_discrete_are" | "solve_continuous_are" | "qz" | "ordqz", _) => 2,
+        ("solve_by_factors", "order") => 1,
+        ("solve_by_factors", _) => 2,
         ("solve_tridiagonal" | "tridiagonal_lu_factor", "diagonal" | "b") | ("tridiagonal_lu_solve", "d" | "b") => 1,
         _ => return None,
     })
@@ -200,7 +202,8 @@ impl Pool {
                 // Operands whose lengths fit each other are found by no chance.
                 P::Operand if fitting(op.name(), param.name).is_some() && random.bool() => {
                     let rank = fitting(op.name(), param.name).unwrap_or_default();
-                    operands.push(Var::constant(Tensor::zeros(DType::F64, &[1; 6][..rank])));
+                    let dtype = if param.name == "order" { DType::I64 } else { DType::F64 };
+                    operands.push(Var::constant(Tensor::zeros(dtype, &[1; 6][..rank])));
                 }
                 P::Operand => operands.push(self.pick(random)),
                 P::OptionalOperand => {

@@ -5,13 +5,16 @@ use super::shapes::{REDUCTIONS, SHAPE_KEEPING, unsqueezed};
 use crate::error::Result;
 use crate::graph::{Body, Graph, NodeId, NodeView, ValueId};
 use crate::ops::control::{ScanLayout, branches};
-use crate::ops::{Attribute, Attributes, IndexBound, IndexItem, normalize_axis};
+use crate::ops::{Attribute, Attributes, IndexBound, IndexItem, ParamKind, normalize_axis};
 use crate::tensor::{DType, Dim, Tensor};
 
 use super::Site;
 
 /// How many nodes a formula may look at.
 const BUDGET: usize = 64;
+
+/// Draws of which each element has numbers of its own, so that without a shape they have that of the numbers.
+const ELEMENT_DRAWS: &[&str] = &["randint", "random_gamma", "poisson", "binomial", "hypergeometric", "vonmises", "wald"];
 
 /// The length of an axis. It is right wherever the value that has the axis can be computed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +35,8 @@ pub enum Length {
     Least(Box<Length>, Box<Length>),
     /// Of a slice of an axis.
     Slice(Box<Length>, Bound, Bound, i64),
+    /// How many elements of a mask are true.
+    Count(ValueId),
 }
 
 /// A bound of a slice.
@@ -55,7 +60,7 @@ impl Length {
     pub fn reads(&self, value: ValueId) -> bool {
         match self {
             Length::Known(_) => false,
-            Length::Of(of, _) | Length::Scalar(of) => *of == value,
+            Length::Of(of, _) | Length::Scalar(of) | Length::Count(of) => *of == value,
             Length::Sum(parts) | Length::Product(parts) => parts.iter().any(|part| part.reads(value)),
             Length::Quotient(a, b) | Length::Least(a, b) => a.reads(value) || b.reads(value),
             Length::Slice(of, start, stop, _) => of.reads(value) || [start, stop].iter().any(|bound| **bound == Bound::Scalar(value)),
@@ -82,6 +87,10 @@ impl Length {
             Length::Slice(of, start, stop, step) => {
                 let length = of.build(site)?;
                 slice_length(site, length, *start, *stop, *step)
+            }
+            Length::Count(mask) => {
+                let ones = site.apply("cast", &[*mask], none().with("dtype", DType::I64))?;
+                site.apply("sum", &[ones], none().with("axis", Attribute::None))
             }
         }
     }
@@ -311,25 +320,18 @@ impl Walk<'_> {
                 let own: Vec<(ValueId, usize)> = rows.into_iter().chain(columns).collect();
                 match (axis + own.len()).checked_sub(rank) {
                     Some(at) => { let &(of, at) = own.get(at)?; Some(self.length(of, at, reader)) },
-                    None => None,
+                    None => {
+                        let behind = rank - own.len() - axis;
+                        let at = |operand: ValueId, rank: usize| rank.checked_sub(2 + behind).map(|at| (operand, at));
+                        self.broadcast([at(x, a), at(y, b)].into_iter().flatten(), reader)
+                    }
                 }
             }
-            "solve" | "solve_triangular" if from == 2 && self.rank(*operands.get(1)?) == rank => Some(self.length(operands[1], axis, reader)),
-            "lu" if from == 2 && rank == 2 => {
-                let least = |walk: &mut Self| Length::Least(Box::new(walk.length(x, 0, reader)), Box::new(walk.length(x, 1, reader)));
-                Some(match (value.output, axis) {
-                    (0, _) | (1, 0) => self.length(x, 0, reader),
-                    (2, 1) => self.length(x, 1, reader),
-                    _ => least(self),
-                })
+            "solve" | "solve_triangular" | "solve_by_factors" if from == 2 && self.rank(*operands.last()?) == rank => {
+                Some(self.length(*operands.last()?, axis, reader))
             }
-            "qr" if from == 2 && attributes.str("mode").ok()? == "reduced" => {
-                let least = |walk: &mut Self| Length::Least(Box::new(walk.length(x, 0, reader)), Box::new(walk.length(x, 1, reader)));
-                Some(match (value.output, axis) {
-                    (0, 0) => self.length(x, 0, reader),
-                    (1, 1) => self.length(x, 1, reader),
-                    _ => least(self),
-                })
+            "lu" | "qr" | "svd" | "eigh" | "eig" | "schur" | "pinv" | "det" | "slogdet" | "factorize" if from >= 2 => {
+                self.of_matrix(name, attributes, (value.output, axis), x, reader)
             }
             "repeat" => {
                 let counts = *operands.get(1)?;
@@ -347,7 +349,11 @@ impl Walk<'_> {
                 let length = if at.is_some() { self.length(x, axis, reader) } else { self.elements(x, reader) };
                 Some(product(vec![length, count]))
             }
-            "diag" if from == 1 && attributes.int("k").ok()? == 0 => Some(self.length(x, 0, reader)),
+            "diag" if from == 1 => {
+                let beside = usize::try_from(attributes.int("k").ok()?.unsigned_abs()).ok()?;
+                Some(sum(vec![self.length(x, 0, reader), Length::Known(beside)]))
+            }
+            "diag" if attributes.int("k").ok()? == 0 => Some(self.least(x, reader)),
             "arange" => match operands {
                 [stop] if graph.ty(*stop).dtype.is_integer() => {
                     self.scalar(*stop, reader).filter(|stop| !matches!(stop, Length::Scalar(_)))
@@ -380,15 +386,66 @@ impl Walk<'_> {
                     None => self.scalar(x, reader).filter(|_| layout.counted),
                 }
             }
-            _ => None,
+            // Draws, of the shape that is given, or of that of the numbers between it and the key.
+            _ => {
+                let given = op.params().iter().filter(|param| !matches!(param.kind, ParamKind::Attribute(..)));
+                let at = given.clone().position(|param| param.kind == ParamKind::SpreadSizes && param.name == "shape")?;
+                let sizes = operands.get(at).filter(|_| given.count() == operands.len())?;
+                match graph.ty(*sizes).dims.first()?.known()? {
+                    0 if ELEMENT_DRAWS.contains(&name) => self.common(&operands[1..at], rank, axis, reader),
+                    count if count == rank => self.size(*sizes, axis, None, reader),
+                    _ => None,
+                }
+            }
         }
+    }
+
+    /// The smaller of rows and columns.
+    fn least(&mut self, x: ValueId, reader: NodeId) -> Length {
+        let rank = self.rank(x);
+        match (self.length(x, rank - 2, reader), self.length(x, rank - 1, reader)) {
+            (rows, columns) if rows == columns => rows,
+            (rows, columns) => Length::Least(Box::new(rows), Box::new(columns)),
+        }
+    }
+
+    /// Of what is computed of matrices that may be stacked.
+    fn of_matrix(&mut self, op: &str, attributes: &Attributes, (output, axis): (u32, usize), x: ValueId, reader: NodeId) -> Option<Length> {
+        let batch = self.rank(x) - 2;
+        let Some(own) = axis.checked_sub(batch) else { return Some(self.length(x, axis, reader)) };
+        let (rows, columns) = (batch, batch + 1);
+        let mode = || attributes.str("mode").unwrap_or_default();
+        let full = || attributes.bool("full_matrices").unwrap_or(true);
+        let at = match (op, output, own) {
+            ("lu", 0, _) | ("lu", 1, 0) => rows,
+            ("lu", 2, 1) => columns,
+            ("qr", 0, 0) if mode() != "r" => rows,
+            ("qr", 0, 1) | ("qr", 1, 0) if mode() == "complete" => rows,
+            ("qr", 1, 1) => columns,
+            ("qr", 0, 1) if mode() == "r" => columns,
+            ("svd", 0, 0) if attributes.bool("compute_uv").ok()? => rows,
+            ("svd", 0, 1) if full() => rows,
+            ("svd", 2, 0) if full() => columns,
+            ("svd", 2, 1) => columns,
+            ("lu" | "qr" | "svd", ..) => return Some(self.least(x, reader)),
+            ("pinv", _, 0) => columns,
+            ("pinv", _, 1) => rows,
+            _ => columns,
+        };
+        Some(self.length(x, at, reader))
     }
 
     /// The length that all operands have along an axis of what they are broadcast to, where they have more than one place.
     fn common(&mut self, operands: &[ValueId], rank: usize, axis: usize, reader: NodeId) -> Option<Length> {
+        let at = |walk: &Self, operand: ValueId| Some((operand, (axis + walk.rank(operand)).checked_sub(rank)?));
+        let places: Vec<(ValueId, usize)> = operands.iter().filter_map(|&operand| at(self, operand)).collect();
+        self.broadcast(places.into_iter(), reader)
+    }
+
+    /// Of axes that are broadcast to one.
+    fn broadcast(&mut self, places: impl Iterator<Item = (ValueId, usize)>, reader: NodeId) -> Option<Length> {
         let mut found = None;
-        for &operand in operands {
-            let Some(at) = (axis + self.rank(operand)).checked_sub(rank) else { continue };
+        for (operand, at) in places {
             match self.length(operand, at, reader) {
                 Length::Known(1) => {}
                 length if found.as_ref().is_none_or(|known| *known == length) => found = Some(length),
@@ -415,8 +472,9 @@ impl Walk<'_> {
         product((0..self.rank(x)).map(|axis| self.length(x, axis, reader)).collect())
     }
 
-    /// What a scalar says that is a length.
+    /// What a scalar says that is a length; sums and products of lengths are followed. Recursion is as deep as the budget.
     fn scalar(&mut self, value: ValueId, reader: NodeId) -> Option<Length> {
+        self.budget = self.budget.checked_sub(1)?;
         let view = self.graph.node(value.node);
         if let Some(constant) = view.constant() {
             let [number] = constant.value.to_i64_vec()[..] else { return None };
@@ -429,6 +487,13 @@ impl Walk<'_> {
                 let rank = self.rank(like) as i64;
                 let at = usize::try_from(if *at < 0 { at + rank } else { *at }).ok().filter(|&at| at < self.rank(like))?;
                 Some(self.length(like, at, reader))
+            }
+            (op @ ("add" | "mul"), &[a, b]) if self.graph.ty(value).dtype == DType::I64 => {
+                let sure = |length: &Length| !matches!(length, Length::Scalar(_));
+                match (self.scalar(a, reader).filter(sure), self.scalar(b, reader).filter(sure)) {
+                    (Some(a), Some(b)) => Some(if op == "add" { sum(vec![a, b]) } else { product(vec![a, b]) }),
+                    _ => Some(Length::Scalar(value)),
+                }
             }
             _ => Some(Length::Scalar(value)),
         }
@@ -474,9 +539,15 @@ impl Walk<'_> {
         let items = attributes.index("index").ok()?;
         let rank = self.rank(x);
         let operand = |number: usize| given.get(number).copied().filter(|&value| graph.ty(value).dtype.is_integer());
+        // A mask, and how many axes it takes; its places are one axis.
+        let mask = |number: usize| {
+            let value = given.get(number).copied().filter(|&value| graph.ty(value).dtype == DType::Bool)?;
+            Some((value, graph.ty(value).rank())).filter(|&(_, rank)| rank > 0)
+        };
         let (mut arrays, mut positions) = (0, 0);
         for item in items {
             match item {
+                IndexItem::Operand(number) if mask(*number).is_some() => arrays += 1,
                 IndexItem::Operand(number) if self.rank(operand(*number)?) > 0 => arrays += 1,
                 IndexItem::Operand(_) | IndexItem::At(_) => positions += 1,
                 _ => {}
@@ -486,10 +557,21 @@ impl Walk<'_> {
         if arrays > 1 || (arrays == 1 && positions > 0) {
             return None;
         }
-        let taken = items.iter().filter(|item| !matches!(item, IndexItem::Ellipsis | IndexItem::NewAxis)).count();
+        let taken: usize = items.iter().map(|item| match item {
+            IndexItem::Ellipsis | IndexItem::NewAxis => 0,
+            IndexItem::Operand(number) => mask(*number).map_or(1, |(_, rank)| rank),
+            _ => 1,
+        }).sum();
         let (mut from, mut to) = (0, 0);
         for item in items {
             match item {
+                IndexItem::Operand(number) if mask(*number).is_some() => {
+                    let (mask, rank) = mask(*number)?;
+                    if to == axis {
+                        return Some(Length::Count(mask));
+                    }
+                    (from, to) = (from + rank, to + 1);
+                }
                 IndexItem::Operand(number) => {
                     let (indices, count) = (operand(*number)?, self.rank(operand(*number)?));
                     if (to..to + count).contains(&axis) {

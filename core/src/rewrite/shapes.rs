@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 
 use crate::graph::{Graph, NodeId, NodeView, ValueId};
 use crate::ops::{Attribute, Attributes, IndexBound, IndexItem};
-use crate::tensor::Dim;
+use crate::tensor::{DType, Dim};
 
 use super::lengths::Bound;
 
@@ -53,7 +53,7 @@ pub fn same_length(graph: &Graph, left: (ValueId, usize), right: (ValueId, usize
 pub(super) const REDUCTIONS: &[&str] = &["sum", "prod", "mean", "max", "min", "all", "any", "logsumexp", "vector_norm", "argmax", "argmin", "var", "std"];
 pub(super) const SHAPE_KEEPING: &[&str] = &[
     "softmax", "log_softmax", "flip", "roll", "sort", "argsort", "cumsum", "cumprod", "zeros_like", "ones_like", "set_at", "add_at", "tril", "triu",
-    "cholesky", "inv",
+    "cholesky", "inv", "adjugate", "expm",
 ];
 
 struct Walk<'g> {
@@ -145,6 +145,11 @@ impl Walk<'_> {
             "concatenate" => match attributes.axis("axis", rank) {
                 Ok(along) if along == axis => return sum(view.operands.iter().map(|&part| self.atoms(part, axis)).collect()),
                 Ok(_) => return self.atoms(operand, axis),
+                Err(_) => {}
+            },
+            "stack" => match attributes.axis("axis", rank) {
+                Ok(along) if along == axis => return known(view.operands.len()),
+                Ok(along) => return self.atoms(operand, axis - usize::from(axis > along)),
                 Err(_) => {}
             },
             "index" => return self.sliced(&view, attributes, axis).unwrap_or_else(opaque),
@@ -245,7 +250,10 @@ impl Walk<'_> {
                     let bound = |bound: &IndexBound| match bound {
                         IndexBound::Open => Some(Bound::Open),
                         IndexBound::At(at) => Some(Bound::At(*at)),
-                        IndexBound::Operand(number) => given.get(*number).copied().map(Bound::Scalar),
+                        IndexBound::Operand(number) => given.get(*number).map(|&scalar| match self.graph.node(scalar.node).constant() {
+                            Some(constant) if constant.value.dtype() != DType::U64 => constant.value.to_i64_vec().first().map_or(Bound::Scalar(scalar), |&at| Bound::At(at)),
+                            _ => Bound::Scalar(scalar),
+                        }),
                     };
                     let literal = |bound: Bound| match bound {
                         Bound::Open => Some(None),

@@ -26,7 +26,7 @@ const SUMS: &[&str] = &[
 /// Ops whose results depend on their operands' condition.
 const CONDITIONED: &[&str] = &[
     "cholesky", "solve", "solve_triangular", "inv", "det", "adjugate", "slogdet", "lu", "qr", "svd", "eigh", "eig", "schur", "qz",
-    "pinv", "expm",
+    "pinv", "expm", "factorize", "solve_by_factors",
 ];
 
 /// What a result may be off by, in its own units in the last place: each backend may be 4 off.

@@ -8,8 +8,9 @@ use crate::ops::{Jvp, Vjp, where_};
 
 type Derivatives = Result<Vec<Option<Var>>>;
 
-pub(super) fn none(op: &str) -> Derivatives {
-    Err(Error::new(ErrorKind::Gradient, format!("`{op}` has no gradient")).note("`eig` has one, of eigenvalues and eigenvectors"))
+/// The error of an op without derivatives, and which op has them.
+pub(super) fn none(op: &str, instead: &str) -> Derivatives {
+    Err(Error::new(ErrorKind::Gradient, format!("`{op}` has no gradient")).note(instead))
 }
 
 /// A complex matrix or vector.

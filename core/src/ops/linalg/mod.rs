@@ -5,6 +5,7 @@
 
 mod composed;
 mod equations;
+mod factored;
 mod factors;
 mod general;
 mod norm;
@@ -143,6 +144,7 @@ pub fn register(registry: &mut Registry) {
     composed::register(registry);
     norm::register(registry);
     equations::register(registry);
+    factored::register(registry);
 }
 
 /// `transpose(x) @ y`.
@@ -329,7 +331,7 @@ impl Op for Linalg {
             Svd => spectral::svd_vjp(context),
             Eigh => spectral::eigh_vjp(context),
             Eig => general::eig_vjp(context),
-            Schur | Qz | OrdQz => general::none(self.name),
+            Schur | Qz | OrdQz => general::none(self.name, "`eig` has one, of eigenvalues and eigenvectors"),
             Pinv => spectral::pinv_vjp(context),
             Expm => factors::expm_vjp(context),
         }
@@ -348,7 +350,7 @@ impl Op for Linalg {
             Svd => spectral::svd_jvp(context),
             Eigh => spectral::eigh_jvp(context),
             Eig => general::eig_jvp(context),
-            Schur | Qz | OrdQz => general::none(self.name),
+            Schur | Qz | OrdQz => general::none(self.name, "`eig` has one, of eigenvalues and eigenvectors"),
             Pinv => spectral::pinv_jvp(context),
             Expm => factors::expm_jvp(context),
         }

@@ -53,6 +53,11 @@ impl Format {
         i64::from(exponent.map_or(self.least, |e| i32::max(e.saturating_sub(self.digits), self.least)))
     }
 
+    /// Whether a value is larger than all numbers.
+    pub fn is_beyond(self, value: &BigFloat) -> bool {
+        to_f64(value).abs() > self.largest
+    }
+
     /// How far `found` is from `exact`, in units of the last place.
     pub fn error(self, found: f64, exact: &BigFloat) -> f64 {
         let near = to_f64(exact);

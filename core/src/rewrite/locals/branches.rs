@@ -14,6 +14,11 @@ pub(super) fn locals() -> Vec<Local> {
         faster("assert_of_true", &["assert"], "assert(x, true) => x", assert_of_true),
         faster("assert_again", &["assert"], "assert(assert(x, c), c) => assert(x, c), whatever else is asserted or printed between", assert_again),
         faster("if_of_same", &["if"], "if c { x } else { x } => x", if_of_same),
+        faster(
+            "if_of_numbers", &["if"],
+            "if c { 1.0 } else { x } => where(c, 1.0, x) of scalars that are there anyway, so that what reads them is computed along with them",
+            if_of_numbers,
+        ),
         faster("if_of_not", &["if"], "if logical_not(c) { x } else { y } => if c { y } else { x }", if_of_not),
         faster("if_knows_shapes", &["if"], "in the branches of `if`, a shape that is given is that of the value beside it, and what is everywhere the same is a number over that shape", if_knows_shapes),
         faster("if_knows_condition", &["if"], "in the branches of `if c`, c is true and false", if_knows_condition),
@@ -80,6 +85,57 @@ fn if_of_same(site: &mut Site<'_>) -> Found {
     let values: Option<Vec<ValueId>> = (0..site.view().results.len()).map(same).collect();
     let node = site.node();
     Ok(values.filter(|values| values.iter().enumerate().all(|(at, &value)| site.fits(node.output(at), value))))
+}
+
+fn if_of_numbers(site: &mut Site<'_>) -> Found {
+    let (operands, mut attributes, node) = (site.operands(), site.attributes(), site.node());
+    let (condition, count) = (operands[0], site.view().results.len());
+    if effectful(site) || site.ty(condition).dtype != DType::Bool {
+        return Ok(None);
+    }
+    let there = |body: &Body, at: usize| {
+        let output = body.outputs().get(at)?;
+        if let NodeKind::Constant(constant) = output.node().kind() {
+            return Some(Err(constant.clone()));
+        }
+        let given = body.inputs().iter().position(|input| input.is(output))?;
+        operands.get(given + 1).copied().map(Ok)
+    };
+    let [then, otherwise] = branches(&attributes)?.map(|body| (**body).clone());
+    let scalar = |at: &usize| site.ty(node.output(*at)).rank() == 0;
+    let found: Vec<Option<[_; 2]>> = (0..count).map(|at| Some([there(&then, at)?, there(&otherwise, at)?]).filter(|_| scalar(&at))).collect();
+    if found.iter().all(Option::is_none) {
+        return Ok(None);
+    }
+    // What is left to the branches.
+    let mut rest = Vec::new().into_iter();
+    if found.iter().any(Option::is_none) {
+        for (name, body) in [("then", &then), ("otherwise", &otherwise)] {
+            let left = body.outputs().iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(output, _)| output.clone());
+            attributes.set(name, Attribute::Body(Body::new(body.inputs().to_vec(), left.collect())?.into()));
+        }
+        let left = site.apply_node("if", &operands, attributes)?;
+        let results = site.graph().node(left).results.len();
+        rest = (0..results).map(|at| left.output(at)).collect::<Vec<ValueId>>().into_iter();
+    }
+    let mut values = Vec::new();
+    for sides in found {
+        values.push(match sides {
+            Some(sides) => {
+                let [a, b] = sides.map(|side| side.unwrap_or_else(|constant| match constant.weak {
+                    true => site.weak_constant(constant.value),
+                    false => site.add_constant(constant.value),
+                }));
+                site.apply("where", &[condition, a, b], Attributes::new())?
+            }
+            None => match rest.next() {
+                Some(value) => value,
+                None => return Ok(None),
+            },
+        });
+    }
+    let fit = values.iter().enumerate().all(|(at, &value)| site.fits(node.output(at), value));
+    Ok(fit.then_some(values))
 }
 
 fn if_of_not(site: &mut Site<'_>) -> Found {

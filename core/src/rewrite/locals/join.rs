@@ -1,9 +1,12 @@
 //! Joins: of one, of joins, of what was taken apart.
 
 use super::index::adjacent;
+use super::shape::sizes_of;
 use super::{Found, Local, Site, faster, one};
+use crate::error::Result;
 use crate::graph::ValueId;
 use crate::ops::Attributes;
+use crate::rewrite::lengths::{Length, length};
 use crate::tensor::Dim;
 
 pub(super) fn locals() -> Vec<Local> {
@@ -14,6 +17,11 @@ pub(super) fn locals() -> Vec<Local> {
         faster("stack_of_one", &["stack"], "stack([x]) => expand_dims(x), of an x with axes", stack_of_one),
         faster("join_of_expanded", &["concatenate"], "concatenate([expand_dims(x, a), expand_dims(y, a)], axis=a) => stack([x, y], axis=a)", join_of_expanded),
         faster("repeat_once", &["repeat"], "repeat(x, 1, axis) => x", repeat_once),
+        faster(
+            "join_of_same", &["stack", "concatenate"],
+            "stack([x, x]) => x spread along a new axis, also concatenate([x, x]) along an axis of length 1",
+            join_of_same,
+        ),
         faster("join_of_parts", &["concatenate"], "concatenate([x[:k], x[k:]]) => x", join_of_parts),
     ]
 }
@@ -91,6 +99,36 @@ fn join_of_join(site: &mut Site<'_>) -> Found {
         return Ok(None);
     }
     again(site, &flat)
+}
+
+fn join_of_same(site: &mut Site<'_>) -> Found {
+    let parts = site.operands();
+    let Some((&x, rest)) = parts.split_first() else { return Ok(None) };
+    // Sizes stay what they are known by.
+    if rest.is_empty() || site.ty(x).rank() == 0 || rest.iter().any(|&other| other != x) {
+        return Ok(None);
+    }
+    let root = site.node().output(0);
+    let rank = site.ty(root).rank();
+    let axis = site.attributes().axis("axis", rank)?;
+    let row = match site.view().op_name() {
+        "stack" => site.apply("expand_dims", &[x], Attributes::new().with("axis", axis as i64))?,
+        _ if site.ty(x).dims[axis] == Dim::Known(1) => x,
+        _ => return Ok(None),
+    };
+    let sizes = match site.ty(root).known_shape() {
+        Some(shape) => sizes_of(site, &shape),
+        None => {
+            let lengths: Vec<Length> = (0..rank).map(|axis| length(site.graph(), root, axis)).collect();
+            if lengths.iter().any(|length| length.reads(root)) {
+                return Ok(None);
+            }
+            let sizes: Vec<ValueId> = lengths.iter().map(|length| length.build(site)).collect::<Result<_>>()?;
+            site.apply("stack", &sizes, Attributes::new().with("axis", 0i64))?
+        }
+    };
+    let value = site.apply("broadcast_to", &[row, sizes], Attributes::new())?;
+    one(site, value)
 }
 
 fn join_of_parts(site: &mut Site<'_>) -> Found {

@@ -1,7 +1,7 @@
 //! Equations and determinants of matrices of which something is known.
 
 use super::{Found, Local, Site, faster, one, real, stable};
-use crate::graph::{NodeId, ValueId};
+use crate::graph::{Body, NodeId, ValueId, Var};
 use crate::ops::{Attribute, Attributes};
 use crate::rewrite::facts::{Fact, certain, swaps_last};
 use crate::tensor::{Dim, Tensor};
@@ -170,21 +170,47 @@ fn slogdet_by_structure(site: &mut Site<'_>) -> Found {
         let logs = site.apply("log", &[magnitudes], Attributes::new())?;
         vec![sign, site.apply("sum", &[logs], last_axis())?]
     } else {
-        let l = match factor(site, a) {
-            Some(l) => l,
-            None if certain(site.graph(), a, Fact::PositiveDefinite) => site.apply("cholesky", &[a], Attributes::new())?,
+        match factor(site, a) {
+            Some(l) => by_factor(site, l)?,
+            None if certain(site.graph(), a, Fact::PositiveDefinite) => return slogdet_by_cholesky(site, a),
             None => return Ok(None),
-        };
-        let elements = diagonal(site, l)?;
-        let logs = site.apply("log", &[elements], Attributes::new())?;
-        let half = site.apply("sum", &[logs], last_axis())?;
-        let two = site.weak(2.0);
-        let whole = site.apply("mul", &[half, two], Attributes::new())?;
-        vec![site.apply("ones_like", &[whole], Attributes::new())?, whole]
+        }
     };
     let node = site.node();
     let fit = values.iter().enumerate().all(|(at, &value)| site.fits(node.output(at), value));
     Ok(fit.then_some(values))
+}
+
+/// Both results of `slogdet` by a Cholesky factor.
+fn by_factor(site: &mut Site<'_>, l: ValueId) -> crate::error::Result<Vec<ValueId>> {
+    let elements = diagonal(site, l)?;
+    let logs = site.apply("log", &[elements], Attributes::new())?;
+    let half = site.apply("sum", &[logs], last_axis())?;
+    let two = site.weak(2.0);
+    let whole = site.apply("mul", &[half, two], Attributes::new())?;
+    Ok(vec![site.apply("ones_like", &[whole], Attributes::new())?, whole])
+}
+
+/// Of what is only assumed to be positive definite: where that does not hold, as of a matrix with a NaN or one of which
+/// rounding left too little, there is no factor, and `slogdet` says what it would have said.
+fn slogdet_by_cholesky(site: &mut Site<'_>, a: ValueId) -> Found {
+    let l = site.apply("cholesky", &[a], Attributes::new().with("on_error", "nan"))?;
+    let values = by_factor(site, l)?;
+    let mut failed = site.apply("isnan", &values[1..], Attributes::new())?;
+    if site.ty(failed).rank() > 0 {
+        failed = site.apply("any", &[failed], Attributes::new())?;
+    }
+    let input = |name, value| Var::input(name, site.ty(value).clone());
+    let (matrix, sign, logdet) = (input("a", a), input("sign", values[0]), input("logdet", values[1]));
+    let (own_sign, own_logdet) = matrix.slogdet();
+    let inputs = vec![matrix, sign.clone(), logdet.clone()];
+    let bodies = [vec![own_sign, own_logdet], vec![sign, logdet]].map(|outputs| Body::new(inputs.clone(), outputs));
+    let [then, otherwise] = bodies;
+    let attributes = Attributes::new().with("then", Attribute::Body(then?.into())).with("otherwise", Attribute::Body(otherwise?.into()));
+    let chosen = site.apply_node("if", &[failed, a, values[0], values[1]], attributes)?;
+    let (node, values) = (site.node(), [chosen.output(0), chosen.output(1)]);
+    let fit = values.iter().enumerate().all(|(at, &value)| site.fits(node.output(at), value));
+    Ok(fit.then(|| values.to_vec()))
 }
 
 fn inverse_of_orthogonal(site: &mut Site<'_>) -> Found {

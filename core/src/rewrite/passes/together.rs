@@ -169,6 +169,10 @@ impl Pass for MergeSolves {
         }
         let mut changed = false;
         for (a, attributes, members) in groups.into_iter().filter(|(_, _, members)| members.len() > 1) {
+            // A matrix that was a solution of another group is another value now, of which the next round knows.
+            if !graph.contains(a.node) {
+                continue;
+            }
             solve_together(graph, a, attributes, &members, firings)?;
             changed = true;
         }

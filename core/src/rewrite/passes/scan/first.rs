@@ -1,6 +1,6 @@
 //! A loop of which only the first rows are read ends after them.
 
-use super::{Loop, ScanLayout, graft, is_even, nodes, stand_ins};
+use super::{Loop, ScanLayout, each_scan, graft, is_even, nodes, stand_ins};
 use crate::error::Result;
 use crate::graph::{Graph, NodeId, Var};
 use crate::ops::effects::is_effectful;
@@ -31,13 +31,7 @@ impl Pass for FirstRows {
     }
 
     fn run(&self, graph: &mut Graph, _: &PassContext<'_>, firings: &mut Vec<Firing>) -> Result<bool> {
-        let mut changed = false;
-        for id in graph.topological_order() {
-            if graph.contains(id) && graph.node(id).op_name() == "scan" {
-                changed |= shorten(graph, id, firings)?;
-            }
-        }
-        Ok(changed)
+        each_scan(graph, firings, shorten)
     }
 }
 

@@ -316,14 +316,30 @@ fn is_even(graph: &Graph, layout: &ScanLayout, operands: &[ValueId]) -> bool {
     lengths.next().is_none_or(|first| lengths.all(|length| same_length(graph, first, length)))
 }
 
+/// The loops of a graph.
+fn scans(graph: &Graph) -> Vec<NodeId> {
+    graph.topological_order().into_iter().filter(|&id| graph.node(id).op_name() == "scan").collect()
+}
+
+/// Runs on each loop, of those that are there still, what rewrites it and its readers, and says whether it did.
+fn each_scan(
+    graph: &mut Graph, firings: &mut Vec<Firing>, rewrite: fn(&mut Graph, NodeId, &mut Vec<Firing>) -> Result<bool>,
+) -> Result<bool> {
+    let mut changed = false;
+    for id in scans(graph) {
+        if graph.contains(id) {
+            changed |= rewrite(graph, id, firings)?;
+        }
+    }
+    Ok(changed)
+}
+
 /// Runs a rewrite on each loop without effects.
 fn each_loop(
     graph: &mut Graph, pass: &str, firings: &mut Vec<Firing>, rewrite: &dyn Fn(&Loop) -> Result<Option<Replaced>>,
 ) -> Result<bool> {
-    let is_scan = |id: &NodeId| graph.node(*id).op_name() == "scan";
-    let loops: Vec<NodeId> = graph.topological_order().into_iter().filter(is_scan).collect();
     let mut changed = false;
-    for id in loops {
+    for id in scans(graph) {
         let view = graph.node(id);
         let Some((op, attributes)) = view.apply() else { continue };
         if is_effectful(&**op, attributes) {
