@@ -89,7 +89,7 @@ fn says(text: &str, parts: &[&str]) {
 fn everything_crosses() {
     for plugin in both() {
         assert_eq!((plugin.info.name.as_str(), plugin.info.version.as_str()), ("fixture", "0.3.0"));
-        assert_eq!(plugin.interface, (1, 1));
+        assert_eq!(plugin.interface, (1, 2));
         assert_eq!(plugin.rules[0].file, "fixture.rules");
         let op = &plugin.ops[0];
         assert_eq!((op.name.as_str(), op.revision, op.doc.as_str()), ("fixture::twice", 2, "Twice."));

@@ -75,7 +75,8 @@ const PASSES: &str =
 
 #[test]
 fn a_plugin_of_the_time_before_passes_loads() {
-    let abi = interface("older", &[("stamp.rs", "pub const MINOR: u32 = 2;", "pub const MINOR: u32 = 1;"), ("objects.rs", PASSES, "")]);
+    let with_doc = format!("    /// The rewrites of whole programs that it brings. Since 1.2.\n{PASSES}");
+    let abi = interface("older", &[("stamp.rs", "pub const MINOR: u32 = 2;", "pub const MINOR: u32 = 1;"), ("objects.rs", &with_doc, "")]);
     let path = with_interface("newer_plugin.rs", &abi, "libolder.so", "cdylib");
     let plugin = Loader::new(Arc::new(Quiet)).load_file(&path).unwrap();
     assert_eq!((plugin.interface, plugin.rules.len(), plugin.passes.len()), ((1, 1), 1, 0));

@@ -350,6 +350,14 @@ impl Graph {
         order
     }
 
+    /// Those of [`Graph::topological_order`] that are wanted. Where there are none, which is quickly seen, no order is made.
+    pub fn nodes_where(&self, wanted: impl Fn(NodeView<'_>) -> bool) -> Vec<NodeId> {
+        if !self.ids().any(|id| wanted(self.node(id))) {
+            return Vec::new();
+        }
+        self.topological_order().into_iter().filter(|&id| wanted(self.node(id))).collect()
+    }
+
     /// Makes every use of `old`, outputs included, a use of `new`; gives the nodes that used it.
     ///
     /// # Errors

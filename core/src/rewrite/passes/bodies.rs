@@ -60,8 +60,7 @@ fn effectful(graph: &Graph, id: NodeId) -> bool {
 }
 
 fn with_bodies(graph: &Graph) -> Vec<NodeId> {
-    let has = |id: &NodeId| graph.node(*id).apply().is_some_and(|(_, attributes)| attributes.bodies().next().is_some());
-    graph.topological_order().into_iter().filter(has).collect()
+    graph.nodes_where(|view| view.apply().is_some_and(|(_, attributes)| attributes.bodies().next().is_some()))
 }
 
 /// How each result of a node is read.
@@ -204,9 +203,9 @@ pub(super) fn substitute(graph: &mut Graph, old: ValueId, new: ValueId) -> Resul
 fn merge_loops(graph: &mut Graph, firings: &mut Vec<Firing>) -> Result<bool> {
     let mut seen: FxHashMap<Vec<ValueId>, Vec<NodeId>> = FxHashMap::default();
     let mut changed = false;
-    for id in graph.topological_order() {
+    for id in graph.nodes_where(|view| view.op_name() == "scan") {
         let view = graph.node(id);
-        if view.op_name() != "scan" || effectful(graph, id) {
+        if effectful(graph, id) {
             continue;
         }
         let alike = seen.entry(view.operands.to_vec()).or_default();

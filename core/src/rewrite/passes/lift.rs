@@ -33,8 +33,8 @@ impl Pass for LogOfMoved {
 
     fn run(&self, graph: &mut Graph, _: &PassContext<'_>, firings: &mut Vec<Firing>) -> Result<bool> {
         let mut changed = false;
-        for id in graph.topological_order() {
-            if graph.contains(id) && graph.node(id).op_name() == "log" {
+        for id in graph.nodes_where(|view| view.op_name() == "log") {
+            if graph.contains(id) {
                 changed |= push_down(graph, id, firings)?;
             }
         }

@@ -35,6 +35,9 @@ impl Pass for JoinPieces {
 
     fn run(&self, graph: &mut Graph, _: &PassContext<'_>, firings: &mut Vec<Firing>) -> Result<bool> {
         let mut changed = false;
+        if !graph.ids().any(|id| matches!(graph.node(id).op_name(), "add_at" | "set_at")) {
+            return Ok(false);
+        }
         // From the whole sums to their parts.
         for id in graph.topological_order().into_iter().rev() {
             if graph.contains(id) && matches!(graph.node(id).op_name(), "add" | "add_at" | "set_at") {

@@ -50,7 +50,7 @@ impl Pass for MergeBranches {
 }
 
 pub(super) fn nodes_of(graph: &Graph, op: &str) -> Vec<NodeId> {
-    graph.topological_order().into_iter().filter(|&id| graph.node(id).op_name() == op).collect()
+    graph.nodes_where(|view| view.op_name() == op)
 }
 
 /// Whether a node is computed from the results of another.

@@ -36,7 +36,7 @@ impl Pass for MergeParallel {
     fn run(&self, graph: &mut Graph, _: &PassContext<'_>, firings: &mut Vec<Firing>) -> Result<bool> {
         let mut changed = false;
         loop {
-            let loops: Vec<NodeId> = graph.topological_order().into_iter().filter(|&id| is_plain(graph, id)).take(LOOPS).collect();
+            let loops: Vec<NodeId> = graph.nodes_where(|view| is_plain(graph, view.id)).into_iter().take(LOOPS).collect();
             let pairs = loops.iter().enumerate().flat_map(|(at, &first)| loops[at + 1..].iter().map(move |&second| (first, second)));
             let pairs: Vec<(NodeId, NodeId)> = pairs.filter(|&(first, second)| as_long(graph, first, second)).collect();
             // The later one cannot be needed by the earlier one.

@@ -318,7 +318,7 @@ fn is_even(graph: &Graph, layout: &ScanLayout, operands: &[ValueId]) -> bool {
 
 /// The loops of a graph.
 fn scans(graph: &Graph) -> Vec<NodeId> {
-    graph.topological_order().into_iter().filter(|&id| graph.node(id).op_name() == "scan").collect()
+    graph.nodes_where(|view| view.op_name() == "scan")
 }
 
 /// Runs on each loop, of those that are there still, what rewrites it and its readers, and says whether it did.
