@@ -350,9 +350,14 @@ impl Graph {
         order
     }
 
-    /// Those of [`Graph::topological_order`] that are wanted. Where there are none, which is quickly seen, no order is made.
+    /// Whether any node, needed by the outputs or not, is wanted: sooner said than in what order they come.
+    pub fn has_node(&self, wanted: impl Fn(NodeView<'_>) -> bool) -> bool {
+        self.ids().any(|id| wanted(self.node(id)))
+    }
+
+    /// Those of [`Graph::topological_order`] that are wanted. Where there are none no order is made.
     pub fn nodes_where(&self, wanted: impl Fn(NodeView<'_>) -> bool) -> Vec<NodeId> {
-        if !self.ids().any(|id| wanted(self.node(id))) {
+        if !self.has_node(&wanted) {
             return Vec::new();
         }
         self.topological_order().into_iter().filter(|&id| wanted(self.node(id))).collect()

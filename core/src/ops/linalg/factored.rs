@@ -2,13 +2,13 @@
 //! several of them have one matrix. Rewrites make these ops, after gradients are expanded.
 
 use super::general::none;
-use super::{float_dtype, joined, shapes_of, square, type_error};
+use super::{float_dtype, joined, shapes_of, solution, square, type_error};
 use crate::error::Result;
 use crate::graph::Var;
 use crate::ops::{
     Attribute, AttributeKind, Attributes, Batch, Batched, Inferred, Jvp, Op, Operand, Param, Registry, ShapeOperand, Vjp, settle_float,
 };
-use crate::tensor::{DType, Dim, Shape, Type, broadcast_dims};
+use crate::tensor::{DType, Dim, Shape, Type};
 
 struct Factorize {
     name: &'static str,
@@ -66,18 +66,7 @@ fn solved(operands: &[&[Dim]]) -> Result<Vec<Vec<Dim>>> {
     if !alike(packed, a) || !alike(order, &a[..a.len() - 1]) {
         return type_error("`packed` has the shape of `a`, and `order` that without the last axis");
     }
-    let rows = match b {
-        [] => return type_error("`b` needs an axis"),
-        [rows] | [.., rows, _] => rows,
-    };
-    if !rows.compatible(&n) {
-        return type_error(format!("`b` has {rows} rows where `a` has {n}"));
-    }
-    let n = crate::ops::sizes::meet(&n, rows);
-    Ok(vec![match b {
-        [lead @ .., _, columns] => joined(&broadcast_dims(batch, lead)?, &[n, columns.clone()]),
-        _ => joined(batch, &[n]),
-    }])
+    Ok(vec![solution(batch, &n, b)?])
 }
 
 impl Op for Factorize {

@@ -266,24 +266,26 @@ impl Linalg {
                 if self.rule == Solve && !matches!(attributes.str("assume_a")?, "gen" | "sym" | "pos") {
                     return type_error("`assume_a` is \"gen\", \"sym\" or \"pos\"");
                 }
-                let rows = match b {
-                    [] => return type_error("`b` needs an axis"),
-                    [rows] | [.., rows, _] => rows,
-                };
-                if !rows.compatible(&n) {
-                    return type_error(format!("`b` has {rows} rows where `a` has {n}"));
-                }
-                let n = super::sizes::meet(&n, rows);
-                match b {
-                    [.., _, columns] => {
-                        let (lead, ..) = matrix("`b`", b)?;
-                        vec![joined(&broadcast_dims(batch, lead)?, &[n, columns.clone()])]
-                    }
-                    _ => vec![joined(batch, &[n])],
-                }
+                vec![solution(batch, &n, b)?]
             }
         })
     }
+}
+
+/// The dims of what solves equations of `n` rows for right sides `b`: columns of matrices, or one vector.
+fn solution(batch: &[Dim], n: &Dim, b: &[Dim]) -> Result<Vec<Dim>> {
+    let rows = match b {
+        [] => return type_error("`b` needs an axis"),
+        [rows] | [.., rows, _] => rows,
+    };
+    if !rows.compatible(n) {
+        return type_error(format!("`b` has {rows} rows where `a` has {n}"));
+    }
+    let n = super::sizes::meet(n, rows);
+    Ok(match b {
+        [lead @ .., _, columns] => joined(&broadcast_dims(batch, lead)?, &[n, columns.clone()]),
+        _ => joined(batch, &[n]),
+    })
 }
 
 /// Shapes by a rule for dims.

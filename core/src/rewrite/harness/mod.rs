@@ -42,7 +42,7 @@ use super::passes::{Pass, PassContext};
 use super::pattern::Rule;
 use super::registry::Phase;
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Graph, NodeKind};
+use crate::graph::{Graph, NodeKind, Var};
 use crate::lang;
 use crate::tensor::{DType, Shape, Tensor};
 
@@ -181,9 +181,8 @@ pub fn check_rule(rule: &Rule, evaluate: EvaluateWith<'_>) -> Verdict {
 /// Checks a pass by its [examples](Pass::examples): both sides of each are compared as those of a rule are, at the
 /// dtypes that the example gives.
 pub fn check_pass(pass: &dyn Pass, evaluate: EvaluateWith<'_>) -> Verdict {
-    let real = pass.tags().contains(&"real");
-    let stabilize = pass.phase() == Phase::Stabilize;
-    let mut verdict = Verdict { rule: pass.name().to_owned(), must_improve: stabilize && !real, ..Verdict::default() };
+    let must_improve = pass.phase() == Phase::Stabilize && !pass.tags().contains(&"real");
+    let mut verdict = Verdict { rule: pass.name().to_owned(), must_improve, ..Verdict::default() };
     let mut random = Rng::with_seed(0x5eed);
     for example in pass.examples() {
         if let Err(error) = check_example(pass, example, evaluate, &mut random, &mut verdict) {
@@ -223,12 +222,7 @@ fn check_example(
     if right.inputs().len() != left.inputs().len() || right.outputs().len() != left.outputs().len() {
         return fail("it changes the number of inputs or outputs".to_owned());
     }
-    let names = function.inputs.iter().map(|input| match input.node().kind() {
-        NodeKind::Input(name) => name.to_string(),
-        _ => String::new(),
-    });
-    let stabilize = pass.phase() == Phase::Stabilize;
-    let subject = Subject { names: names.collect(), stabilize, real: pass.tags().contains(&"real") };
+    let subject = Subject::of_example(pass, &function.inputs);
     for at in 0..outputs.len() {
         let one = |graph: &Graph| {
             let mut graph = graph.clone();
@@ -253,6 +247,14 @@ struct Subject {
 }
 
 impl Subject {
+    fn of_example(pass: &dyn Pass, inputs: &[Var]) -> Subject {
+        let names = inputs.iter().map(|input| match input.node().kind() {
+            NodeKind::Input(name) => name.to_string(),
+            _ => String::new(),
+        });
+        Subject { names: names.collect(), stabilize: pass.phase() == Phase::Stabilize, real: pass.tags().contains(&"real") }
+    }
+
     fn of_rule(rule: &Rule) -> Subject {
         Subject { names: rule.variables.clone(), stabilize: rule.has_tag("stabilize"), real: rule.has_tag("real") }
     }

@@ -57,7 +57,7 @@ impl Pass for FoldLoops {
     }
 
     fn run(&self, graph: &mut Graph, context: &PassContext<'_>, firings: &mut Vec<Firing>) -> Result<bool> {
-        if !graph.ids().any(|id| graph.node(id).op_name() == "scan") {
+        if !graph.has_node(|view| view.op_name() == "scan") {
             return Ok(false);
         }
         fold(self.name(), true, graph, context, firings)

@@ -41,6 +41,10 @@ impl Pass for ReuseFactors {
     }
 
     fn run(&self, graph: &mut Graph, _: &PassContext<'_>, firings: &mut Vec<Firing>) -> Result<bool> {
+        // No group is worth it without one of these.
+        if !graph.has_node(|view| matches!(view.op_name(), "solve" | "inv")) {
+            return Ok(false);
+        }
         let mut changed = false;
         for group in groups(graph)? {
             // A matrix that was a solution of another group is another value now, of which the next round knows.

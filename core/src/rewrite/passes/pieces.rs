@@ -35,7 +35,7 @@ impl Pass for JoinPieces {
 
     fn run(&self, graph: &mut Graph, _: &PassContext<'_>, firings: &mut Vec<Firing>) -> Result<bool> {
         let mut changed = false;
-        if !graph.ids().any(|id| matches!(graph.node(id).op_name(), "add_at" | "set_at")) {
+        if !graph.has_node(|view| matches!(view.op_name(), "add_at" | "set_at")) {
             return Ok(false);
         }
         // From the whole sums to their parts.
