@@ -29,7 +29,7 @@ fn now(start: Instant) -> f64 {
 }
 
 /// What is counted does not depend on the machine: how many nodes are looked at, and how often rules are tried. The
-/// bound on time is ten times what a build takes that is only lightly optimized.
+/// bound on time is some four times what a build takes that is only lightly optimized.
 #[test]
 fn rewriting_is_linear_in_the_nodes() {
     let mut per_node = Vec::new();
@@ -47,7 +47,7 @@ fn rewriting_is_linear_in_the_nodes() {
         assert_eq!(report.stopped, []);
         assert!(report.firings.len() >= length / 5, "{}", report.firings.len());
         per_node.push([report.visited as f64 / length as f64, tried as f64 / length as f64]);
-        assert!(rewriting < length as f64 * 2e-4, "{rewriting} s");
+        assert!(rewriting < length as f64 * 5e-5, "{rewriting} s");
     }
     for (small, large) in per_node[0].iter().zip(per_node[1]) {
         assert!(large < small * 1.1, "{per_node:?}");

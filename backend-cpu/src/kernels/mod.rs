@@ -208,6 +208,10 @@ pub fn lookup(name: &str) -> Option<(Kernel, &'static [(usize, usize)])> {
         "argsort" => (order::argsort, &[]),
         "searchsorted" => (order::searchsorted, &[]),
         "cholesky" => (linalg::cholesky, &[]),
+        "factorize" => (linalg::factorize, &[]),
+        "inv" => (linalg::inv, &[]),
+        "solve" => (linalg::solve, &[]),
+        "solve_by_factors" => (linalg::solve_by_factors, &[]),
         "solve_triangular" => (linalg::solve_triangular, &[]),
         "det" => (linalg::det, &[]),
         "slogdet" => (linalg::slogdet, &[]),
@@ -235,5 +239,5 @@ pub fn refuses(name: &str, operands: &[arignote_core::tensor::Type]) -> Option<S
 
 /// Whether a kernel of this backend can fail on values.
 pub fn can_fail(name: &str) -> bool {
-    matches!(name, "index" | "set_at" | "add_at" | "take" | "one_hot" | "cross_entropy" | "cross_entropy_with_gradient" | "print" | "max" | "min" | "argmax" | "argmin" | "arange" | "cholesky" | "solve_triangular" | "searchsorted")
+    matches!(name, "index" | "set_at" | "add_at" | "take" | "one_hot" | "cross_entropy" | "cross_entropy_with_gradient" | "print" | "max" | "min" | "argmax" | "argmin" | "arange" | "cholesky" | "factorize" | "inv" | "solve" | "solve_by_factors" | "solve_triangular" | "searchsorted")
 }

@@ -165,22 +165,24 @@ pub fn by_factors_of_transposed(factors: &Factors, b: &Matrix) -> Result<Matrix>
 }
 
 /// A solution corrected by that of what it leaves of the right side (Wilkinson, Rounding errors in algebraic processes,
-/// 1963). What is not finite stays.
+/// 1963). A column in which something is not finite stays.
 ///
 /// # Errors
 /// Those of `solve`.
-pub fn corrected(a: &Matrix, b: &Matrix, x: Matrix, solve: impl Fn(&Matrix) -> Result<Matrix>) -> Result<Matrix> {
+pub fn corrected(a: &Matrix, b: &Matrix, mut x: Matrix, solve: impl Fn(&Matrix) -> Result<Matrix>) -> Result<Matrix> {
     let mut rest = Matrix::zeros(b.rows, b.columns);
     for i in 0..b.rows {
         for j in 0..b.columns {
             *rest.at_mut(i, j) = left(b.at(i, j), (0..a.columns).map(|k| (-a.at(i, k), x.at(k, j))));
         }
     }
-    if rest.values.iter().chain(&x.values).any(|value| !value.is_finite()) {
-        return Ok(x);
-    }
     let step = solve(&rest)?;
-    Ok(if step.values.iter().all(|value| value.is_finite()) { x.plus(&step) } else { x })
+    for j in 0..b.columns {
+        if (0..b.rows).all(|i| [&rest, &x, &step].iter().all(|matrix| matrix.at(i, j).is_finite())) {
+            (0..b.rows).for_each(|i| *x.at_mut(i, j) += step.at(i, j));
+        }
+    }
+    Ok(x)
 }
 
 /// A number and products added in twice the digits: Ogita, Rump and Oishi, Accurate sum and dot product (2005).

@@ -16,11 +16,7 @@ pub fn factorize(call: &KernelCall<'_>) -> Result<Vec<Tensor>> {
     let (mut packed, mut order) = (Vec::new(), Vec::new());
     let mut numbers = [Vec::new(), Vec::new(), Vec::new()];
     for number in 0..a.count() {
-        let factors = factors_of(&a.matrix(number), kind).map_err(|error| named(&error, &a.batch, number))?;
-        let (det, sign, log) = match kind {
-            "pos" => of_cholesky(&factors.values),
-            _ => determinant_of(&factors),
-        };
+        let (factors, (det, sign, log)) = factors_of(&a.matrix(number), kind).map_err(|error| named(&error, &a.batch, number))?;
         packed.extend(factors.values.values);
         order.extend(factors.order.into_iter().map(|row| row as i128));
         numbers.iter_mut().zip([det, sign, log]).for_each(|(list, value)| list.push(value));
@@ -36,12 +32,17 @@ pub fn factorize(call: &KernelCall<'_>) -> Result<Vec<Tensor>> {
     Ok(results)
 }
 
-fn factors_of(a: &Matrix, kind: &str) -> Result<Factors> {
-    Ok(match kind {
-        "pos" => Factors { values: cholesky(a)?, order: (0..a.rows).collect(), sign: 1.0 },
-        "sym" => lu(&a.mirrored()),
-        _ => lu(a),
-    })
+/// The factors of a matrix, and its determinant, the sign of that, and its logarithm. What is not finite has no Cholesky
+/// factor: it is factorized as any symmetric matrix, and [`by`] does not take that for more than a mark.
+fn factors_of(a: &Matrix, kind: &str) -> Result<(Factors, (f64, f64, f64))> {
+    if kind == "pos" && a.is_finite_below() {
+        let values = cholesky(a)?;
+        let numbers = of_cholesky(&values);
+        return Ok((Factors { values, order: (0..a.rows).collect(), sign: 1.0 }, numbers));
+    }
+    let factors = if kind == "gen" { lu(a) } else { lu(&a.mirrored()) };
+    let numbers = determinant_of(&factors);
+    Ok((factors, numbers))
 }
 
 /// Determinant, its sign, and its logarithm, of a positive definite matrix with this factor.
@@ -82,7 +83,8 @@ fn by(a: &Matrix, factors: Factors, b: Matrix, kind: &str, transposed: bool) -> 
         return Err(fail("has no such order of rows"));
     }
     match kind {
-        "pos" => return solved_by_cholesky(a, &factors.values, &b),
+        "pos" if a.is_finite_below() => return solved_by_cholesky(a, &factors.values, &b),
+        "pos" => return solved(a, b, kind),
         "sym" => return solved_by_lu(&a.mirrored(), &factors, &b),
         _ if !transposed => return solved_by_lu(a, &factors, &b),
         _ => {}

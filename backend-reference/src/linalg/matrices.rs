@@ -50,6 +50,11 @@ impl Matrix {
         whole
     }
 
+    /// Whether the lower triangle is finite.
+    pub fn is_finite_below(&self) -> bool {
+        (0..self.rows).all(|row| (0..=row).all(|column| self.at(row, column).is_finite()))
+    }
+
     pub fn transposed(&self) -> Matrix {
         let places = (0..self.rows * self.columns).map(|at| (at % self.rows) * self.columns + at / self.rows);
         Matrix { rows: self.columns, columns: self.rows, values: places.map(|at| self.values[at]).collect() }

@@ -226,12 +226,13 @@ fn solve_all(call: &KernelCall<'_>, f: impl Fn(&Matrix, Matrix) -> Result<Matrix
     Ok(vec![from_floats(call.dtype()?, values, &[batch.as_slice(), own].concat())?])
 }
 
-/// The solution of `a x = b` for a general, symmetric or positive definite matrix.
+/// The solution of `a x = b` for a general, symmetric or positive definite matrix. What is assumed to be positive definite
+/// and is not finite has no factor, and the solution that any symmetric matrix like it has.
 fn solved(a: &Matrix, b: Matrix, kind: &str) -> Result<Matrix> {
-    if kind == "pos" {
+    if kind == "pos" && a.is_finite_below() {
         return solved_by_cholesky(a, &cholesky(a)?, &b);
     }
-    let mirrored = if kind == "sym" { Some(a.mirrored()) } else { None };
+    let mirrored = if kind == "gen" { None } else { Some(a.mirrored()) };
     let a = mirrored.as_ref().unwrap_or(a);
     solved_by_lu(a, &lu(a), &b)
 }
