@@ -148,7 +148,8 @@ fn scan_backward(
     for (number, &keep) in layout.keep.iter().enumerate() {
         if keep > 0 && incoming[states + number].is_some() && is_float(&outputs[states + number]) {
             let queue = leaf(&results[states + number])?;
-            leaves[states + number] = queue.at(0);
+            // Not `queue[0]`: the shape of what a step yields is asked for also where there is none, and so no row.
+            leaves[states + number] = queue.slice(0, None, Some(1)).prod(Some(0));
             queues.push((states + number, queue));
         }
     }

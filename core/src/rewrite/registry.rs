@@ -8,7 +8,7 @@ use super::engine::{Cost, Engine, Limits, Report, Stopped};
 use super::local::Local;
 use super::locals;
 use super::passes::{
-    AccumulateOutside, AfterLoop, BatchSequences, ConstantFold, DeadCode, FactorOutside, FirstRows, FoldLoops, HoistBranches, HoistInvariants, JoinPieces, LastIsFinal, LogDet, LogOfMoved, Merge,
+    AccumulateOutside, AfterLoop, BatchSequences, ConstantFold, DeadCode, ElementwiseOfJoin, FactorOutside, FirstRows, FoldLoops, HoistBranches, HoistInvariants, JoinPieces, LastIsFinal, LogDet, LogOfMoved, Merge,
     MergeBranches, MergeLosses, MergeParallel, MergeSolves, MergeStates, Pass, PassContext, PruneBodies, ReuseFactors, ReverseLoop, UnrollShort,
 };
 use super::pattern::{Rule, compile_each, compile_rules};
@@ -187,9 +187,9 @@ impl Rewrites {
     /// The core's rules and passes.
     pub fn core() -> Rewrites {
         let mut rewrites = Rewrites::empty();
-        let core: [Arc<dyn Pass>; 24] = [
+        let core: [Arc<dyn Pass>; 25] = [
             Arc::new(Merge), Arc::new(ConstantFold), Arc::new(DeadCode), Arc::new(LastIsFinal), Arc::new(MergeStates), Arc::new(FirstRows), Arc::new(PruneBodies), Arc::new(LogOfMoved), Arc::new(LogDet),
-            Arc::new(MergeBranches), Arc::new(HoistBranches), Arc::new(MergeSolves), Arc::new(ReuseFactors), Arc::new(MergeLosses), Arc::new(JoinPieces), Arc::new(FoldLoops), Arc::new(UnrollShort), Arc::new(HoistInvariants), Arc::new(FactorOutside), Arc::new(ReverseLoop),
+            Arc::new(MergeBranches), Arc::new(HoistBranches), Arc::new(MergeSolves), Arc::new(ReuseFactors), Arc::new(MergeLosses), Arc::new(JoinPieces), Arc::new(ElementwiseOfJoin), Arc::new(FoldLoops), Arc::new(UnrollShort), Arc::new(HoistInvariants), Arc::new(FactorOutside), Arc::new(ReverseLoop),
             Arc::new(AccumulateOutside), Arc::new(AfterLoop), Arc::new(BatchSequences), Arc::new(MergeParallel),
         ];
         rewrites.passes.extend(core.map(|pass| (pass, Origin::Core)));

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 
-use crate::graph::{Graph, NodeId, NodeView, ValueId};
+use crate::graph::{Body, Graph, NodeId, NodeView, ValueId};
+use crate::ops::control::branches;
 use crate::ops::{Attribute, Attributes, IndexBound, IndexItem};
 use crate::tensor::{DType, Dim};
 
@@ -30,6 +31,8 @@ enum Atom {
     AtMost(Atoms, usize),
     /// Of `x[::k]`: how many there are of every `k`th.
     Every(Atoms, usize),
+    /// Of an axis of what is reshaped: the lengths before, and the sizes where they are given.
+    Reshaped(Vec<Atoms>, Option<(NodeId, u32)>, usize),
     /// Of a slice with bounds that scalars say.
     Cut(Atoms, Bound, Bound, i64),
 }
@@ -152,7 +155,13 @@ impl Walk<'_> {
                 Ok(along) => return self.atoms(operand, axis - usize::from(axis > along)),
                 Err(_) => {}
             },
+            "reshape" | "flatten" => {
+                let before = (0..operand_rank).map(|at| self.atoms(operand, at)).collect();
+                return Atoms::from([Atom::Reshaped(before, sizes.map(|sizes| (sizes.node, sizes.output)), axis)]);
+            }
             "index" => return self.sliced(&view, attributes, axis).unwrap_or_else(opaque),
+            "if" => return self.chosen(&view, attributes, value.output as usize, axis).unwrap_or_else(opaque),
+            "repeat" if attributes.axis("axis", rank).is_ok_and(|along| along != axis) => return self.atoms(operand, axis),
             _ => {}
         }
         if let "expand_dims" | "squeeze" = op.name()
@@ -176,6 +185,42 @@ impl Walk<'_> {
             }
         }
         opaque()
+    }
+
+    /// Of an `if` whose branches give the same, or which is known to take one.
+    fn chosen(&mut self, view: &NodeView<'_>, attributes: &Attributes, output: usize, axis: usize) -> Option<Atoms> {
+        let (condition, operands) = view.operands.split_first()?;
+        let [then, otherwise] = branches(attributes).ok()?;
+        let constant = self.graph.node(condition.node).constant().and_then(|constant| constant.value.item());
+        match constant {
+            Some(taken) => self.inside(if taken != 0.0 { then } else { otherwise }, operands, output, axis),
+            None => {
+                let atoms = self.inside(then, operands, output, axis)?;
+                (self.inside(otherwise, operands, output, axis)? == atoms).then_some(atoms)
+            }
+        }
+    }
+
+    /// Of a result of a body, where it follows from what the body is given.
+    fn inside(&mut self, body: &Body, operands: &[ValueId], output: usize, axis: usize) -> Option<Atoms> {
+        let graph = body.graph().ok()?;
+        let mut walk = Walk { graph: &graph, budget: self.budget, known: FxHashMap::default() };
+        let atoms = walk.atoms(*graph.outputs().get(output)?, axis);
+        self.budget = walk.budget;
+        let mut all = Atoms::new();
+        for atom in atoms {
+            match atom {
+                Atom::Known(_) | Atom::Named(_) => {
+                    all.insert(atom);
+                }
+                Atom::Opaque(node, 0, at) => {
+                    let number = graph.inputs().iter().position(|&input| input == node)?;
+                    all.extend(self.atoms(*operands.get(number)?, at));
+                }
+                _ => return None,
+            }
+        }
+        Some(all)
     }
 
     /// What is left to the size of -1: of the axes of the operand the one that no other size is as long as.

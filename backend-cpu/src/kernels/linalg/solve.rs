@@ -97,10 +97,8 @@ impl Solver for Factorized {
         }
         let b = x.as_ref().to_owned();
         let mut found = self.by_factors(b.as_ref());
-        if self.transposed && !is_finite(&found) {
-            if let Ok(own) = self.own() {
-                return own.solve(x);
-            }
+        if self.transposed && !is_finite(&found) && let Ok(own) = self.own() {
+            return own.solve(x);
         }
         let left = rest(&self.a, found.as_ref(), b.as_ref());
         let step = self.by_factors(left.as_ref());

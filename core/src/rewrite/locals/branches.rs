@@ -1,7 +1,7 @@
 //! `if` and `assert` of which the condition is known.
 
 use super::shape::{Element, spread};
-use super::{Found, Local, Site, faster, one};
+use super::{Found, Local, Site, canonical, faster, one};
 use crate::graph::{Body, Constant, NodeKind, ValueId, Var, clone_with};
 use crate::ops::control::branches;
 use crate::ops::effects::is_effectful;
@@ -10,18 +10,18 @@ use crate::tensor::{DType, Tensor};
 
 pub(super) fn locals() -> Vec<Local> {
     vec![
-        faster("if_of_constant", &["if"], "if true { x } else { y } => x", if_of_constant),
+        canonical("if_of_constant", &["if"], "if true { x } else { y } => x", if_of_constant),
         faster("assert_of_true", &["assert"], "assert(x, true) => x", assert_of_true),
         faster("assert_again", &["assert"], "assert(assert(x, c), c) => assert(x, c), whatever else is asserted or printed between", assert_again),
-        faster("if_of_same", &["if"], "if c { x } else { x } => x", if_of_same),
+        canonical("if_of_same", &["if"], "if c { x } else { x } => x", if_of_same),
         faster(
             "if_of_numbers", &["if"],
             "if c { 1.0 } else { x } => where(c, 1.0, x) of scalars that are there anyway, so that what reads them is computed along with them",
             if_of_numbers,
         ),
-        faster("if_of_not", &["if"], "if logical_not(c) { x } else { y } => if c { y } else { x }", if_of_not),
+        canonical("if_of_not", &["if"], "if logical_not(c) { x } else { y } => if c { y } else { x }", if_of_not),
         faster("if_knows_shapes", &["if"], "in the branches of `if`, a shape that is given is that of the value beside it, and what is everywhere the same is a number over that shape", if_knows_shapes),
-        faster("if_knows_condition", &["if"], "in the branches of `if c`, c is true and false", if_knows_condition),
+        canonical("if_knows_condition", &["if"], "in the branches of `if c`, c is true and false", if_knows_condition),
     ]
 }
 

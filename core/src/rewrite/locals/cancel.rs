@@ -22,12 +22,12 @@ struct Chain {
     plus: &'static str,
     minus: &'static str,
     inverse: &'static str,
-    /// What takes the place of all.
-    unit: f64,
+    /// What gives the unit, which takes the place of all, in the shape of a value.
+    like: &'static str,
 }
 
-const SUM: Chain = Chain { plus: "add", minus: "sub", inverse: "neg", unit: 0.0 };
-const PRODUCT: Chain = Chain { plus: "mul", minus: "div", inverse: "reciprocal", unit: 1.0 };
+const SUM: Chain = Chain { plus: "add", minus: "sub", inverse: "neg", like: "zeros_like" };
+const PRODUCT: Chain = Chain { plus: "mul", minus: "div", inverse: "reciprocal", like: "ones_like" };
 
 fn cancel_terms(site: &mut Site<'_>) -> Found {
     cancel(site, &SUM)
@@ -68,6 +68,18 @@ fn cancel(site: &mut Site<'_>, chain: &Chain) -> Found {
     if !cancelled {
         return Ok(None);
     }
+    // Where nothing is left, it is the unit in the shape to which all are broadcast.
+    if order.iter().all(|value| found[value] == 0) {
+        let mut unit = None;
+        for value in order {
+            let own = site.apply(chain.like, &[value], Attributes::new())?;
+            unit = Some(match unit {
+                None => own,
+                Some(so_far) => site.apply(chain.plus, &[so_far, own], Attributes::new())?,
+            });
+        }
+        return unit.map_or(Ok(None), |unit| one(site, unit));
+    }
     let mut sides: [Option<ValueId>; 2] = [None, None];
     for value in order {
         let count = found[&value];
@@ -83,7 +95,7 @@ fn cancel(site: &mut Site<'_>, chain: &Chain) -> Found {
         [Some(plus), None] => plus,
         [Some(plus), Some(minus)] => site.apply(chain.minus, &[plus, minus], Attributes::new())?,
         [None, Some(minus)] => site.apply(chain.inverse, &[minus], Attributes::new())?,
-        [None, None] => site.apply(if chain.unit == 0.0 { "zeros_like" } else { "ones_like" }, &[root], Attributes::new())?,
+        [None, None] => return Ok(None),
     };
     one(site, value)
 }

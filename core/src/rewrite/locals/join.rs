@@ -2,7 +2,7 @@
 
 use super::index::adjacent;
 use super::shape::sizes_of;
-use super::{Found, Local, Site, faster, one};
+use super::{Found, Local, Site, canonical, one};
 use crate::error::Result;
 use crate::graph::ValueId;
 use crate::ops::Attributes;
@@ -11,18 +11,18 @@ use crate::tensor::Dim;
 
 pub(super) fn locals() -> Vec<Local> {
     vec![
-        faster("join_of_one", &["concatenate"], "concatenate([x]) => x", join_of_one),
-        faster("join_of_empty", &["concatenate"], "concatenate([x, nothing]) => concatenate([x])", join_of_empty),
-        faster("join_of_join", &["concatenate"], "concatenate([concatenate([x, y]), z]) => concatenate([x, y, z])", join_of_join),
-        faster("stack_of_one", &["stack"], "stack([x]) => expand_dims(x), of an x with axes", stack_of_one),
-        faster("join_of_expanded", &["concatenate"], "concatenate([expand_dims(x, a), expand_dims(y, a)], axis=a) => stack([x, y], axis=a)", join_of_expanded),
-        faster("repeat_once", &["repeat"], "repeat(x, 1, axis) => x", repeat_once),
-        faster(
+        canonical("join_of_one", &["concatenate"], "concatenate([x]) => x", join_of_one),
+        canonical("join_of_empty", &["concatenate"], "concatenate([x, nothing]) => concatenate([x])", join_of_empty),
+        canonical("join_of_join", &["concatenate"], "concatenate([concatenate([x, y]), z]) => concatenate([x, y, z])", join_of_join),
+        canonical("stack_of_one", &["stack"], "stack([x]) => expand_dims(x), of an x with axes", stack_of_one),
+        canonical("join_of_expanded", &["concatenate"], "concatenate([expand_dims(x, a), expand_dims(y, a)], axis=a) => stack([x, y], axis=a)", join_of_expanded),
+        canonical("repeat_once", &["repeat"], "repeat(x, 1, axis) => x", repeat_once),
+        canonical(
             "join_of_same", &["stack", "concatenate"],
             "stack([x, x]) => x spread along a new axis, also concatenate([x, x]) along an axis of length 1",
             join_of_same,
         ),
-        faster("join_of_parts", &["concatenate"], "concatenate([x[:k], x[k:]]) => x", join_of_parts),
+        canonical("join_of_parts", &["concatenate"], "concatenate([x[:k], x[k:]]) => x", join_of_parts),
     ]
 }
 

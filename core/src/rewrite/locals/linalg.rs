@@ -1,6 +1,6 @@
 //! Equations and determinants of matrices of which something is known.
 
-use super::{Found, Local, Site, faster, one, real, stable};
+use super::{Found, Local, Site, canonical, faster, one, real, stable};
 use crate::graph::{Body, NodeId, ValueId, Var};
 use crate::ops::{Attribute, Attributes};
 use crate::rewrite::facts::{Fact, certain, swaps_last};
@@ -33,8 +33,8 @@ pub(super) fn locals() -> Vec<Local> {
         faster("inverse_of_orthogonal", &["inv"], "inv(a) => transpose(a) of an orthogonal a", inverse_of_orthogonal),
         faster("transpose_of_symmetric", &["transpose", "swapaxes"], "transpose(a) => a of a symmetric a", transpose_of_symmetric),
         faster("cholesky_of_factors", &["cholesky"], "cholesky(l @ transpose(l)) => l of a Cholesky factor l", cholesky_of_factors),
-        faster("diagonal_of_diagonal", &["diag", "diagonal"], "diag(diag(d)) => d of a vector d", diagonal_of_diagonal),
-        faster("sum_of_diagonal", &["sum"], "sum(diag(d)) => sum(d) of a vector d", sum_of_diagonal),
+        canonical("diagonal_of_diagonal", &["diag", "diagonal"], "diag(diag(d)) => d of a vector d", diagonal_of_diagonal),
+        canonical("sum_of_diagonal", &["sum"], "sum(diag(d)) => sum(d) of a vector d", sum_of_diagonal),
         faster("det_of_single", &["det"], "det(a) => a[0, 0] of a matrix of one row", det_of_single),
         real("cholesky_of_diagonal", &["cholesky"], "cholesky(diag(d)) => diag(sqrt(d))", cholesky_of_diagonal),
         real("solve_of_single", &["solve"], "solve(a, b) => b / a[0, 0] of a matrix of one row", solve_of_single),

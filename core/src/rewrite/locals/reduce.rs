@@ -1,7 +1,7 @@
 //! Reductions: of reductions, of nothing much, of what is everywhere the same, of products.
 
 use super::shape::{sizes_of, spread};
-use super::{Found, Local, Site, canonical, faster, one, real};
+use super::{Found, Local, Site, canonical, one, real};
 use crate::graph::ValueId;
 use crate::ops::{Attribute, Attributes};
 use crate::rewrite::lengths::length;
@@ -15,28 +15,28 @@ pub(super) fn locals() -> Vec<Local> {
             "expand_dims(sum(x, axis=a), a) => sum(x, axis=a, keepdims=true), if nothing else reads the sum or x meets it",
             expand_of_reduction,
         ),
-        faster(
+        canonical(
             "reduction_of_reduction", &["sum", "prod", "max", "min", "any", "all"],
             "sum(sum(x, axis=a), axis=b) => one sum over both",
             reduction_of_reduction,
         ),
         real("mean_of_mean", &["mean"], "mean(mean(x, axis=a), axis=b) => one mean over both", reduction_of_reduction),
-        faster(
+        canonical(
             "reduction_of_ones", &["sum", "prod", "mean", "max", "min", "logsumexp"],
             "a reduction of axes of length 1 drops them, or is its operand",
             reduction_of_ones,
         ),
-        faster(
+        canonical(
             "reduction_of_broadcast", &["sum", "prod", "mean", "max", "min", "any", "all"],
             "sum(broadcast_to(x, s)) => sum(x) * n, prod => prod(x) ** n, max => max(x), where n places of the reduced axes have the same, also of zeros and ones",
             reduction_of_broadcast,
         ),
-        faster(
+        canonical(
             "sum_to_sum", &["sum_to"],
             "sum_to(x, s) => sum(x, axis=a) where the types say which axes go",
             sum_to_sum,
         ),
-        faster(
+        canonical(
             "reduction_of_stack", &["sum", "prod", "max", "min", "any", "all"],
             "sum(stack([x, y]), axis=0) => x + y, of up to four",
             reduction_of_stack,

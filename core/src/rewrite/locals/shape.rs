@@ -1,7 +1,7 @@
 //! Shapes, and what only gives elements another one.
 
 use super::index::own_basic_index;
-use super::{Found, Local, Site, faster, one};
+use super::{Found, Local, Site, canonical, one, stable};
 use crate::graph::ValueId;
 use crate::ops::{Attribute, Attributes, normalize_axis};
 use crate::error::Result;
@@ -10,63 +10,68 @@ use crate::tensor::{Dim, Tensor};
 
 pub(super) fn locals() -> Vec<Local> {
     vec![
-        faster(
+        canonical(
             "shape_of_result", &["shape"],
             "shape(f(x)) from shape(x), or a constant: what is computed only for its shape is not computed",
             shape_of_result,
         ),
-        faster(
+        canonical(
             "to_own_shape", &["reshape", "flatten", "broadcast_to", "sum_to", "specify_shape"],
             "reshape(x, shape(x)) => x, and the like",
             to_own_shape,
         ),
-        faster(
+        canonical(
             "squeeze_of_expand", &["squeeze", "expand_dims"],
             "squeeze(expand_dims(x, a), a) => x, and the other way round",
             squeeze_of_expand,
         ),
-        faster(
+        canonical(
             "reshape_of_reshape", &["reshape", "flatten", "squeeze", "expand_dims"],
             "reshape(reshape(x, ...), s) => reshape(x, s), also of flatten, squeeze, expand_dims; x where that is its shape",
             reshape_of_reshape,
         ),
-        faster(
+        canonical(
             "reshape_of_ones", &["reshape"],
             "reshape(x, s) => squeeze(x, axis), expand_dims(x, axis), where only axes of length 1 go or come",
             reshape_of_ones,
         ),
-        faster("full_of_value", &["full"], "full(s, c) => broadcast_to(c, s): one form for what is everywhere the same", full_of_value),
-        faster(
+        canonical("full_of_value", &["full"], "full(s, c) => broadcast_to(c, s): one form for what is everywhere the same", full_of_value),
+        canonical(
             "broadcast_of_broadcast", &["broadcast_to"],
             "broadcast_to(broadcast_to(x, ...), s) => broadcast_to(x, s), also of expand_dims that adds axes in front",
             broadcast_of_broadcast,
         ),
-        faster(
+        canonical(
             "like_of_scalar", &["ones_like", "zeros_like"],
             "ones_like(x) => 1 of a scalar x",
             like_of_scalar,
         ),
-        faster(
+        canonical(
             "moved_of_broadcast", &["reshape", "flatten", "expand_dims", "squeeze", "transpose", "swapaxes", "flip", "index", "concatenate", "stack"],
             "reshape(broadcast_to(c, s), t) => broadcast_to(c, t) of a single element c, also of zeros and ones, and so of what only gives elements other places",
             moved_of_broadcast,
         ),
-        faster(
+        canonical(
             "transpose_of_transpose", &["transpose"],
             "transpose(transpose(x, axes=a), axes=b) => one transpose",
             transpose_of_transpose,
         ),
-        faster(
+        stable(
+            "exp_of_moved", &["index", "take", "take_along_axis", "reshape", "flatten", "transpose", "swapaxes", "squeeze", "expand_dims", "flip"],
+            "exp(x)[i] => exp(x[i]), and so of what else moves elements: what is stable with an exponential meets it; if nothing else reads exp(x)",
+            exp_of_moved,
+        ),
+        stable(
             "moved_of_elementwise", &["transpose", "reshape"],
             "transpose(f(transpose(x))) => f(transpose(transpose(x))), and so of reshape: what only moves elements meets; transpose(transpose(x) + transpose(y)) => x + y",
             moved_of_elementwise,
         ),
-        faster(
+        canonical(
             "expand_of_expand", &["expand_dims", "squeeze"],
             "expand_dims(expand_dims(x, a), b) => one expand_dims, and so of squeeze",
             expand_of_expand,
         ),
-        faster(
+        canonical(
             "elementwise_of_broadcast", ELEMENTWISE,
             "f(broadcast_to(x, s), y) => f(x, y) where y has that shape; f(broadcast_to(x, s)) => broadcast_to(f(x), s), and so where what else there is are single elements",
             elementwise_of_broadcast,
@@ -337,6 +342,16 @@ fn transpose_of_transpose(site: &mut Site<'_>) -> Found {
     let (Some(first), Some(second)) = (order(&attributes, rank), order(&site.attributes(), rank)) else { return Ok(None) };
     let both: Vec<i64> = second.iter().map(|&axis| first[axis] as i64).collect();
     let value = site.apply("transpose", &[inner[0]], Attributes::new().with("axes", both))?;
+    one(site, value)
+}
+
+fn exp_of_moved(site: &mut Site<'_>) -> Found {
+    let mut operands = site.operands();
+    let Some(&exponential) = operands.first() else { return Ok(None) };
+    let Some((inner, _)) = site.made_by(exponential, "exp").filter(|_| site.used_once(exponential)) else { return Ok(None) };
+    operands[0] = inner[0];
+    let moved = site.again(site.node(), &operands)?.output(0);
+    let value = site.again(exponential.node, &[moved])?.output(0);
     one(site, value)
 }
 

@@ -29,7 +29,7 @@ impl Pass for HoistBranches {
     }
 
     fn phase(&self) -> Phase {
-        Phase::Specialize
+        Phase::Canonicalize
     }
 
     fn doc(&self) -> &str {

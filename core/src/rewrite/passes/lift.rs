@@ -10,13 +10,13 @@ use crate::rewrite::engine::Firing;
 
 use super::{Pass, PassContext};
 
-/// `log` of moved elements of a softmax, sigmoid or exponential is taken before they move. A logarithm
+/// `log` of moved elements of a softmax, sigmoid, square or exponential is taken before they move. A logarithm
 /// of each element does not care where the element lies, so that no result changes by this step.
 pub struct LogOfMoved;
 
 const MOVES: &[&str] =
-    &["index", "take", "reshape", "transpose", "squeeze", "expand_dims", "broadcast_to", "flip"];
-const BOTTOMS: &[&str] = &["softmax", "sigmoid", "exp", "erfc"];
+    &["index", "take", "take_along_axis", "reshape", "flatten", "transpose", "swapaxes", "squeeze", "expand_dims", "broadcast_to", "flip"];
+const BOTTOMS: &[&str] = &["softmax", "sigmoid", "exp", "erfc", "square"];
 
 impl Pass for LogOfMoved {
     fn name(&self) -> &str {

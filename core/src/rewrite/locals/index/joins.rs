@@ -4,7 +4,7 @@ use super::super::{Found, Site, one};
 use super::{ALL, Axis, at, basic_index, length, own_index};
 use crate::graph::ValueId;
 use crate::ops::index::slice_range;
-use crate::ops::{Attributes};
+use crate::ops::Attributes;
 
 pub(super) fn index_of_join(site: &mut Site<'_>) -> Found {
     let Some((joined, axes)) = own_index(site) else { return Ok(None) };
@@ -36,24 +36,39 @@ pub(super) fn index_of_join(site: &mut Site<'_>) -> Found {
     };
     let Ok(first) = usize::try_from(first) else { return Ok(None) };
     let mut start = 0;
+    let mut taken: Vec<(ValueId, Axis)> = Vec::new();
     for (&part, &length) in parts.iter().zip(&lengths) {
-        if first >= start && first + count <= start + length && count > 0 {
-            let mut axes = axes.clone();
-            axes[axis] = match axes[axis] {
-                Axis::At(_) => Axis::At((first - start) as i64),
-                _ => Axis::Slice { start: Some((first - start) as i64), stop: Some((first - start + count) as i64), step: 1 },
-            };
-            let value = at(site, part, &axes)?;
-            return one(site, value);
+        let (from, to) = (first.clamp(start, start + length) - start, (first + count).clamp(start, start + length) - start);
+        if from < to {
+            taken.push((part, match axes[axis] {
+                Axis::At(_) => Axis::At(from as i64),
+                _ => Axis::Slice { start: (from > 0).then_some(from as i64), stop: (to < length).then_some(to as i64), step: 1 },
+            }));
         }
         start += length;
     }
-    Ok(None)
+    if taken.is_empty() || (taken.len() > 1 && (taken.len() > MOST || !site.used_once(joined))) {
+        return Ok(None);
+    }
+    let mut indexed = Vec::new();
+    for (part, own) in taken {
+        let mut axes = axes.clone();
+        axes[axis] = own;
+        indexed.push(at(site, part, &axes)?);
+    }
+    if let [only] = indexed[..] {
+        return one(site, only);
+    }
+    let axis = axis - axes[..axis].iter().filter(|item| item.drops()).count();
+    let value = site.apply("concatenate", &indexed, Attributes::new().with("axis", axis as i64))?;
+    one(site, value)
 }
+
+/// The most parts that are read each by itself.
+const MOST: usize = 16;
 
 /// The join of the parts at an index, if nothing else reads what is joined.
 fn join_of_indexed(site: &mut Site<'_>, op: &str, joined: ValueId, axis: usize, axes: &[Axis], of_part: &[Axis]) -> Found {
-    const MOST: usize = 16;
     let parts = site.graph().node(joined.node).operands.to_vec();
     if !site.used_once(joined) || parts.len() > MOST {
         return Ok(None);
