@@ -162,12 +162,13 @@ fn fmt_lays_out_and_checks() {
     assert_eq!(std::fs::read_to_string(folder.path("crooked.arig")).unwrap(), "fn f(x: f64[]) {\n    return x + 1\n}\n");
 }
 
-/// Three rules that are wrong, each in another way, between two that are right.
+/// Four rules that are wrong, each in another way, between two that are right.
 const MINE: &str = "\
 rule softplus_by_hand [stabilize]: log(1 + exp(x)) => softplus(x)
 rule hides_nan        [specialize]: x - x => zeros_like(x) where is_float(x)
 rule loses_digits     [specialize]: log1p(x) => log(1 + x)
 rule other_function   [specialize]: sinh(x) => 0.5 * (exp(x) + exp(-x)) where is_float(x)
+rule drops_axis       [specialize]: sum(x, axis=$a, keepdims=true) => sum(x, axis=$a)
 rule minus_minus      [canonicalize]: 0 - (0 - x) => x where is_signed(x)
 ";
 
@@ -178,7 +179,7 @@ fn rules_of_a_file_are_checked() {
     let output = folder.command("rules --check mine.rules").output().unwrap();
     let (found, told) = (String::from_utf8_lossy(&output.stdout).into_owned(), errors(&output));
     assert_eq!(output.status.code(), Some(1), "{found}{told}");
-    assert!(told.contains("3 of 5 rules and passes fail"), "{found}{told}");
+    assert!(told.contains("4 of 6 rules and passes fail"), "{found}{told}");
     let verdict = |name: &str| {
         let start = found.find(&format!("{name}: ")).unwrap_or_else(|| panic!("no verdict on {name}:\n{found}"));
         let rest = &found[start..];
@@ -192,6 +193,7 @@ fn rules_of_a_file_are_checked() {
         let verdict = verdict(name);
         assert!(verdict.starts_with(&format!("{name}: FAILS")) && verdict.contains(what) && verdict.contains("x="), "{verdict}");
     }
+    assert!(verdict("drops_axis").contains("the number of axes would change"), "{}", verdict("drops_axis"));
     std::fs::write(folder.path("good.rules"), MINE.lines().next().unwrap()).unwrap();
     assert!(folder.prints("rules --check good.rules").contains("1 rules and passes hold"));
     assert!(folder.prints("rules --check --set rewrite.rules=good.rules").contains("1 rules and passes hold"));

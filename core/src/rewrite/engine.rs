@@ -43,8 +43,8 @@ pub struct Rejection {
     pub location: Location,
     /// Why it was not applied.
     pub reason: String,
-    /// Whether the rule is to blame: all its operands had one floating-point dtype, so that no mixture
-    /// of dtypes excuses it.
+    /// Whether the rule is to blame: the dtype would change though all its operands had one floating-point dtype, so that no
+    /// mixture of dtypes excuses it, or the number of axes though there is but one operand, so that no broadcast does.
     pub fault: bool,
 }
 
@@ -460,9 +460,11 @@ impl<'e, 'r> Run<'e, 'r> {
         }
         let mut types = operands.iter().flatten().map(|&value| graph.ty(value));
         let first = types.next();
-        let fault = first.is_some_and(|first| {
-            first.dtype.is_float() && !first.weak && types.all(|ty| ty.dtype == first.dtype && !ty.weak)
-        }) && reason.contains("dtype");
+        let alone = operands.iter().flatten().count() == 1;
+        let fault = match reason.contains("dtype") {
+            true => first.is_some_and(|first| first.dtype.is_float() && !first.weak && types.all(|ty| ty.dtype == first.dtype && !ty.weak)),
+            false => alone && reason.contains("number of axes"),
+        };
         self.report.rejections.push(Rejection { rule: rule.to_owned(), location, reason, fault });
     }
 }
@@ -474,6 +476,9 @@ pub(super) fn fits(graph: &Graph, old: ValueId, new: ValueId) -> Result<(), Stri
     if (before.dtype, before.weak) != (after.dtype, after.weak) {
         let (a, b) = (weak(before.weak), weak(after.weak));
         return Err(format!("the dtype would change from {a}{} to {b}{}", before.dtype, after.dtype));
+    }
+    if before.rank() != after.rank() {
+        return Err(format!("the number of axes would change, from {before} to {after}"));
     }
     if !shapes::same_shape(graph, old, new) {
         return Err(format!("the shape may change from {before} to {after}"));
