@@ -1,6 +1,8 @@
 //! Whether two values of a graph have the same shape in every call.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
@@ -14,8 +16,53 @@ use super::lengths::Bound;
 /// How many nodes a question may look at.
 const BUDGET: usize = 64;
 
-/// The lengths that are broadcast to give that of an axis; of none it is 1.
-type Atoms = BTreeSet<Atom>;
+/// The lengths that are broadcast to give that of an axis; of none it is 1. Those of a long chain hold one another, and are shared.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Atoms(Rc<BTreeSet<Atom>>);
+
+impl Atoms {
+    fn new() -> Atoms {
+        Atoms::default()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The lengths that are broadcast with others.
+    fn and(self, others: Atoms) -> Atoms {
+        if self == others || others.is_empty() {
+            return self;
+        }
+        if self.is_empty() {
+            return others;
+        }
+        Atoms(Rc::new(self.0.iter().chain(others.0.iter()).cloned().collect()))
+    }
+
+    /// What a length is, if it is not that of one of several.
+    fn only(&self) -> Option<&Atom> {
+        self.0.first().filter(|_| self.0.len() == 1)
+    }
+}
+
+impl<const N: usize> From<[Atom; N]> for Atoms {
+    fn from(atoms: [Atom; N]) -> Atoms {
+        Atoms(Rc::new(BTreeSet::from(atoms)))
+    }
+}
+
+impl Ord for Atoms {
+    fn cmp(&self, other: &Atoms) -> Ordering {
+        if Rc::ptr_eq(&self.0, &other.0) { Ordering::Equal } else { self.0.cmp(&other.0) }
+    }
+}
+
+impl PartialOrd for Atoms {
+    fn partial_cmp(&self, other: &Atoms) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 /// A length.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,21 +128,21 @@ impl Walk<'_> {
     fn follow(&mut self, value: ValueId, axis: usize) -> Atoms {
         let graph = self.graph;
         let view = graph.node(value.node);
-        let opaque = || BTreeSet::from([Atom::Opaque(value.node, value.output, axis)]);
+        let opaque = || Atoms::from([Atom::Opaque(value.node, value.output, axis)]);
         match &view.results[value.output as usize].ty.dims[axis] {
-            Dim::Known(1) => return BTreeSet::new(),
-            Dim::Known(length) => return BTreeSet::from([Atom::Known(*length)]),
-            Dim::Named(name) => return BTreeSet::from([Atom::Named(name.to_string())]),
+            Dim::Known(1) => return Atoms::new(),
+            Dim::Known(length) => return Atoms::from([Atom::Known(*length)]),
+            Dim::Named(name) => return Atoms::from([Atom::Named(name.to_string())]),
             Dim::Unknown if self.budget == 0 => return opaque(),
             Dim::Unknown => self.budget -= 1,
         }
         let Some((op, attributes)) = view.apply() else { return opaque() };
         let rank = view.results[value.output as usize].ty.rank();
         if op.is_elementwise() {
-            let mut all = BTreeSet::new();
+            let mut all = Atoms::new();
             for &operand in view.operands {
                 if let Some(at) = (axis + graph.ty(operand).rank()).checked_sub(rank) {
-                    all.extend(self.atoms(operand, at));
+                    all = all.and(self.atoms(operand, at));
                 }
             }
             return all;
@@ -135,7 +182,7 @@ impl Walk<'_> {
                 _ => (0..operand_rank).filter(|axis| !axes.contains(axis)).nth(axis),
             };
             if let Some(at) = at {
-                return if axes.contains(&at) { BTreeSet::new() } else { self.atoms(operand, at) };
+                return if axes.contains(&at) { Atoms::new() } else { self.atoms(operand, at) };
             }
         }
         if op.name() == "expand_dims"
@@ -208,17 +255,16 @@ impl Walk<'_> {
         let atoms = walk.atoms(*graph.outputs().get(output)?, axis);
         self.budget = walk.budget;
         let mut all = Atoms::new();
-        for atom in atoms {
-            match atom {
-                Atom::Known(_) | Atom::Named(_) => {
-                    all.insert(atom);
-                }
+        for atom in atoms.0.iter() {
+            let own = match atom {
+                Atom::Known(_) | Atom::Named(_) => Atoms::from([atom.clone()]),
                 Atom::Opaque(node, 0, at) => {
-                    let number = graph.inputs().iter().position(|&input| input == node)?;
-                    all.extend(self.atoms(*operands.get(number)?, at));
+                    let number = graph.inputs().iter().position(|input| input == node)?;
+                    self.atoms(*operands.get(number)?, *at)
                 }
                 _ => return None,
-            }
+            };
+            all = all.and(own);
         }
         Some(all)
     }
@@ -333,7 +379,7 @@ pub(super) fn unsqueezed(op: &str, attributes: &Attributes, operand_rank: usize,
 
 /// A length as a sum.
 fn as_sum(atoms: Atoms) -> (BTreeMap<Atoms, usize>, usize) {
-    let mut only = atoms.iter();
+    let mut only = atoms.0.iter();
     match (only.next(), only.next()) {
         (None, _) => (BTreeMap::new(), 1),
         (Some(Atom::Known(length)), None) => (BTreeMap::new(), *length),
@@ -364,8 +410,8 @@ fn sum(parts: Vec<Atoms>) -> Atoms {
     }
     // x[:k] and x[k:] are x.
     let cut = |terms: &BTreeMap<Atoms, usize>| {
-        terms.keys().find_map(|first| match first.iter().next() {
-            Some(Atom::AtMost(whole, at)) if first.len() == 1 => {
+        terms.keys().find_map(|first| match first.0.first() {
+            Some(Atom::AtMost(whole, at)) if first.0.len() == 1 => {
                 let second = Atoms::from([Atom::Less(whole.clone(), *at)]);
                 terms.contains_key(&second).then(|| (first.clone(), second, whole.clone()))
             }
@@ -393,7 +439,7 @@ fn less(atoms: Atoms, by: usize) -> Option<Atoms> {
     if by == 0 {
         return Some(atoms);
     }
-    match only(&atoms) {
+    match atoms.only() {
         Some(Atom::Less(whole, already)) => return Some(Atoms::from([Atom::Less(whole.clone(), already.checked_add(by)?)])),
         Some(Atom::AtMost(whole, most)) => return at_most(less(whole.clone(), by)?, most.saturating_sub(by)),
         Some(Atom::Every(whole, step)) => return every(less(whole.clone(), by.checked_mul(*step)?)?, *step),
@@ -409,7 +455,7 @@ fn less(atoms: Atoms, by: usize) -> Option<Atoms> {
 
 /// The length, and at most so many.
 fn at_most(atoms: Atoms, most: usize) -> Option<Atoms> {
-    match only(&atoms) {
+    match atoms.only() {
         Some(Atom::AtMost(whole, already)) => return at_most(whole.clone(), most.min(*already)),
         Some(Atom::Every(whole, step)) => return every(at_most(whole.clone(), most.checked_mul(*step)?)?, *step),
         _ => {}
@@ -427,7 +473,7 @@ fn every(atoms: Atoms, step: usize) -> Option<Atoms> {
     if step == 1 || atoms.is_empty() {
         return Some(atoms);
     }
-    Some(match only(&atoms) {
+    Some(match atoms.only() {
         Some(Atom::Every(whole, already)) => Atoms::from([Atom::Every(whole.clone(), already.checked_mul(step)?)]),
         Some(Atom::Known(length)) => known(length.div_ceil(step)),
         _ => Atoms::from([Atom::Every(atoms, step)]),
@@ -436,11 +482,6 @@ fn every(atoms: Atoms, step: usize) -> Option<Atoms> {
 
 fn known(length: usize) -> Atoms {
     if length == 1 { Atoms::new() } else { Atoms::from([Atom::Known(length)]) }
-}
-
-/// What a length is, if it is not that of one of several.
-fn only(atoms: &Atoms) -> Option<&Atom> {
-    atoms.first().filter(|_| atoms.len() == 1)
 }
 
 /// The length of a slice of an axis; nothing where that takes more than these atoms to say.
@@ -481,7 +522,7 @@ mod tests {
     use crate::ops::index::slice_range;
 
     fn number(atoms: &Atoms, length: usize) -> usize {
-        match only(atoms) {
+        match atoms.only() {
             None => 1,
             Some(Atom::Known(known)) => *known,
             Some(Atom::Less(whole, by)) => number(whole, length).saturating_sub(*by),

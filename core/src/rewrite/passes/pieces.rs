@@ -6,6 +6,8 @@
 //! `add_at(z[:, :k], a) + add_at(z[:, k:], b)` is `concatenate([a, b], axis=1)`, and `add_at(set_at(z[0], a)[1], b)` is
 //! `stack([a, b])`.
 
+use rustc_hash::FxHashSet;
+
 use crate::error::Result;
 use crate::graph::{Graph, NodeId, ValueId};
 use crate::ops::{Attributes, IndexBound, IndexItem, registry};
@@ -39,9 +41,10 @@ impl Pass for JoinPieces {
             return Ok(false);
         }
         // From the whole sums to their parts.
+        let mut hopeless = FxHashSet::default();
         for id in graph.topological_order().into_iter().rev() {
-            if graph.contains(id) && matches!(graph.node(id).op_name(), "add" | "add_at" | "set_at") {
-                changed |= join(graph, id, firings)?;
+            if graph.contains(id) && matches!(graph.node(id).op_name(), "add" | "add_at" | "set_at") && !hopeless.contains(&id) {
+                changed |= join(graph, id, &mut hopeless, firings)?;
             }
         }
         Ok(changed)
@@ -72,23 +75,35 @@ struct Piece {
 /// The most pieces.
 const MOST: usize = 256;
 
-fn join(graph: &mut Graph, id: NodeId, firings: &mut Vec<Firing>) -> Result<bool> {
+/// Joins the pieces of a sum. Those of what is written one after the other into something else than zeros are `hopeless`,
+/// whichever of them comes last.
+fn join(graph: &mut Graph, id: NodeId, hopeless: &mut FxHashSet<NodeId>, firings: &mut Vec<Firing>) -> Result<bool> {
     let root = id.output(0);
+    let (mut written, mut added_up) = (Vec::new(), false);
     let mut pending = vec![root];
     let (mut pieces, mut zeros): (Vec<Piece>, Option<ValueId>) = (Vec::new(), None);
     while let Some(value) = pending.pop() {
         let view = graph.node(value.node);
         let inside = value == root || (graph.users(value.node).len() == 1 && !graph.outputs().contains(&value));
         match (view.op_name(), view.operands) {
-            ("add", &[a, b]) if inside && same_shape(graph, a, value) && same_shape(graph, b, value) => pending.extend([a, b]),
+            ("add", &[a, b]) if inside && same_shape(graph, a, value) && same_shape(graph, b, value) => {
+                added_up = true;
+                pending.extend([a, b]);
+            }
             // What is written stands in zeros, as no two pieces overlap in the end.
             ("add_at" | "set_at", &[base, ..]) if inside && pieces.len() < MOST => {
                 let Some(piece) = piece(graph, value).filter(|piece| pieces.first().is_none_or(|first: &Piece| first.axis == piece.axis)) else { return Ok(false) };
                 pieces.push(piece);
+                written.push(value.node);
                 pending.push(base);
             }
             _ if is_zero(graph, value) => zeros = Some(value),
-            _ => return Ok(false),
+            _ => {
+                if !added_up {
+                    hopeless.extend(written);
+                }
+                return Ok(false);
+            }
         }
     }
     let Some(zeros) = zeros.filter(|_| pieces.len() > 1) else { return Ok(false) };
