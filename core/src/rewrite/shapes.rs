@@ -100,6 +100,14 @@ pub fn same_length(graph: &Graph, left: (ValueId, usize), right: (ValueId, usize
     }
 }
 
+/// Whether a bound of a slice is, in every call, where it would begin or end anyway: the length of the axis for its end, and
+/// so much from the end for its start.
+pub(super) fn is_edge(graph: &Graph, scalar: ValueId, (value, axis): (ValueId, usize), end: bool) -> bool {
+    let mut walk = Walk { graph, budget: BUDGET, known: FxHashMap::default() };
+    let atoms = walk.atoms(value, axis);
+    walk.is_edge(scalar, &atoms, end)
+}
+
 pub(super) const REDUCTIONS: &[&str] = &["sum", "prod", "mean", "max", "min", "all", "any", "logsumexp", "vector_norm", "argmax", "argmin", "var", "std"];
 pub(super) const SHAPE_KEEPING: &[&str] = &[
     "softmax", "log_softmax", "flip", "roll", "sort", "argsort", "cumsum", "cumprod", "zeros_like", "ones_like", "set_at", "add_at", "tril", "triu",
@@ -299,12 +307,29 @@ impl Walk<'_> {
         }
     }
 
+    /// See [`is_edge`].
+    fn is_edge(&mut self, scalar: ValueId, whole: &Atoms, end: bool) -> bool {
+        let view = self.graph.node(scalar.node);
+        let scalar = match (view.op_name(), view.operands) {
+            ("neg", &[length]) if !end => length,
+            _ if end => scalar,
+            _ => return false,
+        };
+        self.length(scalar).is_some_and(|atoms| atoms == *whole)
+    }
+
     /// Of sizes that are put together, one that is a length of some value.
     fn size(&mut self, sizes: ValueId, axis: usize) -> Option<Atoms> {
+        let view = self.graph.node(sizes.node);
+        let part = *view.operands.get(axis).filter(|_| view.op_name() == "stack")?;
+        self.length(part)
+    }
+
+    /// Of a scalar that is a length of some value.
+    fn length(&mut self, scalar: ValueId) -> Option<Atoms> {
         let graph = self.graph;
         let made_by = |value: ValueId, op: &str| Some(graph.node(value.node)).filter(|view| view.op_name() == op);
-        let part = *made_by(sizes, "stack")?.operands.get(axis)?;
-        let read = made_by(part, "index")?;
+        let read = made_by(scalar, "index")?;
         let [shape] = read.operands else { return None };
         let [IndexItem::At(at)] = read.apply()?.1.index("index").ok()? else { return None };
         let like = *made_by(*shape, "shape")?.operands.first()?;
@@ -351,7 +376,15 @@ impl Walk<'_> {
                         Bound::At(at) => Some(Some(at)),
                         Bound::Scalar(_) => None,
                     };
-                    let (start, stop) = (bound(start)?, bound(stop)?);
+                    let (mut start, mut stop) = (bound(start)?, bound(stop)?);
+                    for (bound, end) in [(&mut start, false), (&mut stop, true)] {
+                        if let Bound::Scalar(scalar) = *bound
+                            && *step > 0
+                            && self.is_edge(scalar, &atoms, end)
+                        {
+                            *bound = Bound::Open;
+                        }
+                    }
                     return match (literal(start), literal(stop)) {
                         (Some(start), Some(stop)) => slice(atoms, start, stop, *step),
                         _ => Some(Atoms::from([Atom::Cut(atoms, start, stop, *step)])),

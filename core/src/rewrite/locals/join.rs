@@ -1,12 +1,10 @@
 //! Joins: of one, of joins, of what was taken apart.
 
 use super::index::adjacent;
-use super::shape::sizes_of;
+use super::shape::sizes_like;
 use super::{Found, Local, Site, canonical, one};
-use crate::error::Result;
 use crate::graph::ValueId;
 use crate::ops::Attributes;
-use crate::rewrite::lengths::{Length, length};
 use crate::tensor::Dim;
 
 pub(super) fn locals() -> Vec<Local> {
@@ -116,17 +114,7 @@ fn join_of_same(site: &mut Site<'_>) -> Found {
         _ if site.ty(x).dims[axis] == Dim::Known(1) => x,
         _ => return Ok(None),
     };
-    let sizes = match site.ty(root).known_shape() {
-        Some(shape) => sizes_of(site, &shape),
-        None => {
-            let lengths: Vec<Length> = (0..rank).map(|axis| length(site.graph(), root, axis)).collect();
-            if lengths.iter().any(|length| length.reads(root)) {
-                return Ok(None);
-            }
-            let sizes: Vec<ValueId> = lengths.iter().map(|length| length.build(site)).collect::<Result<_>>()?;
-            site.apply("stack", &sizes, Attributes::new().with("axis", 0i64))?
-        }
-    };
+    let Some(sizes) = sizes_like(site, root)? else { return Ok(None) };
     let value = site.apply("broadcast_to", &[row, sizes], Attributes::new())?;
     one(site, value)
 }

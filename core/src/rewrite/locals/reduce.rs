@@ -1,6 +1,6 @@
 //! Reductions: of reductions, of nothing much, of what is everywhere the same, of products.
 
-use super::shape::{sizes_of, spread};
+use super::shape::{sizes_like, spread};
 use super::{Found, Local, Site, canonical, one, real};
 use crate::graph::ValueId;
 use crate::ops::{Attribute, Attributes};
@@ -218,8 +218,7 @@ fn reduction_of_broadcast(site: &mut Site<'_>) -> Found {
         value = site.apply("squeeze", &[value], Attributes::new().with("axis", list(&gone)))?;
     }
     if !site.same_shape(root, value) {
-        let Some(shape) = site.ty(root).known_shape() else { return Ok(None) };
-        let sizes = sizes_of(site, &shape);
+        let Some(sizes) = sizes_like(site, root)? else { return Ok(None) };
         value = site.apply("broadcast_to", &[value, sizes], Attributes::new())?;
     }
     one(site, value)

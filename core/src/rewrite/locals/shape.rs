@@ -197,6 +197,19 @@ impl Spread {
     }
 }
 
+/// The sizes of a value by formulas that do not read it, if there are such.
+pub(super) fn sizes_like(site: &mut Site<'_>, value: ValueId) -> Result<Option<ValueId>> {
+    if let Some(shape) = site.ty(value).known_shape() {
+        return Ok(Some(sizes_of(site, &shape)));
+    }
+    let lengths: Vec<Length> = (0..site.ty(value).rank()).map(|axis| length(site.graph(), value, axis)).collect();
+    if lengths.iter().any(|length| length.reads(value)) {
+        return Ok(None);
+    }
+    let sizes: Vec<ValueId> = lengths.iter().map(|length| length.build(site)).collect::<Result<_>>()?;
+    site.apply("stack", &sizes, Attributes::new().with("axis", 0i64)).map(Some)
+}
+
 /// A shape as a constant.
 pub(super) fn sizes_of(site: &mut Site<'_>, shape: &[usize]) -> ValueId {
     site.add_constant(Tensor::vector(shape.iter().map(|&length| length as i64).collect()))

@@ -13,6 +13,7 @@ use super::{Local, Site, canonical, faster, stable};
 use crate::graph::ValueId;
 use crate::ops::{Attribute, Attributes, IndexBound, IndexItem};
 use crate::rewrite::lengths::Bound;
+use crate::rewrite::shapes::is_edge;
 
 pub(super) fn locals() -> Vec<Local> {
     vec![
@@ -28,15 +29,15 @@ pub(super) fn locals() -> Vec<Local> {
         ),
         canonical("index_of_index", &["index"], "x[a:b][c:d], x[a:b][i], flip(x)[i] and the like => one index", compose::index_of_index),
         canonical("read_after_write", &["index"], "set_at(x[i], v)[i] => v, set_at(x[i], v)[j] => x[j] of other places, set_at(x[1:4], v)[2:3] => v[1:2]", writes::read_after_write),
-        canonical("write_after_write", &["set_at"], "set_at(set_at(x[i], v)[i], w) => set_at(x[i], w)", writes::write_after_write),
+        canonical("write_after_write", &["set_at"], "set_at(set_at(x[i], v)[i], w) => set_at(x[i], w), also after add_at", writes::write_after_write),
         canonical("write_of_read", &["set_at"], "set_at(x[i], x[i]) => x", writes::write_of_read),
         faster("write_of_sum", &["set_at"], "set_at(x[i], x[i] + v) => add_at(x[i], v) where i names no place twice", writes::write_of_sum),
         canonical("write_of_everything", &["set_at"], "set_at(x[:], v) => broadcast_to(v, shape(x))", writes::write_of_everything),
         canonical("write_of_zeros", &["add_at", "set_at"], "add_at(x[1], 0) => x, set_at(zeros[1], 0) => zeros, of places that certainly are there", writes::write_of_zeros),
         canonical("add_to_zeros", &["add_at"], "add_at(zeros[i], v) => set_at(zeros[i], v) where i names no place twice", writes::add_to_zeros),
         faster(
-            "add_of_write", &["add"],
-            "x + add_at(zeros[i], v) => add_at(x[i], v), also of set_at, where i names no place twice",
+            "add_of_write", &["add", "sub"],
+            "x + add_at(zeros[i], v) => add_at(x[i], v), also of set_at, where i names no place twice; x - ... => add_at(x[i], -v)",
             writes::add_of_write,
         ),
         canonical("index_of_join", &["index"], "stack([x, y])[0] => x, concatenate([x, y])[a:b] => a part of x or y or a join of both, concatenate([x, y])[:, i] => concatenate([x[:, i], y[:, i]])", joins::index_of_join),
@@ -143,16 +144,7 @@ fn basic(site: &Site<'_>, items: &[IndexItem], given: &[ValueId], rank: usize) -
             IndexItem::At(at) => axes.push(Axis::At(*at)),
             IndexItem::Operand(number) => axes.push(Axis::Place(scalar(*number)?)),
             IndexItem::Slice { start, stop, step } => {
-                let literal = |bound: Bound| match bound {
-                    Bound::Open => Some(None),
-                    Bound::At(at) => Some(Some(at)),
-                    Bound::Scalar(_) => None,
-                };
-                let (start, stop, step) = (bound(start)?, bound(stop)?, *step);
-                axes.push(match (literal(start), literal(stop)) {
-                    (Some(start), Some(stop)) => Axis::Slice { start, stop, step },
-                    _ => Axis::Cut { start, stop, step },
-                });
+                axes.push(slice_of(bound(start)?, bound(stop)?, *step));
             }
             IndexItem::Ellipsis => axes.extend(vec![ALL; rank.checked_sub(taken)?]),
             IndexItem::NewAxis => return None,
@@ -165,11 +157,34 @@ fn basic(site: &Site<'_>, items: &[IndexItem], given: &[ValueId], rank: usize) -
     Some(axes)
 }
 
+fn slice_of(start: Bound, stop: Bound, step: i64) -> Axis {
+    let literal = |bound: Bound| match bound {
+        Bound::Open => Some(None),
+        Bound::At(at) => Some(Some(at)),
+        Bound::Scalar(_) => None,
+    };
+    match (literal(start), literal(stop)) {
+        (Some(start), Some(stop)) => Axis::Slice { start, stop, step },
+        _ => Axis::Cut { start, stop, step },
+    }
+}
+
 /// What is indexed, and how, if that is basic.
 fn basic_index(site: &Site<'_>, value: ValueId) -> Option<(ValueId, Vec<Axis>)> {
     let (operands, attributes) = site.made_by(value, "index")?;
     let (&x, given) = operands.split_first()?;
-    Some((x, basic(site, attributes.index("index").ok()?, given, site.ty(x).rank())?))
+    let mut axes = basic(site, attributes.index("index").ok()?, given, site.ty(x).rank())?;
+    for (axis, item) in axes.iter_mut().enumerate() {
+        if let Axis::Cut { start, stop, step: step @ 1.. } = *item {
+            // Where it would begin and end anyway.
+            let edge = |bound: Bound, end: bool| match bound {
+                Bound::Scalar(scalar) if is_edge(site.graph(), scalar, (x, axis), end) => Bound::Open,
+                bound => bound,
+            };
+            *item = slice_of(edge(start, false), edge(stop, true), step);
+        }
+    }
+    Some((x, axes))
 }
 
 /// The same of the node itself, if that is an index.

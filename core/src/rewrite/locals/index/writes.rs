@@ -114,7 +114,8 @@ fn read_within_write(site: &mut Site<'_>, x: ValueId, v: ValueId, reads: &[Axis]
 
 pub(super) fn write_after_write(site: &mut Site<'_>) -> Found {
     let (mut operands, attributes) = (site.operands(), site.attributes());
-    let Some((written, own)) = operands.first().and_then(|&x| site.made_by(x, "set_at")) else { return Ok(None) };
+    let before = |op: &str| operands.first().and_then(|&x| site.made_by(x, op));
+    let Some((written, own)) = before("set_at").or_else(|| before("add_at")) else { return Ok(None) };
     if own.get("index") != attributes.get("index") || operands[2..] != written[2..] {
         return Ok(None);
     }
@@ -203,9 +204,9 @@ pub(super) fn add_to_zeros(site: &mut Site<'_>) -> Found {
 }
 
 pub(super) fn add_of_write(site: &mut Site<'_>) -> Found {
-    let operands = site.operands();
+    let (operands, taken_off) = (site.operands(), site.view().op_name() == "sub");
     let [a, b] = operands[..] else { return Ok(None) };
-    for (x, written) in [(a, b), (b, a)] {
+    for (x, written) in [(a, b), (b, a)].into_iter().take(if taken_off { 1 } else { 2 }) {
         let op = site.op(written).to_owned();
         if !matches!(op.as_str(), "add_at" | "set_at") || !site.used_once(written) || is_zeros(site, x) {
             continue;
@@ -217,6 +218,9 @@ pub(super) fn add_of_write(site: &mut Site<'_>) -> Found {
             continue;
         }
         own[0] = x;
+        if taken_off {
+            own[1] = site.apply("neg", &own[1..2], Attributes::new())?;
+        }
         let value = site.apply("add_at", &own, attributes)?;
         return one(site, value);
     }
