@@ -184,7 +184,7 @@ pub(super) fn lengths(x: &Var) -> Result<Vec<Var>> {
 }
 
 /// Scalars as a vector of sizes.
-pub(super) fn vector(sizes: &[Var]) -> Var {
+pub(crate) fn vector(sizes: &[Var]) -> Var {
     match sizes.iter().map(constant_int).collect::<Option<Vec<i64>>>() {
         Some(sizes) => Var::constant(Tensor::vector(sizes)),
         None => super::shape::stack(sizes, 0),

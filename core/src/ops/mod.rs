@@ -57,7 +57,7 @@ pub use attributes::{Attribute, Attributes, IndexBound, IndexItem, normalize_axi
 pub use batch::{Batch, Batched};
 pub use create::{arange, eye, full, ones, zeros};
 pub(crate) use batch::{behind_first, spread};
-pub(crate) use composed::length;
+pub(crate) use composed::{length, vector as vector_of_sizes};
 pub use elementwise::where_;
 pub use host::{host_call, inspect};
 pub(crate) use symbolic::pullback_outputs;

@@ -302,9 +302,10 @@ impl Rewrites {
         self.passes.iter().filter(|(_, origin)| *origin != Origin::Core).map(|(pass, _)| pass)
     }
 
-    /// Whether a rule or pass is one of Arignote's own.
+    /// Whether a rule, local rewrite or pass is one of Arignote's own, as all local rewrites are.
     pub fn is_core(&self, name: &str) -> bool {
-        self.rules.iter().any(|entry| entry.rule.name == name && entry.origin == Origin::Core)
+        self.locals.iter().any(|local| local.name == name)
+            || self.rules.iter().any(|entry| entry.rule.name == name && entry.origin == Origin::Core)
             || self.passes.iter().any(|(pass, origin)| pass.name() == name && *origin == Origin::Core)
     }
 

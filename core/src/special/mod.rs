@@ -23,6 +23,7 @@ mod incomplete_gamma;
 mod inverse;
 mod logarithm;
 mod owens_t;
+pub(crate) mod parts;
 mod polygamma;
 mod temme;
 

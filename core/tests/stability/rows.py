@@ -3,6 +3,9 @@
 `given` tells results that no limit of arbitrary-precision arithmetic gives: at poles, ties and infinities.
 """
 
+import math
+import random
+
 INF = float("inf")
 NAN = float("nan")
 ROWS = []
@@ -13,9 +16,54 @@ def row(name, text, both=None, given=None, most=None, **inputs):
     ROWS.append({"row": name, "text": text, "both": both, "given": given, "most": most, **inputs})
 
 
-def one(name, text, f64, f32):
-    """An expression of x alone, elementwise."""
+def one(name, text, f64, f32, worst=(), worst32=()):
+    """An expression of x alone, elementwise: at these points, between them, and where it was found to be worst."""
+    draw = random.Random(f"{name} {text}")
+    f64, f32 = f64 + between(f64, draw) + list(worst), f32 + between(f32, draw) + list(worst32)
     row(name, text, f64={"x": f64}, f32={"x": f32})
+
+
+def between(points, draw, count=1):
+    """Numbers at random between neighbours, by magnitude where that is of other orders."""
+    drawn = []
+    points = sorted(set(points))
+    for low, high in zip(points, points[1:]):
+        sign = -1 if high < 0 else 1
+        near, far = sorted([abs(low), abs(high)])
+        for _ in range(count):
+            if low * high > 0 and far > 10 * near:
+                drawn.append(sign * math.exp(draw.uniform(math.log(near), math.log(far))))
+            else:
+                drawn.append(draw.uniform(low, high))
+    return drawn
+
+
+def pairs(name, text, draw_f64, draw_f32, f64=(), f32=(), count=16, most=None, names="xyz"):
+    """An expression of several numbers, at random ones and where it was found to be worst."""
+    inputs = []
+    for draw_one, worst in ((draw_f64, f64), (draw_f32, f32)):
+        draw = random.Random(f"{name} {text}")
+        drawn = list(worst) + [draw_one(draw) for _ in range(count)]
+        inputs.append({key: list(values) for key, values in zip(names, zip(*drawn))})
+    row(name, text, f64=inputs[0], f32=inputs[1], most=most)
+
+
+def descending(draw, bound):
+    """Two numbers, the exponential of the first larger, and no logarithm of their difference near 0."""
+    while True:
+        x, y = sorted(apart(bound, bound)(draw), reverse=True)
+        if x - y > 1e-3 and abs(x + math.log(-math.expm1(y - x))) > 0.25 * abs(x):
+            return x, y
+
+
+def apart(*bounds):
+    """Numbers within bounds, as many as there are, of one half near one another."""
+    def drawn(draw):
+        first = draw.uniform(-bounds[0], bounds[0])
+        if draw.random() < 0.5:
+            return [first] + [draw.uniform(-bound, bound) for bound in bounds[1:]]
+        return [first] + [first + draw.uniform(-1, 1) * 10 ** draw.uniform(-6, 0) for _ in bounds[1:]]
+    return drawn
 
 
 TINY = [1e-300, 1e-20, 1e-10, 3e-5]
@@ -55,6 +103,12 @@ one("N5", "log(-expm1(x))", NEGATIVE, NEGATIVE32)
 # N6
 row("N6", "log(exp(x) - exp(y))", f64={"x": [800.0, 1.0, -800.0, 3.0, 5.0], "y": [799.0, 0.99, -801.0, -300.0, 4.5]},
     f32={"x": [100.0, 1.0, -120.0, 3.0, 5.0], "y": [99.0, 0.99, -121.0, -50.0, 4.5]})
+pairs("N6", "log(exp(x) - exp(y))", lambda draw: descending(draw, 300.0), lambda draw: descending(draw, 40.0), f64=[(26.6, -29.72)], f32=[(26.6, -29.72)])
+for text in ("log(exp(x) - 2)", "log(exp(x) + -2)"):
+    one("N6", text, [0.7, 0.9, 1.09, 1.1, 3.0, 30.0, 740.0], [0.7, 0.9, 1.09, 1.1, 3.0, 30.0, 100.0])
+one("N6", "log(exp(x) - exp(-50.0))", [-49.0, -40.0, -1e-3, 1e-3, 5.0, 740.0], [-49.0, -40.0, -1e-3, 1e-3, 5.0, 100.0])
+one("N6", "log(2 - exp(x))", [-800.0, -1.0, -1e-3, 1e-3, 0.3, 0.6], [-100.0, -1.0, -1e-3, 1e-3, 0.3, 0.6])
+one("N6", "log(0.75 - exp(x))", [-800.0, -3.0, -1.0, -0.3], [-100.0, -3.0, -1.0, -0.3])
 # N7 to N10
 for text in ("log(sigmoid(x))", "log(1 / (1 + exp(-x)))", "-log(1 + exp(-x))"):
     one("N7", text, WIDE, WIDE32)
@@ -66,6 +120,7 @@ one("N10", "1 - sigmoid(x)", WIDE, WIDE32)
 for text in ("exp(x) / (1 + exp(x))", "3 / (1 + exp(x))", "-exp(x) / (1 + exp(x))", "2.5 * exp(x) / (exp(x) + 1)"):
     one("N11", text, WIDE, WIDE32)
 row("N11", "y * exp(x) / (1 + exp(x))", f64={"x": [-600.0, 0.3, 800.0], "y": [1e200, 3.0, 1e-200]}, f32={"x": [-60.0, 0.3, 100.0], "y": [1e20, 3.0, 1e-20]})
+pairs("N11", "y * exp(x) / (1 + exp(x))", apart(30.0, 30.0), apart(30.0, 30.0))
 # N12
 for text in ("1 / (1 + exp(x))", "reciprocal(1 + exp(-x))", "1 / (exp(-x) + 1)"):
     one("N12", text, WIDE, WIDE32)
@@ -86,6 +141,8 @@ row("N16", "log(exp(x) + exp(y))", f64={"x": [800.0, -800.0, 1.0, 0.5, -3.0], "y
     f32={"x": [100.0, -120.0, 1.0, 0.5, -3.0], "y": [99.0, -125.0, 60.0, 0.5, -3.5]})
 row("N16", "log(exp(x) + exp(y) + exp(z))", f64={"x": [800.0, -800.0, 1.0], "y": [799.0, -805.0, 300.0], "z": [801.0, -801.0, 2.0]},
     f32={"x": [100.0, -120.0, 1.0], "y": [99.0, -125.0, 60.0], "z": [101.0, -121.0, 2.0]})
+pairs("N16", "log(exp(x) + exp(y))", apart(30.0, 30.0), apart(30.0, 30.0), f64=[(-29.72, 26.596)], f32=[(-29.72, 26.596)])
+pairs("N16", "log(exp(x) + exp(y) + exp(z))", apart(30.0, 30.0, 30.0), apart(30.0, 30.0, 30.0), f64=[(-29.72, 26.596, 3.3)], f32=[(-29.72, 26.596, 3.3)])
 # N17
 ROWSOF = [[1000.0, 999.0, 990.0], [-1000.0, -1001.0, -1003.0], [0.5, -0.25, 3.0]]
 ROWSOF32 = [[200.0, 199.0, 190.0], [-200.0, -201.0, -203.0], [0.5, -0.25, 3.0]]
@@ -94,8 +151,14 @@ for text in ("log(sum(exp(x), axis=1))", "log(sum(exp(x), axis=-1, keepdims=true
 row("N17", "log(sum(exp(x)))", both={"x": [-INF, -INF]}, given={"=": -INF, "dx": [0, 0]})
 # N18 to N22: weighted, as the sum of a softmax has no gradient.
 WEIGHTS = [[0.5, 3.0, -1.0], [2.0, 0.25, 1.0], [-3.0, 1.5, 0.75]]
+# Rows of which one element is nearly all: its gradient is what the others have.
+PEAKS = [[40.0, 0.0, -3.0], [-1.0, 30.3, 2.0], [20.7, -16.3, 3.1]]
+PEAKS32 = [[17.0, 0.0, -3.0], [-1.0, 18.3, 2.0], [20.7, -6.3, 3.1]]
+FIRST = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
 for name, text in (
     ("N18", "exp(x) / sum(exp(x), axis=-1, keepdims=true) * w"),
+    ("N18", "exp(x) / sum(exp(x), keepdims=true) * w"),
+    ("N18", "exp(x) / sum(exp(x), axis=[0, 1], keepdims=true) * w"),
     ("N18", "exp(x) / sum(exp(x), axis=1)[:, None] * w"),
     ("N18", "exp(x) / expand_dims(sum(exp(x), axis=1), axis=1) * w"),
     ("N18", "exp(x) / sum(exp(x), axis=0) * w"),
@@ -105,6 +168,8 @@ for name, text in (
     ("N19", "log(exp(x) / sum(exp(x), axis=1, keepdims=true)) * w"),
     ("N19", "log(exp(x) / sum(exp(x), axis=1)[:, None]) * w"),
     ("N19", "log(exp(x) / sum(exp(x))) * w"),
+    ("N19", "log(exp(x) / sum(exp(x), keepdims=true)) * w"),
+    ("N19", "log(exp(x) / sum(exp(x), axis=[0, 1], keepdims=true)) * w"),
     ("N19", "log(softmax(x, axis=-1)[1:]) * w[1:]"),
     ("N19", "log(transpose(softmax(x, axis=-1))) * transpose(w)"),
     ("N21", "exp(log_softmax(x, axis=-1)) * w"),
@@ -112,22 +177,38 @@ for name, text in (
     ("N22", "(x - log(sum(exp(x), axis=-1, keepdims=true))) * w"),
     ("N22", "(x - logsumexp(x, axis=1)[:, None]) * w"),
     ("N22", "(x - logsumexp(x, axis=0)) * w"),
+    ("N22", "(x - logsumexp(x, axis=[0, 1], keepdims=true)) * w"),
     ("N22", "(x - log(sum(exp(x)))) * w"),
     ("N22", "transpose(transpose(x) - logsumexp(x, axis=1)) * w"),
 ):
     most = "8 its gradient is a difference to a weighted mean" if text.startswith(("exp", "transpose(transpose(exp")) else None
     row(name, text, f64={"x": ROWSOF, "w": WEIGHTS}, f32={"x": ROWSOF32, "w": WEIGHTS}, most=most)
+    row(name, text, f64={"x": PEAKS, "w": FIRST}, f32={"x": PEAKS32, "w": FIRST}, most=most)
+    draw = random.Random(f"{name} {text}")
+    # Of one element, as its gradient then is no difference of what the dtype has rounded.
+    scores = [[draw.uniform(-9, 9) for _ in range(3)] for _ in range(3)]
+    weights = [[0.0, 0.0, 0.0], [0.0, draw.uniform(-9, 9), 0.0], [0.0, 0.0, 0.0]]
+    row(name, text, both={"x": scores, "w": weights}, most=most)
 # N23 to N28
-for name, text in (
-    ("N23", "-sum(one_hot(i, 3) * log(softmax(x, axis=-1)), axis=1)"),
+LOSSES = (
     ("N23", "-log(softmax(x + b, axis=-1)[arange(3), i])"),
+    ("N23", "-sum(one_hot(i, 3) * log(softmax(x, axis=-1)), axis=1)"),
     ("N25", "-log(softmax(x, axis=-1))[arange(3), i]"),
     ("N25", "-mean(log(softmax(x, axis=-1)[arange(3), i]))"),
     ("N25", "-mean(log(exp(x) / sum(exp(x), axis=1, keepdims=true))[arange(3), i])"),
-):
-    extra = {"b": [0.5, -0.5, 0.25]} if "b" in text.replace("sub", "") else {}
-    most = "8 a sum over rows of differences" if extra else None
-    row(name, text, f64={"x": ROWSOF, **extra, "i": [2, 1, 0]}, f32={"x": ROWSOF32, **extra, "i": [2, 1, 0]}, most=most)
+)
+for points, points32, labels in ((ROWSOF, ROWSOF32, [2, 1, 0]), (PEAKS, PEAKS32, [0, 1, 2])):
+    for name, text in LOSSES:
+        extra = {"b": [0.5, -0.5, 0.25]} if "b" in text.replace("sub", "") else {}
+        most = "8 a sum over rows of differences" if extra else None
+        row(name, text, f64={"x": points, **extra, "i": labels}, f32={"x": points32, **extra, "i": labels}, most=most)
+# A vector, and several axes of more.
+row("N18", "exp(x) / sum(exp(x), keepdims=true) * w", both={"x": [800.0, 801.0], "w": [1.0, 0.0]})
+row("N19", "log(exp(x) / sum(exp(x), keepdims=true)) * w", both={"x": [800.0, 801.0], "w": [1.0, 0.0]})
+BLOCK = [[[800.0, 801.5], [799.0, 803.0]], [[0.3, -2.0], [1.7, 5.0]]]
+BLOCK_WEIGHTS = [[[1.0, 0.0], [0.5, -2.0]], [[0.0, 1.0], [3.0, 0.25]]]
+for axes in ("[1, 2]", "[0, 2]", "[2, 0]"):
+    row("N18", f"exp(x) / sum(exp(x), axis={axes}, keepdims=true) * w", both={"x": BLOCK, "w": BLOCK_WEIGHTS})
 # N29
 for function in ("softmax(x, axis=-1)", "exp(x)", "sigmoid(x)", "tanh(x)"):
     row("N29", f"argmax({function}, axis=-1)", f64={"x": [[1.0, 3.0, 2.0], [-2.0, -1.0, -3.0]]}, f32={"x": [[1.0, 3.0, 2.0], [-2.0, -1.0, -3.0]]})
@@ -140,14 +221,16 @@ for function in ("exp(x)", "expm1(x)", "sigmoid(x)", "tanh(x)", "softplus(x)", "
 ERF = [-6.0, -3.0, -0.5, -1e-10, 1e-10, 0.5, 2.0, 4.0, 6.0, 10.0, 20.0, 26.0]
 ERF32 = [-4.0, -3.0, -0.5, -1e-10, 1e-10, 0.5, 2.0, 4.0, 6.0, 9.0]
 for text in ("1 - erf(x)", "erf(x) - 1", "-1 + erf(x)"):
-    one("N30", text, ERF, ERF32)
-one("N30", "1 + erf(x)", [-x for x in ERF], [-x for x in ERF32])
+    one("N30", text, ERF, ERF32, worst=[15.6291], worst32=[8.1045])
+one("N30", "1 + erf(x)", [-x for x in ERF], [-x for x in ERF32], worst=[-15.6291], worst32=[-8.1045])
 for text in ("1 - erfc(x)", "erfc(x) - 1", "-1 + erfc(-x)"):
     one("N31", text, SMALL + [2.0, -2.0], SMALL32 + [2.0, -2.0])
 # N32, N33
-one("N32", "log(erfc(x))", [-6.0, -1.0, -1e-10, 0.3, 1.0, 5.0, 20.0, 26.0, 27.0, 40.0, 1e5], [-4.0, -1.0, -1e-6, 0.3, 1.0, 5.0, 8.0, 10.0, 15.0, 1e5])
+one("N32", "log(erfc(x))", [-6.0, -1.0, -1e-10, 0.3, 1.0, 5.0, 20.0, 26.0, 27.0, 40.0, 1e5], [-4.0, -1.0, -1e-6, 0.3, 1.0, 5.0, 8.0, 10.0, 15.0, 1e5],
+    worst=[26.3534], worst32=[9.098])
 for text in ("exp(-(x**2)) / erfc(x)", "exp(-square(x)) / erfc(x)", "3 * exp(-x * x) / erfc(x)"):
-    one("N33", text, [-5.0, -1.0, 0.3, 5.0, 20.0, 26.6, 30.0, 1e5], [-3.0, -1.0, 0.3, 5.0, 9.0, 10.0, 30.0, 1e5])
+    one("N33", text, [-26.6, -18.8, -5.0, -1.0, 0.3, 1.6, 5.0, 20.0, 26.6, 30.0, 1e5, 1e12], [-9.3, -7.0, -3.0, -1.0, 0.3, 1.6, 5.0, 9.0, 10.0, 30.0, 1e5, 1e12],
+        worst=[-22.35, -25.9], worst32=[-7.98, -9.2])
 # N34
 for text in ("log(prod(abs(x)))", "log(abs(prod(x)))", "log(prod(square(x)))", "log(prod(x**2))"):
     row("N34", text, f64={"x": [1e-200, -1e-200, 3.0, 1e-30]}, f32={"x": [1e-30, -1e-30, 3.0, 1e-10]})
@@ -186,9 +269,12 @@ for text in ("log(x**3)", "log(x**2)"):
     one("N39", text, [1e-200, 0.5, 0.999999, 3.0, 1e200], [1e-30, 0.5, 0.9999, 3.0, 1e30])
 one("N39", "log(1 / x)", [1e-300, 0.5, 0.9999999, 1.0000001, 3.0, 1e300], [1e-37, 0.5, 0.9999, 1.0001, 3.0, 1e37])
 one("N39", "log(x / 3)", [1e-300, 0.5, 3.0000003, 7.0, 1e300], [1e-37, 0.5, 3.001, 7.0, 1e30])
+one("N39", "log(3 / x)", [1e-300, 0.5, 2.999, 3.0000003, 7.0, 1e300], [1e-37, 0.5, 2.99, 3.001, 7.0, 1e30], worst=[3.02023], worst32=[3.02023])
+one("N39", "log(x * 3)", [1e-300, 0.3333, 0.33334, 7.0, 1e300], [1e-37, 0.333, 0.334, 7.0, 1e30])
 one("N39", "log(x**2.5)", [1e-200, 0.5, 0.999999, 3.0, 1e200], [1e-30, 0.5, 0.9999, 3.0, 1e30])
-one("N39", "log(exp(x) / 3)", [-1000.0, -745.0, -30.0, -1.0, 0.3, 2.0, 700.0, 709.7, 1000.0], [-200.0, -103.0, -30.0, -1.0, 0.3, 2.0, 80.0, 88.7, 200.0])
-one("N39", "log(exp(x) * 3)", [-1000.0, -745.0, -30.0, -2.0, 0.3, 2.0, 700.0, 709.7, 1000.0], [-200.0, -103.0, -30.0, -2.0, 0.3, 2.0, 80.0, 88.7, 200.0])
+one("N39", "log(exp(x) / 3)", [-1000.0, -745.0, -30.0, -1.0, 0.3, 1.0986, 2.0, 700.0, 709.7, 1000.0], [-200.0, -103.0, -30.0, -1.0, 0.3, 1.0986, 2.0, 80.0, 88.7, 200.0],
+    worst=[1.0866], worst32=[1.0866])
+one("N39", "log(exp(x) * 3)", [-1000.0, -745.0, -30.0, -2.0, -1.0986, 0.3, 2.0, 700.0, 709.7, 1000.0], [-200.0, -103.0, -30.0, -2.0, -1.0986, 0.3, 2.0, 80.0, 88.7, 200.0])
 for text in ("log(0.5 * erfc(x))", "log(erfc(x) / 2)"):
     one("N39", text, [-20.0, -6.0, -1.0, -1e-10, 0.3, 1.0, 5.0, 20.0, 26.0, 27.0, 40.0, 1e5], [-9.0, -4.0, -1.0, -1e-6, 0.3, 1.0, 5.0, 8.0, 10.0, 15.0, 1e5])
 one("N39", "log(0.5 * (1 + erf(x)))", [20.0, 6.0, 1.0, 1e-10, -0.3, -1.0, -5.0, -20.0, -26.0, -27.0, -40.0], [9.0, 4.0, 1.0, 1e-6, -0.3, -1.0, -5.0, -8.0, -10.0, -15.0])
@@ -196,8 +282,9 @@ one("N39", "log(0.25 * sigmoid(x))", [-1000.0, -745.0, -30.0, -1.0, 0.3, 40.0], 
 row("N39", "log(exp(x) / exp(y))", f64={"x": [800.0, -800.0, 1.0, 30.0], "y": [799.0, -805.0, 1.25, -3.0]},
     f32={"x": [100.0, -120.0, 1.0, 30.0], "y": [99.0, -125.0, 1.25, -3.0]})
 # N40
-one("N40", "log(iv(2, x))", [0.5, 30.0, 700.0, 720.0, 1e4], [0.5, 30.0, 80.0, 100.0, 1e4])
-one("N40", "log(kv(1.5, x))", [0.5, 30.0, 700.0, 760.0, 1e4], [0.5, 30.0, 80.0, 110.0, 1e4])
+# At these points alone: near where the functions are 1 their own rounding is most of the logarithm, and `kv` is off by 9 units.
+row("N40", "log(iv(2, x))", f64={"x": [0.5, 30.0, 700.0, 720.0, 1e4]}, f32={"x": [0.5, 30.0, 80.0, 100.0, 1e4]})
+row("N40", "log(kv(1.5, x))", f64={"x": [0.5, 30.0, 700.0, 760.0, 1e4]}, f32={"x": [0.5, 30.0, 80.0, 110.0, 1e4]})
 # N41
 for text, result, gradient in (
     ("where(x > 0, log(x), 0)", [0, 0.0], [0, 1]),
@@ -243,13 +330,15 @@ row("N48", "sqrt(sum(x**2))", f64={"x": [3e200, -4e200]}, f32={"x": [3e30, -4e30
 row("N48", "sqrt(sum(x**2))", both={"x": [0.0, 0.0]}, given={"=": 0, "dx": [0, 0]})
 row("N48", "sqrt(sum(square(x), axis=1))", f64={"x": [[3e-200, 4e-200], [3.0, 4.5]]}, f32={"x": [[3e-30, 4e-30], [3.0, 4.5]]})
 row("N48", "x * log(x)", both={"x": [0.0]}, given={"=": [0], "dx": [-INF]})
-one("N48", "x * log(x)", [1e-300, 0.1, 0.5, 0.999, 3.0], [1e-37, 0.1, 0.5, 0.999, 3.0])
+one("N48", "x * log(x)", [1e-300, 0.1, 0.3678, 0.368, 0.5, 0.999, 3.0], [1e-37, 0.1, 0.3678, 0.368, 0.5, 0.999, 3.0], worst=[0.36692497], worst32=[0.36692497])
 row("N48", "exp(x) - exp(y)", f64={"x": [1.0, 30.0, 1e-10, 3.0, -5.0], "y": [1.0000001, 29.999999, 2e-10, -4.0, 2.0]},
     f32={"x": [1.0, 30.0, 1e-5, 3.0, -5.0], "y": [1.001, 29.999, 2e-5, -4.0, 2.0]})
+pairs("N48", "exp(x) - exp(y)", apart(30.0, 30.0), apart(30.0, 30.0))
 for text in ("1 - cos(x)", "cos(x) - 1"):
     one("N48", text, [1e-100, 1e-9, 1e-3, 0.5, 2.0, 3.0], [1e-15, 1e-5, 1e-2, 0.5, 2.0, 3.0])
 one("N48", "log(cosh(x))", [1e-100, 1e-9, 0.3, 1.0, 5.0, 19.0, 30.0, 800.0, -800.0], [1e-15, 1e-5, 0.3, 1.0, 5.0, 19.0, 30.0, 200.0, -200.0])
 row("N48", "sqrt(x**2 + y**2)", f64={"x": [3e-200, 3e200, 1.0], "y": [4e-200, 4e200, 2.0]}, f32={"x": [3e-30, 3e30, 1.0], "y": [4e-30, 4e30, 2.0]})
+pairs("N48", "sqrt(x**2 + y**2)", apart(30.0, 30.0), apart(30.0, 30.0))
 row("N48", "sqrt(x**2 + y**2)", both={"x": [0.0], "y": [0.0]}, given={"=": [0], "dx": [0], "dy": [0]})
 row("N48", "mean(x**2) - mean(x)**2", f64={"x": [1e8, 1e8 + 1, 1e8 + 3]}, f32={"x": [10000.0, 10001.0, 10003.0]})
 row("N48", "mean(x**2, axis=1) - mean(x, axis=1)**2", f64={"x": [[1e8, 1e8 + 1], [1.0, 2.5]]}, f32={"x": [[10000.0, 10001.0], [1.0, 2.5]]})

@@ -1,12 +1,15 @@
 //! Partial derivatives of the elementary functions. Each gives `g` times the derivative in operand `i`.
 
+use std::f64::consts::E;
+
 use super::Partials;
 use crate::graph::{NodeKind, Var};
+use crate::tensor::Tensor;
 
 type Out = Option<Var>;
 type P<'a> = Partials<'a>;
 
-fn apply(op: &str, operands: &[&Var]) -> Var {
+pub(super) fn apply(op: &str, operands: &[&Var]) -> Var {
     let operands: Vec<Var> = operands.iter().map(|&operand| operand.clone()).collect();
     Var::apply(op, &operands, crate::ops::Attributes::new())
 }
@@ -25,6 +28,12 @@ fn split(loses: &Var, ties: &Var, g: &Var) -> Var {
 /// `x` with 1 where the mask holds, so that what is computed from it there stays finite.
 fn guarded(mask: &Var, x: &Var) -> Var {
     apply("where", &[mask, &Var::weak(1.0), x])
+}
+
+/// The number `high + low` as two of the dtype of `x`.
+fn in_two_parts(x: &Var, high: f64, low: f64) -> Option<(f64, f64)> {
+    let own = Tensor::scalar(high).cast(x.ty().ok()?.dtype).item()?;
+    Some((own, (high - own) + low))
 }
 
 pub(super) fn identity(_: &P<'_>, _: usize, g: &Var) -> Out { Some(g.clone()) }
@@ -79,16 +88,31 @@ pub(super) fn arctan2(p: &P<'_>, i: usize, g: &Var) -> Out {
 pub(super) fn logaddexp(p: &P<'_>, i: usize, g: &Var) -> Out {
     let (mine, other) = (&p.x[i], &p.x[1 - i]);
     let infinite = mine.eq(other) & mine.isinf();
-    let mut difference = mine - other;
-    // What rounding took from an operand that is a logarithm of a sum of exponentials itself: the weight's
-    // relative error is the absolute one of the difference.
-    if let Some(rest) = rounded_off(mine, 8) {
-        difference = difference + rest.stop_gradient();
+    let difference = mine - other;
+    // The weight's relative error is the absolute one of the difference: what rounding took from it, and from an
+    // operand that is a logarithm of a sum of exponentials itself, is given back to first order.
+    let mut rest = lost(&difference, mine, other);
+    if let Some(more) = rounded_off(mine, 8) {
+        rest = rest + more;
     }
-    if let Some(rest) = rounded_off(other, 8) {
-        difference = difference - rest.stop_gradient();
+    if let Some(more) = rounded_off(other, 8) {
+        rest = rest - more;
     }
-    Some(g * apply("where", &[&infinite, &Var::weak(0.5), &difference.sigmoid()]))
+    let rest = if_finite(&rest);
+    let weight = difference.sigmoid();
+    let exact = &weight + (&weight - weight.square()) * rest;
+    Some(g * apply("where", &[&infinite, &Var::weak(0.5), &exact]))
+}
+
+/// What rounding took from `difference`, `x - y` (D. E. Knuth, The Art of Computer Programming, volume 2, 4.2.2).
+pub(super) fn lost(difference: &Var, x: &Var, y: &Var) -> Var {
+    let part = difference - x;
+    (x - (difference - &part)) - (y + part)
+}
+
+/// What rounding took, held constant; of infinities nothing.
+pub(super) fn if_finite(lost: &Var) -> Var {
+    apply("where", &[&lost.isfinite(), lost, &Var::weak(0.0)]).stop_gradient()
 }
 
 /// What the exact value of a `logaddexp` or `logsumexp` has beyond its rounded value, that of what it is applied to
@@ -126,7 +150,17 @@ pub(super) fn hypot(p: &P<'_>, i: usize, g: &Var) -> Out {
     Some(g * (&p.x[i] / guarded(&p.y.eq(&Var::weak(0.0)), p.y)))
 }
 /// In x: `log(y)`; in y: `x / y`, and 0 where both are 0.
+/// Of `x * log(x)` both together, `log(x) + 1`: near `1/e`, where that crosses 0, from the difference to `1/e`,
+/// of which both parts are given.
 pub(super) fn xlogy(p: &P<'_>, i: usize, g: &Var) -> Out {
+    if p.x[0].is(&p.x[1]) {
+        let x = &p.x[0];
+        let (high, low) = in_two_parts(x, 0.367_879_441_171_442_33, -1.242_875_367_278_836_3e-17)?;
+        let difference = (x - high) - low;
+        let near = difference.abs().lt(&Var::weak(0.1));
+        let slope = apply("where", &[&near, &(E * &difference).log1p(), &(x.log() + 1.0)]);
+        return (i == 0).then(|| g * slope);
+    }
     if i == 0 {
         return Some(g * p.x[1].log());
     }

@@ -2,6 +2,7 @@
 
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI, PI};
 
+use super::gradients::{apply, if_finite, lost};
 use super::{Partials, where_};
 use crate::error::{Error, ErrorKind};
 use crate::graph::{Location, NodeKind, Var};
@@ -19,8 +20,14 @@ fn none_in(op: &str, operand: &str) -> Out {
     Some(Var::error(error, Location::caller()))
 }
 
-/// `2 / sqrt(pi) * exp(-x**2)`, DLMF 7.2.1.
-fn erf_slope(x: &Var) -> Var { FRAC_2_SQRT_PI * (-x.square()).exp() }
+/// `2 / sqrt(pi) * exp(-x**2)`, DLMF 7.2.1. What rounding takes from the square, half a unit of its last place, is
+/// hundreds of units in that of the exponential: of a number near x the square is exact, and what it lacks is small.
+/// From 28 on, the exponential is 0 in every dtype.
+fn erf_slope(x: &Var) -> Var {
+    let x = &apply("clip", &[x, &Var::weak(-28.0), &Var::weak(28.0)]);
+    let near = &((64.0 * x).rint() * (1.0 / 64.0));
+    FRAC_2_SQRT_PI * ((-near.square()).exp() * (-((x - near) * (x + near))).exp())
+}
 pub(super) fn erf(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * erf_slope(&p.x[0])) }
 pub(super) fn erfc(p: &P<'_>, _: usize, g: &Var) -> Out { Some(-(g * erf_slope(&p.x[0]))) }
 pub(super) fn erfinv(p: &P<'_>, _: usize, g: &Var) -> Out {
@@ -232,8 +239,19 @@ pub(super) fn polygamma(p: &P<'_>, i: usize, g: &Var) -> Out {
 pub(super) fn sigmoid(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * (p.y * (-&p.x[0]).sigmoid())) }
 pub(super) fn log_sigmoid(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * (-&p.x[0]).sigmoid()) }
 pub(super) fn softplus(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * p.x[0].sigmoid()) }
-/// `-exp(x) / (1 - exp(x)) = 1 / expm1(-x)` with the sign changed.
-pub(super) fn log1mexp(p: &P<'_>, _: usize, g: &Var) -> Out { Some(-(g / (-&p.x[0]).expm1())) }
+/// `-exp(x) / (1 - exp(x))`. Of a difference, where the derivative's relative error is the absolute one of x, what rounding
+/// took from x is given back to first order.
+pub(super) fn log1mexp(p: &P<'_>, _: usize, g: &Var) -> Out {
+    let x = &p.x[0];
+    let slope = x.exp() / x.expm1();
+    let (NodeKind::Apply(op, _), [a, b]) = (x.node().kind(), x.node().operands()) else { return Some(g * slope) };
+    if op.name() != "sub" {
+        return Some(g * slope);
+    }
+    let lost = if_finite(&lost(x, a, b));
+    let exact = where_(&lost.eq(&Var::weak(0.0)), &slope, &(&slope * (1.0 + (1.0 - &slope) * &lost)));
+    Some(g * exact)
+}
 pub(super) fn silu(p: &P<'_>, _: usize, g: &Var) -> Out {
     let s = p.x[0].sigmoid();
     Some(g * (&s + p.y * (-&p.x[0]).sigmoid()))

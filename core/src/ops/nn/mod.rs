@@ -99,8 +99,14 @@ impl Op for Nn {
         }
         let axis = [context.attributes.int("axis").unwrap_or(-1)];
         Ok(match self.kind {
-            Kind::Softmax => vec![Some(y * (g - (g * y).reduce_axes("sum", Some(&axis), true)))],
-            Kind::LogSoftmax => vec![Some(g - x.softmax(axis[0]) * g.reduce_axes("sum", Some(&axis), true))],
+            Kind::Softmax => vec![Some(y * from_mean(g, y, axis))],
+            Kind::LogSoftmax => {
+                // What sums to 0 but for the rounding of the weights, which is all that a weight near 1 leaves.
+                let p = &x.softmax(axis[0]);
+                let total = |x: &Var| x.reduce_axes("sum", Some(&axis), true);
+                let rest = &(g - p * total(g));
+                vec![Some(rest - p * total(rest))]
+            }
             Kind::CrossEntropy => vec![Some(cross_entropy::gradient(x, &context.operands[1], g)), None],
         })
     }
@@ -110,8 +116,8 @@ impl Op for Nn {
         let Some(t) = &context.tangents[0] else { return Ok(vec![None]) };
         let axis = [context.attributes.int("axis").unwrap_or(-1)];
         Ok(vec![Some(match self.kind {
-            Kind::Softmax => y * (t - (t * y).reduce_axes("sum", Some(&axis), true)),
-            Kind::LogSoftmax => t - (x.softmax(axis[0]) * t).reduce_axes("sum", Some(&axis), true),
+            Kind::Softmax => y * from_mean(t, y, axis),
+            Kind::LogSoftmax => from_mean(t, &x.softmax(axis[0]), axis),
             Kind::CrossEntropy => ((x.softmax(-1) - cross_entropy::hits(x, &context.operands[1])?) * t).reduce_axes("sum", Some(&[-1]), false),
         })])
     }
@@ -127,6 +133,13 @@ impl Op for Nn {
         };
         Ok(Batched::Rows(vec![value]))
     }
+}
+
+/// `x` without its mean by weights that sum to 1. Where a weight is near 1 its element is the mean all but for what
+/// rounding took: of the differences the mean is taken once more.
+fn from_mean(x: &Var, weights: &Var, axis: [i64; 1]) -> Var {
+    let without = |x: &Var| x - (x * weights).reduce_axes("sum", Some(&axis), true);
+    without(&without(x))
 }
 
 /// The dtype of results of scores.

@@ -5,20 +5,23 @@ mod cancel;
 mod index;
 mod join;
 mod linalg;
+mod logs;
 mod products;
 mod reduce;
 mod rows;
 mod shape;
+mod softmax;
 mod sums;
 
 use super::local::{Found, Local, Site};
 use super::registry::Phase;
-use crate::graph::ValueId;
+use crate::error::Result;
+use crate::graph::{Body, ValueId, Var};
 
 /// All of them, in the order in which they are tried.
 pub fn all() -> impl Iterator<Item = Local> {
     let families = [
-        sums::locals(), cancel::locals(), products::locals(), linalg::locals(), shape::locals(), reduce::locals(), index::locals(), rows::locals(), join::locals(),
+        sums::locals(), logs::locals(), softmax::locals(), cancel::locals(), products::locals(), linalg::locals(), shape::locals(), reduce::locals(), index::locals(), rows::locals(), join::locals(),
         branches::locals(),
     ];
     families.into_iter().flatten()
@@ -47,4 +50,12 @@ fn real(name: &'static str, roots: &'static [&'static str], doc: &'static str, r
 /// The one result, if it can stand for that of the node.
 fn one(site: &Site<'_>, value: ValueId) -> Found {
     Ok(site.fits(site.node().output(0), value).then(|| vec![value]))
+}
+
+/// What takes the place of the node, as an expression over some values.
+fn built(site: &mut Site<'_>, values: &[ValueId], build: impl FnOnce(&[Var]) -> Result<Var>) -> Found {
+    let inputs: Vec<Var> = values.iter().map(|&value| Var::input("operand", site.ty(value).clone())).collect();
+    let result = build(&inputs)?;
+    let value = site.inline(&Body::new(inputs, vec![result])?, values)?[0];
+    one(site, value)
 }
