@@ -116,3 +116,21 @@ fn checks_can_be_chosen() {
     let error = Config::default().with("debug.checks", ["purty"]).unwrap_err();
     assert_eq!(error.suggestion(), Some("\"purity\""));
 }
+
+/// What is weak where it is computed is so where it is read, also by another program.
+#[test]
+fn weak_values_do_not_change_what_they_meet() {
+    let text = "fn f(x: f32[n, 3], i: i64[n]) {
+        y = one_hot(i, 3) * log_softmax(x, axis=-1)
+        return y, grad(-sum(y), x)
+    }";
+    let inputs = [Tensor::from_vec(vec![0.5f32, 2.0, -1.0, 4.0, 0.0, 1.0], &[2, 3]).unwrap(), Tensor::vector(vec![2i64, 0])];
+    for device in ["reference", "cpu"] {
+        let plain = compile(&session(config(device, "fast-run")), text).call(&inputs).unwrap();
+        for mode in ["debug", "nan-guard", "profile"] {
+            let found = compile(&session(config(device, mode)), text).call(&inputs).unwrap();
+            assert!(found.iter().zip(&plain).all(|(found, plain)| found.ty() == plain.ty()), "{device}, {mode}: {found:?} not {plain:?}");
+        }
+        assert_eq!(plain[0].dtype(), DType::F32);
+    }
+}

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use super::call::Direct;
 use super::clock::{Clock, Timed};
 use super::extract::{Extract, extract};
+use super::firm::make_firm;
 use super::phases::{phase, phases};
 use super::placement::{self, Group, Place};
 use super::walk::{Record, Walk, Watch};
@@ -132,7 +133,9 @@ impl Compiled {
         let mut rewriting = Rewriting { most_firings: request.most_firings, ..Rewriting::default() };
         let outputs = super::effects::ordered(&outputs)?;
         let graph = optimize(session, &function.inputs, &outputs, &mut rewriting)?;
-        let graph = decompose_unsupported(session, graph, &mut rewriting)?;
+        let mut graph = decompose_unsupported(session, graph, &mut rewriting)?;
+        make_firm(&mut graph)?;
+        graph.compact();
         let mut compiled = phase("place", || Builder::new(session, graph)?.finish(function, stated, rewriting.report))?;
         let clock = session.profiles().then(Clock::new);
         let walk = Walk::of(session, &compiled, clock.as_ref(), &request.watches)?;

@@ -10,6 +10,7 @@ pub mod compare;
 mod compile;
 mod effects;
 mod extract;
+mod firm;
 mod function;
 mod host;
 mod io;

@@ -1,6 +1,6 @@
 """Writes table.txt: what expressions are whose plain evaluation loses digits, and their gradients, exactly.
 
-Run only when asked, after a change of rows.py: pip install mpmath numpy; python make.py
+Run only when asked, after a change of rows.py: pip install mpmath gmpy2 numpy; python make.py
 The expressions are the language's and Python's at once: here they run over numbers of 1200 digits with exponents
 without bounds. A gradient is a central difference with a step of 300 digits below the operand.
 """
