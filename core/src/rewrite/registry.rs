@@ -84,6 +84,9 @@ impl Level {
     }
 }
 
+/// The tag of what waits, whatever its phase, until gradients are expanded.
+pub const AFTER_GRADIENTS: &str = "after-gradients";
+
 /// What the user chose about rewrites.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RewriteOptions {

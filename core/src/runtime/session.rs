@@ -15,7 +15,7 @@ use crate::plugin::boundary::PluginRootRef;
 use crate::plugin::{
     Argument, Backend, Device, Host, HostKernel, LoadedPlugin, Loader, LogLevel, Origin, StatementNote, same_name, standard_folders,
 };
-use crate::rewrite::{self, Algebra, PassContext, Phase, RewriteOptions, Rewrites};
+use crate::rewrite::{self, AFTER_GRADIENTS, Algebra, PassContext, Phase, RewriteOptions, Rewrites};
 use crate::rewrite::passes::inplace::{Statements, usual_views};
 use crate::runtime::{Compiled, CompileRequest, Function, Watch, compile::Rewriting};
 use crate::tensor::{DeviceTensor, MemoryKind, Tensor};
@@ -519,7 +519,11 @@ impl Session {
         let context = PassContext { evaluate: Some(&evaluate) };
         let mut options = self.rewrite_options().clone();
         options.most_firings = rewriting.most_firings.map(|most| most.saturating_sub(rewriting.report.firings.len()));
+        // What is rewritten only as far as that has its gradients still to come.
         let name = if phases.contains(&Phase::Specialize) { "rewrite" } else { "stabilize" };
+        if name == "stabilize" {
+            options.exclude.push(AFTER_GRADIENTS.to_owned());
+        }
         let report = phase(name, || self.inner.rules.run(graph, phases, &options, &context))?;
         for stopped in &report.stopped {
             let message = format!("the rule `{}` was stopped after {} firings: {}", stopped.rule, stopped.firings, stopped.reason);

@@ -1,7 +1,7 @@
 //! `if` and `assert` of which the condition is known.
 
 use super::shape::{Element, spread};
-use super::{Found, Local, Site, canonical, faster, one};
+use super::{Found, Local, Site, canonical, dropping, faster, one};
 use crate::graph::{Body, Constant, NodeKind, ValueId, Var, clone_with};
 use crate::ops::control::branches;
 use crate::ops::effects::is_effectful;
@@ -10,7 +10,7 @@ use crate::tensor::{DType, Tensor};
 
 pub(super) fn locals() -> Vec<Local> {
     vec![
-        canonical("if_of_constant", &["if"], "if true { x } else { y } => x", if_of_constant),
+        dropping("if_of_constant", &["if"], "if true { x } else { y } => x", if_of_constant),
         faster("assert_of_true", &["assert"], "assert(x, true) => x", assert_of_true),
         faster("assert_again", &["assert"], "assert(assert(x, c), c) => assert(x, c), whatever else is asserted or printed between", assert_again),
         canonical("if_of_same", &["if"], "if c { x } else { x } => x", if_of_same),
@@ -21,7 +21,7 @@ pub(super) fn locals() -> Vec<Local> {
         ),
         canonical("if_of_not", &["if"], "if logical_not(c) { x } else { y } => if c { y } else { x }", if_of_not),
         faster("if_knows_shapes", &["if"], "in the branches of `if`, a shape that is given is that of the value beside it, and what is everywhere the same is a number over that shape", if_knows_shapes),
-        canonical("if_knows_condition", &["if"], "in the branches of `if c`, c is true and false", if_knows_condition),
+        dropping("if_knows_condition", &["if"], "in the branches of `if c`, c is true and false", if_knows_condition),
     ]
 }
 

@@ -2,7 +2,7 @@
 
 use super::index::adjacent;
 use super::shape::sizes_like;
-use super::{Found, Local, Site, canonical, one};
+use super::{Found, Local, Site, canonical, dropping, one};
 use crate::graph::ValueId;
 use crate::ops::Attributes;
 use crate::tensor::Dim;
@@ -10,7 +10,7 @@ use crate::tensor::Dim;
 pub(super) fn locals() -> Vec<Local> {
     vec![
         canonical("join_of_one", &["concatenate"], "concatenate([x]) => x", join_of_one),
-        canonical("join_of_empty", &["concatenate"], "concatenate([x, nothing]) => concatenate([x])", join_of_empty),
+        dropping("join_of_empty", &["concatenate"], "concatenate([x, nothing]) => concatenate([x])", join_of_empty),
         canonical("join_of_join", &["concatenate"], "concatenate([concatenate([x, y]), z]) => concatenate([x, y, z])", join_of_join),
         canonical("stack_of_one", &["stack"], "stack([x]) => expand_dims(x), of an x with axes", stack_of_one),
         canonical("join_of_expanded", &["concatenate"], "concatenate([expand_dims(x, a), expand_dims(y, a)], axis=a) => stack([x, y], axis=a)", join_of_expanded),

@@ -14,7 +14,7 @@ mod softmax;
 mod sums;
 
 use super::local::{Found, Local, Site};
-use super::registry::Phase;
+use super::registry::{AFTER_GRADIENTS, Phase};
 use crate::error::Result;
 use crate::graph::{Body, ValueId, Var};
 
@@ -30,6 +30,12 @@ pub fn all() -> impl Iterator<Item = Local> {
 /// One form for what means the same.
 fn canonical(name: &'static str, roots: &'static [&'static str], doc: &'static str, rewrite: fn(&mut Site<'_>) -> Found) -> Local {
     Local { name, phase: Phase::Canonicalize, tags: &[], doc, roots, rewrite }
+}
+
+/// One form for what means the same, after which an operand is read no more. Before gradients are expanded it would be one
+/// that nothing is computed from, and whose gradient is an error rather than 0.
+fn dropping(name: &'static str, roots: &'static [&'static str], doc: &'static str, rewrite: fn(&mut Site<'_>) -> Found) -> Local {
+    Local { name, phase: Phase::Canonicalize, tags: &[AFTER_GRADIENTS], doc, roots, rewrite }
 }
 
 /// A local rewrite that only makes things faster, and no less exact.

@@ -9,7 +9,7 @@ mod writes;
 pub(super) use joins::adjacent;
 pub(super) use writes::is_zeros;
 
-use super::{Local, Site, canonical, faster, stable};
+use super::{Local, Site, canonical, dropping, faster, stable};
 use crate::graph::ValueId;
 use crate::ops::{Attribute, Attributes, IndexBound, IndexItem};
 use crate::rewrite::lengths::Bound;
@@ -28,19 +28,19 @@ pub(super) fn locals() -> Vec<Local> {
             reads::loss_of_rows,
         ),
         canonical("index_of_index", &["index"], "x[a:b][c:d], x[a:b][i], flip(x)[i] and the like => one index", compose::index_of_index),
-        canonical("read_after_write", &["index"], "set_at(x[i], v)[i] => v, set_at(x[i], v)[j] => x[j] of other places, set_at(x[1:4], v)[2:3] => v[1:2]", writes::read_after_write),
-        canonical("write_after_write", &["set_at"], "set_at(set_at(x[i], v)[i], w) => set_at(x[i], w), also after add_at", writes::write_after_write),
+        dropping("read_after_write", &["index"], "set_at(x[i], v)[i] => v, set_at(x[i], v)[j] => x[j] of other places, set_at(x[1:4], v)[2:3] => v[1:2]", writes::read_after_write),
+        dropping("write_after_write", &["set_at"], "set_at(set_at(x[i], v)[i], w) => set_at(x[i], w), also after add_at", writes::write_after_write),
         canonical("write_of_read", &["set_at"], "set_at(x[i], x[i]) => x", writes::write_of_read),
         faster("write_of_sum", &["set_at"], "set_at(x[i], x[i] + v) => add_at(x[i], v) where i names no place twice", writes::write_of_sum),
-        canonical("write_of_everything", &["set_at"], "set_at(x[:], v) => broadcast_to(v, shape(x))", writes::write_of_everything),
-        canonical("write_of_zeros", &["add_at", "set_at"], "add_at(x[1], 0) => x, set_at(zeros[1], 0) => zeros, of places that certainly are there", writes::write_of_zeros),
+        dropping("write_of_everything", &["set_at"], "set_at(x[:], v) => broadcast_to(v, shape(x))", writes::write_of_everything),
+        dropping("write_of_zeros", &["add_at", "set_at"], "add_at(x[1], 0) => x, set_at(zeros[1], 0) => zeros, of places that certainly are there", writes::write_of_zeros),
         canonical("add_to_zeros", &["add_at"], "add_at(zeros[i], v) => set_at(zeros[i], v) where i names no place twice", writes::add_to_zeros),
         faster(
             "add_of_write", &["add", "sub"],
             "x + add_at(zeros[i], v) => add_at(x[i], v), also of set_at, where i names no place twice; x - ... => add_at(x[i], -v)",
             writes::add_of_write,
         ),
-        canonical("index_of_join", &["index"], "stack([x, y])[0] => x, concatenate([x, y])[a:b] => a part of x or y or a join of both, concatenate([x, y])[:, i] => concatenate([x[:, i], y[:, i]])", joins::index_of_join),
+        dropping("index_of_join", &["index"], "stack([x, y])[0] => x, concatenate([x, y])[a:b] => a part of x or y or a join of both, concatenate([x, y])[:, i] => concatenate([x[:, i], y[:, i]])", joins::index_of_join),
         canonical("index_by_range", &["index", "set_at", "add_at"], "x[[2, 3, 4]] => x[2:5], of a constant within a known length, also in writes", positions::index_by_range),
         canonical("take_by_range", &["take"], "take(x, [2, 3, 4], axis=0) => x[2:5], of a constant within a known length", positions::take_by_range),
         stable("index_of_elementwise", &["index"], "f(x, y)[i] => f(x[i], y[i]), if nothing else reads f(x, y)", reads::index_of_elementwise),
