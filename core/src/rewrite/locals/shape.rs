@@ -362,6 +362,15 @@ fn exp_of_moved(site: &mut Site<'_>) -> Found {
     let mut operands = site.operands();
     let Some(&exponential) = operands.first() else { return Ok(None) };
     let Some((inner, _)) = site.made_by(exponential, "exp").filter(|_| site.used_once(exponential)) else { return Ok(None) };
+    // Where an element may be read many times, only for what may have a stable form with it.
+    let stable = |op: &str| matches!(op, "log" | "log1p" | "add" | "sub");
+    let mut readers = site.graph().users(site.node()).iter().map(|&user| site.graph().node(user).op_name());
+    if operands.len() > 1 && matches!(site.view().op_name(), "index" | "take" | "take_along_axis") && !readers.all(stable) {
+        return Ok(None);
+    }
+    if site.graph().outputs().contains(&site.node().output(0)) {
+        return Ok(None);
+    }
     operands[0] = inner[0];
     let moved = site.again(site.node(), &operands)?.output(0);
     let value = site.again(exponential.node, &[moved])?.output(0);
