@@ -5,8 +5,8 @@ use smallvec::SmallVec;
 use super::pattern::{AttributePattern, Pattern, PatternId, Rule};
 use super::predicates::{self, Context};
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Constant, Graph, Location, NodeId, ValueId};
-use crate::ops::{Attribute, AttributeKind, Attributes};
+use crate::graph::{Constant, Graph, Location, NodeId, NodeView, ValueId};
+use crate::ops::{Attribute, AttributeKind, Attributes, Op};
 use crate::tensor::DType;
 
 /// What a match gives to the rule's variables, by their numbers.
@@ -159,6 +159,12 @@ pub(super) fn build_from(
             Err(error)
         }
     }
+}
+
+/// Whether a node computes each element of its one result from those of its operands alone, and cannot fail.
+pub(super) fn is_elementwise(view: &NodeView<'_>) -> bool {
+    let plain = |op: &dyn Op| op.is_elementwise() && !op.can_fail() && !op.is_identity() && op.name() != "grad_barrier";
+    view.results.len() == 1 && view.apply().is_some_and(|(op, _)| plain(&**op))
 }
 
 /// Removes nodes that were added and are not used.

@@ -24,18 +24,15 @@ pub(super) fn make_firm(graph: &mut Graph) -> Result<()> {
             view.operands.iter().partition(|&&operand| graph.ty(operand).weak && graph.node(operand.node).constant().is_none());
         let firm = firm.into_iter().map(|operand| graph.ty(operand)).filter(|ty| !ty.weak);
         let (dtype, only_weak) = promote_operands(firm);
-        let read = |value: &ValueId| graph.ty(*value).dtype != dtype && graph.ty(*value).dtype.kind() == dtype.kind();
-        if only_weak || !weak.iter().any(read) {
+        let other = |value: &ValueId| graph.ty(*value).dtype != dtype && graph.ty(*value).dtype.kind() == dtype.kind();
+        let read: Vec<ValueId> = weak.into_iter().filter(other).collect();
+        if only_weak || read.is_empty() {
             continue;
         }
         let (op, attributes, location) = (op.clone(), attributes.clone(), view.location.clone());
         let results: Vec<_> = view.results.iter().map(|result| result.ty.clone()).collect();
         let (mut operands, mut added) = (view.operands.to_vec(), Vec::new());
-        for operand in operands.iter_mut().filter(|operand| weak.contains(operand)) {
-            let ty = graph.ty(*operand);
-            if ty.dtype == dtype || ty.dtype.kind() != dtype.kind() {
-                continue;
-            }
+        for operand in operands.iter_mut().filter(|operand| read.contains(operand)) {
             let known = casts.get(&(*operand, dtype)).copied();
             let cast = match known {
                 Some(cast) => cast,

@@ -520,11 +520,11 @@ impl Session {
         let mut options = self.rewrite_options().clone();
         options.most_firings = rewriting.most_firings.map(|most| most.saturating_sub(rewriting.report.firings.len()));
         // What is rewritten only as far as that has its gradients still to come.
-        let name = if phases.contains(&Phase::Specialize) { "rewrite" } else { "stabilize" };
-        if name == "stabilize" {
+        let whole = phases.contains(&Phase::Specialize);
+        if !whole {
             options.exclude.push(AFTER_GRADIENTS.to_owned());
         }
-        let report = phase(name, || self.inner.rules.run(graph, phases, &options, &context))?;
+        let report = phase(if whole { "rewrite" } else { "stabilize" }, || self.inner.rules.run(graph, phases, &options, &context))?;
         for stopped in &report.stopped {
             let message = format!("the rule `{}` was stopped after {} firings: {}", stopped.rule, stopped.firings, stopped.reason);
             self.inner.host.log(LogLevel::Warn, &message);

@@ -14,6 +14,8 @@ mod softmax;
 mod sums;
 
 use super::local::{Found, Local, Site};
+pub(super) use shape::MOVES;
+
 use super::registry::{AFTER_GRADIENTS, Phase};
 use crate::error::Result;
 use crate::graph::{Body, ValueId, Var};

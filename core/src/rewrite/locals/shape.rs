@@ -8,6 +8,10 @@ use crate::error::Result;
 use crate::rewrite::lengths::{Length, length};
 use crate::tensor::{Dim, Tensor};
 
+/// Ops that only move elements of their first operand, or read some of them.
+pub(in crate::rewrite) const MOVES: &[&str] =
+    &["index", "take", "take_along_axis", "reshape", "flatten", "transpose", "swapaxes", "squeeze", "expand_dims", "flip"];
+
 pub(super) fn locals() -> Vec<Local> {
     vec![
         canonical(
@@ -57,7 +61,7 @@ pub(super) fn locals() -> Vec<Local> {
             transpose_of_transpose,
         ),
         stable(
-            "exp_of_moved", &["index", "take", "take_along_axis", "reshape", "flatten", "transpose", "swapaxes", "squeeze", "expand_dims", "flip"],
+            "exp_of_moved", MOVES,
             "exp(x)[i] => exp(x[i]), and so of what else moves elements: what is stable with an exponential meets it; if nothing else reads exp(x)",
             exp_of_moved,
         ),

@@ -8,7 +8,7 @@ use crate::graph::{Graph, NodeId, ValueId};
 use crate::rewrite::Phase;
 use crate::rewrite::describe::describe;
 use crate::rewrite::engine::Firing;
-use crate::rewrite::matcher::discard;
+use crate::rewrite::matcher::{discard, is_elementwise};
 use crate::rewrite::shapes::same_shape;
 
 /// Moves ops on elements from a join to its parts.
@@ -53,7 +53,6 @@ fn moved(graph: &mut Graph, join: NodeId, firings: &mut Vec<Firing>) -> Result<O
     let &[reader] = graph.users(join) else { return Ok(None) };
     let (view, root) = (graph.node(reader), reader.output(0));
     let Some((op, attributes)) = view.apply() else { return Ok(None) };
-    let fits = op.is_elementwise() && !op.can_fail() && !op.is_identity() && op.name() != "grad_barrier" && view.results.len() == 1;
     let operands = view.operands.to_vec();
     let once = operands.iter().filter(|&&operand| operand == joined).count() == 1;
     let scalars = operands.iter().all(|&operand| operand == joined || graph.ty(operand).rank() == 0);
@@ -61,7 +60,7 @@ fn moved(graph: &mut Graph, join: NodeId, firings: &mut Vec<Firing>) -> Result<O
     let parts: Vec<ValueId> = graph.node(join).operands.to_vec();
     // As each element is computed in what it is joined in.
     let alike = parts.iter().all(|&part| (graph.ty(part).dtype, graph.ty(part).weak) == (graph.ty(joined).dtype, graph.ty(joined).weak));
-    if !fits || !once || !scalars || !alike || small || parts.len() > MOST || graph.outputs().contains(&joined) || !same_shape(graph, joined, root) {
+    if !is_elementwise(&view) || !once || !scalars || !alike || small || parts.len() > MOST || graph.outputs().contains(&joined) || !same_shape(graph, joined, root) {
         return Ok(None);
     }
     let (op, attributes, location) = (op.clone(), attributes.clone(), view.location.clone());

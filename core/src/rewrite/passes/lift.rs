@@ -7,6 +7,7 @@ use crate::ops::{Attributes, registry};
 use crate::rewrite::Phase;
 use crate::rewrite::describe::describe;
 use crate::rewrite::engine::Firing;
+use crate::rewrite::locals::MOVES;
 
 use super::{Pass, PassContext};
 
@@ -14,8 +15,6 @@ use super::{Pass, PassContext};
 /// of each element does not care where the element lies, so that no result changes by this step.
 pub struct LogOfMoved;
 
-const MOVES: &[&str] =
-    &["index", "take", "take_along_axis", "reshape", "flatten", "transpose", "swapaxes", "squeeze", "expand_dims", "broadcast_to", "flip"];
 const BOTTOMS: &[&str] = &["softmax", "sigmoid", "exp", "erfc", "square"];
 
 impl Pass for LogOfMoved {
@@ -46,7 +45,7 @@ fn push_down(graph: &mut Graph, log: NodeId, firings: &mut Vec<Firing>) -> Resul
     let Some(&moved) = graph.node(log).operands.first() else { return Ok(false) };
     let mut chain: Vec<NodeId> = Vec::new();
     let mut bottom = moved;
-    while MOVES.contains(&graph.node(bottom.node).op_name()) {
+    while MOVES.contains(&graph.node(bottom.node).op_name()) || graph.node(bottom.node).op_name() == "broadcast_to" {
         chain.push(bottom.node);
         match graph.node(bottom.node).operands.first() {
             Some(&operand) => bottom = operand,

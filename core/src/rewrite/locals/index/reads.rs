@@ -6,6 +6,7 @@ use super::{ALL, Axis, BACKWARDS, at, length, own_index};
 use crate::graph::ValueId;
 use crate::ops::{Attribute, Attributes, IndexBound, IndexItem};
 use crate::rewrite::facts::{Fact, certain};
+use crate::rewrite::matcher::is_elementwise;
 use crate::rewrite::shapes::same_length;
 use crate::tensor::{Dim, Kind, Tensor};
 
@@ -110,8 +111,7 @@ fn in_order(site: &Site<'_>, numbers: ValueId) -> bool {
 pub(super) fn index_of_elementwise(site: &mut Site<'_>) -> Found {
     let Some((whole, axes)) = own_index(site) else { return Ok(None) };
     let view = site.graph().node(whole.node);
-    let Some((op, _)) = view.apply() else { return Ok(None) };
-    let fits = op.is_elementwise() && !op.can_fail() && !op.is_identity() && op.name() != "grad_barrier" && view.results.len() == 1;
+    let fits = is_elementwise(&view);
     let operands = view.operands.to_vec();
     if !fits || operands.is_empty() || !site.used_once(whole) || operands.iter().all(|&operand| site.ty(operand).rank() == 0) {
         return Ok(None);
