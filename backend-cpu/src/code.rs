@@ -140,6 +140,11 @@ impl Code {
         })
     }
 
+    /// Whether a node is computed element by element, in a fused region.
+    pub fn is_elementwise(&self, id: NodeId) -> bool {
+        matches!(self.implementations.get(&id), Some(Implementation::Elementwise(_)))
+    }
+
     /// Whether a node may be computed while planning: it has no effect, and takes no time to speak of.
     pub fn can_fold(&self, id: NodeId) -> bool {
         let effect = self.graph.node(id).apply().is_some_and(|(op, _)| op.has_effect());

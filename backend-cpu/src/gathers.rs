@@ -65,7 +65,7 @@ pub fn found(
                     values.shape_of[&over] == *shape && spec.axes.iter().copied().eq(shape.len() - spec.axes.len()..shape.len())
                         && spec.axes.len() < shape.len() && reads_elements(values, &reads[step], over, value)
                 }
-                None => is_elementwise(values, root) && values.shape_of[&root.output(0)] == *shape,
+                None => values.code.is_elementwise(root) && values.shape_of[&root.output(0)] == *shape,
             }
         });
         // The table is read later than before: nobody may have written over it by then.
@@ -94,13 +94,9 @@ pub fn found(
     found
 }
 
-fn is_elementwise(values: &Values<'_>, id: NodeId) -> bool {
-    matches!(values.code.implementations.get(&id), Some(Implementation::Elementwise(_)))
-}
-
 /// Whether a reduction reads elements of a value, and not its shape alone.
 fn reads_elements(values: &Values<'_>, read: &[ValueId], over: ValueId, value: ValueId) -> bool {
-    over == value || (is_elementwise(values, over.node) && read.contains(&value))
+    over == value || (values.code.is_elementwise(over.node) && read.contains(&value))
 }
 
 fn may_overwrite(values: &Values<'_>, id: NodeId) -> bool {

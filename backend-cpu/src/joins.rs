@@ -71,10 +71,6 @@ impl Values<'_> {
         self.dtype(value).size() * self.shape_of[&value].iter().product::<usize>()
     }
 
-    fn is_elementwise(&self, id: NodeId) -> bool {
-        matches!(self.code.implementations.get(&id), Some(Implementation::Elementwise(_)))
-    }
-
     /// Where the operands of a join belong, if it is one whose operands have its dtype; `part` says which part of
     /// another join it is itself.
     pub fn joined(&self, id: NodeId, part: Option<&Part>) -> Option<Joined> {
@@ -112,7 +108,7 @@ impl Values<'_> {
         let apart = || {
             let all = || self.readers.get(&value.node).into_iter().flatten();
             let once = all().filter(|&&other| other == reader).count() == 1;
-            once && self.is_elementwise(value.node) && all().all(|&other| other == reader || self.is_elementwise(other))
+            once && self.code.is_elementwise(value.node) && all().all(|&other| other == reader || self.code.is_elementwise(other))
         };
         computed && (together || apart())
     }
