@@ -18,8 +18,8 @@ use crate::plan::{Slot, Step, Work};
 
 /// Bytes of a tile, of all arrays together.
 const TILE: usize = 192 << 10;
-/// Bytes of all rows below which steps are left alone: they are in the cache anyway.
-const LEAST: usize = 512 << 10;
+/// Bytes of all rows below which steps are left alone: putting them together takes longer than it saves.
+const LEAST: usize = 16 << 10;
 /// Rows below which there is nothing to divide.
 const ROWS: usize = 16;
 /// Tiles at least, so that there is work for some threads.
@@ -222,7 +222,8 @@ impl Chain<'_> {
         if self.members.len() < 2 || row * self.rows < LEAST || !related {
             return grouped.extend(self.members.into_iter().map(|member| member.step));
         }
-        let height = (TILE / row).clamp(1, self.rows.div_ceil(TILES));
+        let parallel = self.work > SMALL;
+        let height = (TILE / row).clamp(1, if parallel { self.rows.div_ceil(TILES) } else { self.rows });
         let last = self.first + self.members.len() - 1;
         let mut scratch = 0;
         let mut local: HashMap<usize, usize> = HashMap::new();
@@ -251,7 +252,7 @@ impl Chain<'_> {
         let results = steps.clone().flat_map(|step| step.results.iter().copied()).collect();
         let Some((node, at)) = steps.last().map(|step| (step.node, step.at)) else { return };
         let note = format!(" with the steps before it, in tiles of {height} of {} rows, {scratch} bytes beside", self.rows);
-        let tiles = Tiles { members: self.members, rows: self.rows, height, scratch, parallel: self.work > SMALL };
+        let tiles = Tiles { members: self.members, rows: self.rows, height, scratch, parallel };
         grouped.push(Step { at, node, members, work: Work::Tiles(tiles), results, note });
     }
 }

@@ -121,13 +121,46 @@ fn steps_over_the_same_rows() {
     agree(text, &[numbers(DType::F32, &[4, 3, 64, 300], 9)], false);
 }
 
+/// The steps that a program of two matrices takes on the cpu backend.
+fn steps(body: &str, n: usize, m: usize) -> Vec<String> {
+    let f = build(&cpu(2, "native"), &format!("fn f(x: f32[n, m], y: f32[n, m]) {{\n{body}\n}}\n"));
+    f.call(&[numbers(DType::F32, &[n, m], 1), numbers(DType::F32, &[n, m], 2)]).unwrap();
+    f.compiled().debug_text().lines().filter(|line| line.starts_with("  step ")).map(String::from).collect()
+}
+
 #[test]
-fn tiles_are_used_and_save_memory() {
-    let text = "fn f(x: f32[n, m]) {\nreturn var(x, axis=1)\n}\n";
-    let f = build(&cpu(2, "native"), text);
-    f.call(&[numbers(DType::F32, &[1024, 1024], 1)]).unwrap();
-    let plan = f.compiled().debug_text();
-    assert!(plan.contains("in tiles of"), "{plan}");
+fn known_forms_are_one_kernel_or_two() {
+    for (n, m) in [(64, 128), (1024, 1024)] {
+        for body in [
+            "return var(x, axis=1)",
+            "return softmax(x * y, axis=1)",
+            "return logsumexp(x * y, axis=1)",
+            "return log(sum(exp(x), axis=1))",
+            "return layer_norm(x, y[0], y[1])",
+            "c = x - mean(x, axis=1, keepdims=true)\nreturn c / sqrt(mean(c * c, axis=1, keepdims=true) + 1e-5) * y[0] + y[1]",
+        ] {
+            let found = steps(body, n, m);
+            assert!((1..=2).contains(&found.len()), "{n} x {m}: {body}\n{found:#?}");
+        }
+    }
+}
+
+#[test]
+fn what_reads_the_same_is_one_region() {
+    for (body, expected) in [
+        ("return x + y, x * y", 1),
+        ("a = exp(x)\nreturn a + y, a * y, y - x", 1),
+        // One is needed before the other can be computed.
+        ("return x + y, x * sum(x + y)", 3),
+        // Of another shape.
+        ("return x * 2, x[0] * 2", 2),
+        // What is read elsewhere than where it is written.
+        ("a = x * y\nreturn transpose(a) @ x, x - y", 3),
+    ] {
+        let found = steps(body, 30, 40);
+        assert_eq!(found.len(), expected, "{body}\n{found:#?}");
+        agree(&format!("fn f(x: f32[n, m], y: f32[n, m]) {{\n{body}\n}}\n"), &[numbers(DType::F32, &[30, 40], 1), numbers(DType::F32, &[30, 40], 2)], false);
+    }
 }
 
 #[test]

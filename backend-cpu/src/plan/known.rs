@@ -1,4 +1,4 @@
-//! What is known of a program's values before a run with these shapes: the shape of each, small whole numbers such as
+//! What is known of a program's values before a run with these shapes: the shape of each, small values such as
 //! lengths, and the plans of loops and branches.
 
 use std::collections::HashMap;
@@ -48,7 +48,8 @@ impl Known {
 
     /// Finds out what there is to know of a node's results; `false` if their shapes depend on values.
     fn node(&mut self, code: &Code, context: &Context<'_>, pool: &Arc<Pool>, id: NodeId) -> Result<bool> {
-        /// Elements up to which whole numbers are computed: they are lengths, or computed from them.
+        /// Elements up to which whole numbers are computed: they are lengths, or computed from them. Of others it is one, as what
+        /// a mean divides by.
         const FEW: usize = 64;
         let view = code.graph.node(id);
         let own: Vec<&[usize]> = view.operands.iter().map(|value| self.shape_of[value].as_slice()).collect();
@@ -57,7 +58,7 @@ impl Known {
             return Ok(false);
         };
         let small = results.iter().zip(view.results).all(|(shape, result)| {
-            shape.iter().product::<usize>() <= FEW && !result.ty.dtype.is_float()
+            shape.iter().product::<usize>() <= if result.ty.dtype.is_float() { 1 } else { FEW }
         });
         if view.op_name() == "shape" {
             let lengths = own[0].iter().map(|&length| length as i64).collect();
