@@ -5,15 +5,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use arignote_core::graph::NodeId;
-use arignote_core::plugin::{Argument, Executable, Host, ProfileEntry};
-use arignote_core::tensor::{DeviceTensor, Dim, Shape, contiguous_strides};
+use arignote_core::plugin::{Argument, Executable, Host, ProfileEntry, run_with_descriptors};
+use arignote_core::tensor::{DeviceTensor, Dim, Shape, Tensor, contiguous_strides};
 use arignote_core::{Error, ErrorKind, Result};
 use smallvec::SmallVec;
 
 use crate::buffer::{ALIGNMENT, Block, MEMORY, Pool, View, ViewMut};
 use crate::code::Code;
 use crate::frame::ControlFrame;
-use crate::kernel::run::Cache;
+use crate::kernel::run::{Addresses, Cache};
 use crate::kernels::{Call, Context, index};
 use crate::plan::{Place, Plan, Work};
 use crate::signature::{Plans, Signature};
@@ -35,6 +35,19 @@ pub struct Runner {
     pub profile: Option<Mutex<HashMap<usize, ProfileEntry>>>,
     /// Plans by signature.
     pub plans: Plans,
+}
+
+/// An output of a run.
+struct Produced {
+    slot: usize,
+    start: *mut u8,
+    keeper: Keeper,
+}
+
+/// What keeps an output's memory alive.
+enum Keeper {
+    Block(Arc<Block>),
+    Argument(usize),
 }
 
 /// A contiguous tensor in host memory that `owner` keeps alive.
@@ -89,6 +102,12 @@ impl Runner {
         Ok(())
     }
 
+    /// An error if the run is cancelled.
+    fn may_begin(&self) -> Result<()> {
+        let Some(&first) = self.code.nodes.first() else { return Ok(()) };
+        cancelled(&self.context()).map_err(|error| self.code.locate(first, error))
+    }
+
     fn context(&self) -> Context<'_> {
         Context { host: &*self.host, threads: self.threads, cache: &self.cache }
     }
@@ -107,20 +126,23 @@ impl Runner {
         entry.bytes += bytes as u64;
     }
 
-    fn run_planned(&self, plan: &Plan, arguments: &[Argument]) -> Result<Vec<DeviceTensor>> {
+    /// Runs a plan with arguments at these addresses. The results stand in the order of outputs.
+    fn run_planned(&self, plan: &Plan, arguments: &[*mut u8]) -> Result<SmallVec<[Produced; 4]>> {
         let arena = if plan.arena > 0 { Some(self.pool.block(plan.arena)?) } else { None };
         let arena = arena.as_ref().map_or(std::ptr::without_provenance_mut(ALIGNMENT), Block::start);
-        let blocks: SmallVec<[Block; 4]> = plan.result_bytes.iter().map(|&bytes| self.pool.block(bytes)).collect::<Result<_>>()?;
-        let mut copies: SmallVec<[Option<Block>; 4]> = SmallVec::new();
-        for &(slot, copy) in &plan.outputs {
+        // All memory first: where there is none, nothing has been overwritten. Loops of `push` take half the time of `collect`,
+        // which a small call would feel.
+        let mut blocks: SmallVec<[Arc<Block>; 4]> = SmallVec::new();
+        for &bytes in &plan.result_bytes { blocks.push(Arc::new(self.pool.block(bytes)?)); }
+        let mut copies: SmallVec<[Arc<Block>; 4]> = SmallVec::new();
+        for &(slot, _) in plan.outputs.iter().filter(|output| output.1) {
             let slot = &plan.slots[slot];
-            let bytes = slot.dtype.size() * slot.shape.iter().product::<usize>();
-            copies.push(if copy { Some(self.pool.block(bytes)?) } else { None });
+            copies.push(Arc::new(self.pool.block(slot.dtype.size() * slot.shape.iter().product::<usize>())?));
         }
         let start = |slot: usize| -> *mut u8 {
             let (whole, within) = plan.whole(plan.slots[slot].storage);
             let start = match plan.places[whole] {
-                Place::Argument(number) => arguments[number].tensor.data.wrapping_add(arguments[number].tensor.byte_offset),
+                Place::Argument(number) => arguments[number],
                 Place::Constant(number) => plan.constants[number].as_ptr().cast_mut(),
                 Place::Result(number) => blocks[number].start(),
                 Place::Arena(offset) | Place::Part(_, offset) => arena.wrapping_add(offset),
@@ -139,14 +161,16 @@ impl Runner {
             let began = self.profile.as_ref().map(|_| Instant::now());
             match &step.work {
                 Work::Region(region, inputs) => {
-                    let arrays: SmallVec<[*mut u8; 16]> = inputs.iter().chain(&step.results).map(|&slot| start(slot)).collect();
+                    let mut arrays = Addresses::new();
+                    for &slot in inputs.iter().chain(&step.results) { arrays.push(start(slot)); }
                     // SAFETY: as above; the region was made for the shapes of inputs and results, and the plan
                     // overwrites only inputs of the results' shape and element size. What is only read is not
                     // written to.
                     unsafe { region.run(&context, &arrays) };
                 }
                 Work::Reduce(reducing, inputs) => {
-                    let arrays: SmallVec<[*mut u8; 16]> = inputs.iter().chain(&step.results).map(|&slot| start(slot)).collect();
+                    let mut arrays = Addresses::new();
+                    for &slot in inputs.iter().chain(&step.results) { arrays.push(start(slot)); }
                     // SAFETY: as above; the result lies apart.
                     unsafe { reducing.run(&context, &arrays) };
                 }
@@ -161,7 +185,7 @@ impl Runner {
                         let bytes = unsafe { std::slice::from_raw_parts_mut(start(slot), length(slot)) };
                         ViewMut { dtype: plan.slots[slot].dtype, shape: &plan.slots[slot].shape, bytes }
                     }).collect();
-                    let arrays: SmallVec<[*mut u8; 16]> = scatter.inputs.iter().map(|&slot| start(slot)).collect();
+                    let arrays: Addresses = scatter.inputs.iter().map(|&slot| start(slot)).collect();
                     // SAFETY: as for regions; the plan keeps what the op writes apart from what the region reads.
                     let source = unsafe { scatter.source(&arrays) };
                     let (kernel, attributes) = self.code.kernel(step.node)?;
@@ -173,7 +197,7 @@ impl Runner {
                     let strides: SmallVec<[Option<&[usize]>; 4]> = operands.iter().map(|slot| slot.and_then(|slot| plan.slots[slot].strides.as_deref())).collect();
                     let operands: Vec<Option<View<'_>>> = operands.iter().map(|slot| slot.map(view)).collect();
                     let (dtype, shape) = (plan.slots[target].dtype, plan.slots[target].shape.as_slice());
-                    let arrays: SmallVec<[*mut u8; 16]> = product.inputs.iter().chain(&step.results[1..]).map(|&slot| start(slot)).collect();
+                    let arrays: Addresses = product.inputs.iter().chain(&step.results[1..]).map(|&slot| start(slot)).collect();
                     // SAFETY: as for products and regions alone; the plan keeps what the region writes apart from operands.
                     let (after, bytes) = unsafe { (product.after(&arrays, start(target)), std::slice::from_raw_parts_mut(start(target), length(target))) };
                     self.code.compute(&context, product.step.node, &operands, &strides, Some(&after), &mut [ViewMut { dtype, shape, bytes }])?;
@@ -219,29 +243,36 @@ impl Runner {
                 self.note(step.node, began, step.results.iter().map(|&slot| length(slot)).sum());
             }
         }
-        let owners: SmallVec<[Arc<Block>; 4]> = blocks.into_iter().map(Arc::new).collect();
-        let mut outputs = Vec::with_capacity(plan.outputs.len());
-        for (&(slot, _), copy) in plan.outputs.iter().zip(copies) {
-            let described = &plan.slots[slot];
-            let from = match plan.places[described.storage] {
-                Place::Result(number) => owners[number].start(),
-                Place::Argument(number) => arguments[number].tensor.data.wrapping_add(arguments[number].tensor.byte_offset),
-                Place::Constant(number) => plan.constants[number].as_ptr().cast_mut(),
-                // No output is a part.
-                Place::Arena(offset) | Place::Part(_, offset) => arena.wrapping_add(offset),
-            };
-            outputs.push(match (copy, plan.places[described.storage]) {
+        let mut produced: SmallVec<[Produced; 4]> = SmallVec::new();
+        let mut copies = copies.into_iter();
+        for &(slot, copied) in &plan.outputs {
+            let place = plan.places[plan.slots[slot].storage];
+            let (start, keeper) = match (if copied { copies.next() } else { None }, place) {
                 (Some(block), _) => {
                     // SAFETY: both hold the value's bytes, and the block is new.
-                    unsafe { std::ptr::copy_nonoverlapping(from.cast_const(), block.start(), length(slot)) };
-                    host_tensor(&described.shape, described.dtype, block.start(), Arc::new(block))
+                    unsafe { std::ptr::copy_nonoverlapping(start(slot).cast_const(), block.start(), length(slot)) };
+                    (block.start(), Keeper::Block(block))
                 }
-                (None, Place::Result(number)) => host_tensor(&described.shape, described.dtype, from, owners[number].clone()),
-                (None, Place::Argument(number)) => host_tensor(&described.shape, described.dtype, from, arguments[number].tensor.owner.clone()),
+                (None, Place::Result(number)) => (blocks[number].start(), Keeper::Block(blocks[number].clone())),
+                (None, Place::Argument(number)) => (arguments[number], Keeper::Argument(number)),
                 (None, _) => return Err(Error::new(ErrorKind::Internal, "an output has no memory of its own")),
-            });
+            };
+            produced.push(Produced { slot, start, keeper });
         }
-        Ok(outputs)
+        Ok(produced)
+    }
+
+    /// Runs a plan with descriptors.
+    fn run_described(&self, plan: &Plan, arguments: &[Argument]) -> Result<Vec<DeviceTensor>> {
+        let addresses: Addresses = arguments.iter().map(|argument| argument.tensor.data.wrapping_add(argument.tensor.byte_offset)).collect();
+        let produced = self.run_planned(plan, &addresses)?;
+        Ok(produced.into_iter().map(|Produced { slot, start, keeper }| {
+            let owner = match keeper {
+                Keeper::Block(block) => block,
+                Keeper::Argument(number) => arguments[number].tensor.owner.clone(),
+            };
+            host_tensor(&plan.slots[slot].shape, plan.slots[slot].dtype, start, owner)
+        }).collect())
     }
 
     fn run_unplanned(&self, arguments: &[Argument]) -> Result<Vec<DeviceTensor>> {
@@ -258,18 +289,39 @@ impl Runner {
 impl Executable for Runner {
     fn run(&self, mut arguments: Vec<Argument>) -> Result<Vec<DeviceTensor>> {
         arrange(&mut arguments)?;
-        if let Some(&first) = self.code.nodes.first() { cancelled(&self.context()).map_err(|error| self.code.locate(first, error))?; }
+        self.may_begin()?;
         if let Some(plan) = self.plans.same(&arguments) {
-            return self.run_planned(&plan, &arguments);
+            return self.run_described(&plan, &arguments);
         }
         self.check(&arguments)?;
         let shapes = arguments.iter().map(|argument| argument.tensor.shape.clone()).collect();
         let signature = Signature { shapes, donated: arguments.iter().map(|argument| argument.donated).collect() };
         let dtypes = arguments.iter().map(|argument| argument.tensor.dtype).collect();
         match self.plans.of(signature, dtypes, |signature| self.plan(signature))? {
-            Some(plan) => self.run_planned(&plan, &arguments),
+            Some(plan) => self.run_described(&plan, &arguments),
             None => self.run_unplanned(&arguments),
         }
+    }
+
+    fn run_on_host(&self, arguments: &[&Tensor]) -> Result<Vec<Tensor>> {
+        // Shapes that were not those of the last call are checked, and planned for, with descriptors.
+        let Some(plan) = self.plans.same_of_tensors(arguments) else { return run_with_descriptors(self, arguments) };
+        self.may_begin()?;
+        let mut addresses = Addresses::new();
+        for tensor in arguments { addresses.push(tensor.as_ptr().cast_mut()); }
+        let produced = self.run_planned(&plan, &addresses)?;
+        let mut results = Vec::with_capacity(produced.len());
+        for Produced { slot, start, keeper } in produced {
+            let slot = &plan.slots[slot];
+            let tensor = match keeper {
+                // SAFETY: the block has the value's elements, and nobody writes to it any more.
+                Keeper::Block(block) => unsafe { Tensor::kept_by(block, slot.dtype, &slot.shape, start) },
+                // Of donated ones alone.
+                Keeper::Argument(_) => None,
+            };
+            results.push(tensor.ok_or_else(|| Error::new(ErrorKind::Internal, "a result has no memory of its own"))?);
+        }
+        Ok(results)
     }
 
     fn workspace(&self, shapes: &[Shape]) -> Option<u64> {

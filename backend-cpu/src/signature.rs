@@ -5,7 +5,7 @@ use std::sync::{Arc, RwLock};
 
 use arignote_core::Result;
 use arignote_core::plugin::Argument;
-use arignote_core::tensor::{DType, Shape};
+use arignote_core::tensor::{DType, Shape, Tensor};
 
 use crate::plan::Plan;
 
@@ -44,6 +44,18 @@ impl Plans {
         let alike = arguments.len() == shapes.len()
             && arguments.iter().zip(shapes).zip(donated).zip(&last.dtypes).all(|(((argument, shape), donated), dtype)| {
                 argument.tensor.dtype == *dtype && argument.tensor.shape == *shape && argument.donated == *donated
+            });
+        alike.then(|| last.plan.clone())
+    }
+
+    /// The same for tensors that are only read.
+    pub fn same_of_tensors(&self, arguments: &[&Tensor]) -> Option<Arc<Plan>> {
+        let last = self.last.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let last = last.as_ref()?;
+        let Signature { shapes, donated } = &last.signature;
+        let alike = arguments.len() == shapes.len() && !donated.contains(&true)
+            && arguments.iter().zip(shapes).zip(&last.dtypes).all(|((argument, shape), dtype)| {
+                argument.dtype() == *dtype && argument.shape() == shape.as_slice()
             });
         alike.then(|| last.plan.clone())
     }

@@ -55,9 +55,14 @@ fn exposed() -> Vec<Exposed> {
     ];
     all.extend(softmax.iter().map(|text| of(text, &[800.0, 801.0], &[1, 2], large, &[-small * large, small * large])));
     // What drops an operand waits for gradients, so that only values are found.
-    for text in ["log(1 + (if 1 < 2 { exp(x) } else { x }))", "log(1 + set_at(x[:], exp(x)))", "log(1 + stack([x, exp(x)])[1])"] {
+    for text in [
+        "log(1 + (if 1 < 2 { exp(x) } else { x }))", "log(1 + set_at(x[:], exp(x)))", "log(1 + stack([x, exp(x)])[1])",
+        "log(1 + (scan (a in x) { yield exp(a) }))", "scan (a in x) { yield log(1 + exp(x[0])) }",
+    ] {
         all.push(of(text, &[800.0], &[1], 800.0, &[]));
     }
+    all.push(of("log(sum(scan (a in x) { yield exp(a) }))", &[800.0, 801.0], &[2], 801.0 + (-1f64).exp().ln_1p(), &[]));
+    all.push(of("scan (a in x) { yield log(sum(exp(x))) }", &[800.0, 801.0], &[2], 2.0 * (801.0 + (-1f64).exp().ln_1p()), &[]));
     all.push(of("log(exp(x) * exp(x))", &[800.0], &[1], 1600.0, &[2.0]));
     all.push(of("log(square(exp(x)))", &[800.0], &[1], 1600.0, &[2.0]));
     all.push(of("log(prod(prod(exp(x), axis=0)))", &[800.0, 801.0], &[1, 2], 1601.0, &[1.0, 1.0]));

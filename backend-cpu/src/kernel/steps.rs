@@ -52,8 +52,9 @@ impl StepForm {
             let far = |from: &[*mut u8], to: &[*mut u8]| to[array].addr().wrapping_sub(from[array].addr()).cast_signed();
             let (one, other) = (far(first, second), far(second, third));
             match array.checked_sub(inputs) {
+                // Each step at one place, or the last one elsewhere: it is in a register until then.
+                Some(output) if is_carried(output) && (one == 0 || one != other) => stored[output] = false,
                 _ if one == other => *stride = i32::try_from(one).ok()?,
-                Some(output) if is_carried(output) => stored[output] = false,
                 _ => return None,
             }
         }

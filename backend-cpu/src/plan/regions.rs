@@ -82,6 +82,20 @@ impl<'a> Regions<'a> {
         self.outputs.contains(&id) || self.root[&id] == id || read()
     }
 
+    /// The inputs of a region over which the program has its nodes, one after the other, write what ends up as a result.
+    pub fn overwritten_by(&self, id: NodeId, result: ValueId) -> Vec<ValueId> {
+        let (mut found, mut seen, mut left) = (Vec::new(), HashSet::new(), vec![result]);
+        while let Some(value) = left.pop() {
+            if self.root.get(&value.node) != Some(&id) {
+                found.push(value);
+                continue;
+            }
+            let operands = self.code.graph.node(value.node).operands.iter().copied();
+            left.extend(operands.filter(|&operand| self.code.permits(value.node, operand, 0) && seen.insert(operand)));
+        }
+        found
+    }
+
     /// Whether the elements of a value are read by a region that has it as an input: reductions may have operands that only say
     /// their shape.
     pub fn reads_elements(&self, id: NodeId, value: ValueId) -> bool {

@@ -164,23 +164,34 @@ impl<'a> Layout<'a> {
         for (value, _) in produced.iter().zip(&lie).filter(|(_, lie)| lie.is_some()) { self.parts.remove(value); }
     }
 
-    /// Which operand each result may overwrite.
-    fn may_overwrite(&self, id: NodeId, inputs: &Inputs, produced: usize) -> Vec<(ValueId, usize)> {
+    /// The operand that each result overwrites, where it does.
+    fn overwritten(&self, at: usize, id: NodeId, inputs: &Inputs, produced: &[ValueId]) -> Vec<Option<ValueId>> {
+        let mut chosen = vec![None; produced.len()];
+        let stays = |value: &ValueId| self.gathers.contains_key(value) || self.parts.contains_key(value);
+        let mut choose = |pairs: Vec<(ValueId, usize)>| for (operand, output) in pairs {
+            let value = produced[output];
+            let free = chosen[output].is_none() && !chosen.contains(&Some(operand));
+            if free && !stays(&value) && self.fits_over(at, id, inputs, operand, value) { chosen[output] = Some(operand); }
+        };
         let code = self.code;
-        if self.code.is_elementwise(id) {
-            // A fused operand may be overwritten if any of the fused nodes may overwrite it.
+        if code.is_elementwise(id) {
+            // First what the program would have written over, from node to node; then anything that a fused node may overwrite.
+            choose(produced.iter().enumerate().flat_map(|(output, &value)| {
+                self.regions.overwritten_by(id, value).into_iter().map(move |operand| (operand, output))
+            }).collect());
             let permitted = |value: ValueId| self.regions.members[&id].iter().any(|&member| code.permits(member, value, 0));
             let may = inputs.values.iter().filter(|value| permitted(**value));
-            return may.flat_map(|&value| (0..produced).map(move |output| (value, output))).collect();
+            choose(may.flat_map(|&value| (0..produced.len()).map(move |output| (value, output))).collect());
+        } else if !self.regions.reductions.contains_key(&id) {
+            let view = code.graph.node(id);
+            let pairs = code.implementations[&id].overwrites(view.operands.len()).into_iter()
+                .filter(|pair| pair.0 < view.operands.len() && pair.1 < view.results.len())
+                .map(|(operand, output)| (view.operands[operand], output))
+                .filter(|&(operand, output)| code.permits(id, operand, output))
+                .filter(|(operand, _)| view.operands.iter().filter(|value| *value == operand).count() == 1);
+            choose(pairs.collect());
         }
-        if self.regions.reductions.contains_key(&id) { return Vec::new() }
-        let view = code.graph.node(id);
-        let pairs = code.implementations[&id].overwrites(view.operands.len());
-        pairs.into_iter().filter(|pair| pair.0 < view.operands.len() && pair.1 < view.results.len())
-            .map(|(operand, output)| (view.operands[operand], output))
-            .filter(|&(operand, output)| code.permits(id, operand, output))
-            .filter(|(operand, _)| view.operands.iter().filter(|value| *value == operand).count() == 1)
-            .collect()
+        chosen
     }
 
     /// Whether a step may write a result over an operand, of those that it may overwrite at all.
@@ -203,7 +214,7 @@ impl<'a> Layout<'a> {
     /// Slots for the results of a step.
     fn results(&mut self, at: usize, id: NodeId, inputs: &Inputs, produced: &[ValueId]) -> Results {
         let view = self.code.graph.node(id);
-        let pairs = self.may_overwrite(id, inputs, produced.len());
+        let chosen = self.overwritten(at, id, inputs, produced);
         let mut results = Results::default();
         for (output, &value) in produced.iter().enumerate() {
             let slot = if let Some(gather) = self.gathers.get(&value) {
@@ -224,9 +235,7 @@ impl<'a> Layout<'a> {
                 self.memory.used(storage, at);
                 self.memory.slot(value, storage)
             } else {
-                let found = pairs.iter().filter(|pair| pair.1 == output).map(|pair| pair.0)
-                    .find(|&operand| !results.overwritten.contains(&operand) && self.fits_over(at, id, inputs, operand, value));
-                let storage = match found {
+                let storage = match chosen[output] {
                     Some(operand) => {
                         results.overwritten.push(operand);
                         let storage = self.memory.slots[self.memory.slot_of[&operand]].storage;

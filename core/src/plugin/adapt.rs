@@ -229,6 +229,13 @@ impl Executable for ImportedExecutable {
         result.results.into_iter().map(device_tensor_in).collect()
     }
 
+    fn run_on_host(&self, arguments: &[&Tensor]) -> Result<Vec<Tensor>> {
+        match &self.own {
+            Some(own) => own.run_on_host(arguments),
+            None => run_with_descriptors(self, arguments),
+        }
+    }
+
     fn workspace(&self, shapes: &[Shape]) -> Option<u64> {
         let shapes = list(shapes, |shape| shape_out(shape));
         outcome(self.inner.workspace(shapes)).ok()?.into_option()

@@ -20,7 +20,7 @@ use super::traits::*;
 use crate::error::Result;
 use crate::graph::Location;
 use crate::rewrite::{Pass, PassContext};
-use crate::tensor::DeviceTensor;
+use crate::tensor::{DeviceTensor, Tensor};
 
 /// Writes what a plugin library exports.
 ///
@@ -362,11 +362,21 @@ impl OwnExecutable {
         NonNull::new(object.cast_mut().cast()).map(|object| OwnExecutable { object })
     }
 
+    fn exported(&self) -> &Exported<dyn Executable> {
+        // SAFETY: with this origin the object is what `own` above gave, which lives by the promise of `of`.
+        unsafe { self.object.as_ref() }
+    }
+
     /// Runs it, guarded as across the boundary.
     pub(super) fn run(&self, arguments: Vec<Argument>) -> Result<Vec<DeviceTensor>> {
-        // SAFETY: with this origin the object is what `own` above gave, which lives by the promise of `of`.
-        let exported = unsafe { self.object.as_ref() };
+        let exported = self.exported();
         outcome(exported.guard.run("run", || exported.inner.run(arguments)))
+    }
+
+    /// The same of tensors in host memory.
+    pub(super) fn run_on_host(&self, arguments: &[&Tensor]) -> Result<Vec<Tensor>> {
+        let exported = self.exported();
+        outcome(exported.guard.run("run", || exported.inner.run_on_host(arguments)))
     }
 }
 

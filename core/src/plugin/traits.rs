@@ -315,6 +315,15 @@ pub struct ProfileEntry {
     pub fused: Vec<usize>,
 }
 
+/// Runs a program with descriptors of tensors in host memory, which are only read.
+///
+/// # Errors
+/// As [`Executable::run`].
+pub fn run_with_descriptors(program: &(impl Executable + ?Sized), arguments: &[&Tensor]) -> Result<Vec<Tensor>> {
+    let argument = |tensor: &&Tensor| Argument { tensor: DeviceTensor::from_host((*tensor).clone()), donated: false };
+    program.run(arguments.iter().map(argument).collect())?.iter().map(DeviceTensor::to_host).collect()
+}
+
 /// A compiled program. `run` may be called from several threads at once.
 pub trait Executable: Send + Sync {
     /// Computes the results. Shapes are checked; the results' shapes come out of the run. Once it returns, nothing
@@ -324,6 +333,15 @@ pub trait Executable: Send + Sync {
     /// If shapes or values do not fit; the error's node is the statement. No donated argument has then
     /// been overwritten.
     fn run(&self, arguments: Vec<Argument>) -> Result<Vec<DeviceTensor>>;
+
+    /// The same of tensors in host memory that are only read, for a device that computes there: it may read and give them without
+    /// making descriptors, most of what a small call costs.
+    ///
+    /// # Errors
+    /// As [`run`](Executable::run).
+    fn run_on_host(&self, arguments: &[&Tensor]) -> Result<Vec<Tensor>> {
+        run_with_descriptors(self, arguments)
+    }
 
     /// Bytes that a run with these argument shapes needs beside arguments and results, at its peak.
     fn workspace(&self, shapes: &[Shape]) -> Option<u64> {

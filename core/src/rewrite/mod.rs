@@ -31,7 +31,7 @@ pub use engine::{Cost, Engine, Firing, Limits, Rejection, Report, Stopped};
 pub use local::{Local, Site};
 pub use passes::{Pass, PassContext, normalize_bodies};
 pub use pattern::{Rule, compile_rules};
-pub use registry::{AFTER_GRADIENTS, Algebra, Level, Origin, Phase, RewriteOptions, Rewrites, Row};
+pub use registry::{AFTER_GRADIENTS, Algebra, EVERY_LEVEL, Level, Origin, Phase, RewriteOptions, Rewrites, Row};
 
 #[cfg(test)]
 mod tests;

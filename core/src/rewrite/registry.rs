@@ -87,6 +87,9 @@ impl Level {
 /// The tag of what waits, whatever its phase, until gradients are expanded.
 pub const AFTER_GRADIENTS: &str = "after-gradients";
 
+/// The tag of what every level has, whatever its phase: stable forms rest on it.
+pub const EVERY_LEVEL: &str = "every-level";
+
 /// What the user chose about rewrites.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RewriteOptions {
@@ -459,5 +462,6 @@ fn enabled(name: &str, tags: &[String], phase: Phase, options: &RewriteOptions) 
     if names(&options.exclude) {
         return false;
     }
-    names(&options.include) || covers(&options.include) || (options.level.runs(phase) && !covers(&options.exclude))
+    let of_level = options.level.runs(phase) || tags.iter().any(|tag| tag == EVERY_LEVEL);
+    names(&options.include) || covers(&options.include) || (of_level && !covers(&options.exclude))
 }

@@ -29,7 +29,7 @@ pub(super) struct Direct {
 
 enum Source {
     Input(usize),
-    Constant(DeviceTensor),
+    Constant(Tensor),
 }
 
 impl Direct {
@@ -41,7 +41,7 @@ impl Direct {
         }
         let source = |&slot: &usize| {
             let constant = || constants.iter().find(|constant| constant.0 == slot);
-            if slot < inputs { Some(Source::Input(slot)) } else { constant().map(|(_, tensor)| Source::Constant(DeviceTensor::from_host(tensor.clone()))) }
+            if slot < inputs { Some(Source::Input(slot)) } else { constant().map(|(_, tensor)| Source::Constant(tensor.clone())) }
         };
         let result = |slot: &usize| step.results.iter().position(|result| result == slot);
         Some(Direct {
@@ -200,19 +200,22 @@ impl Compiled {
     fn call_directly(
         &self, direct: &Direct, step: &Step, arguments: &[Tensor], loans: Option<&Loans<'_>>,
     ) -> Result<Vec<Tensor>> {
-        // What the caller or the function holds is not overwritten.
-        let given = direct.arguments.iter().map(|source| Argument {
-            tensor: match source {
-                Source::Input(number) => DeviceTensor::from_host(arguments[*number].clone()),
-                Source::Constant(tensor) => tensor.clone(),
-            },
-            donated: false,
-        });
-        let results = self.execute(step, given.collect())?;
-        direct.outputs.iter().map(|&result| {
-            let output = results[result].to_host()?;
-            Ok(if loans.is_some_and(|loans| loans.cover(output.as_ptr())) { output.copied() } else { output })
-        }).collect()
+        let mut given: SmallVec<[&Tensor; 8]> = SmallVec::new();
+        for source in &direct.arguments {
+            given.push(match source {
+                Source::Input(number) => &arguments[*number],
+                Source::Constant(tensor) => tensor,
+            });
+        }
+        let mut results = step.executable.run_on_host(&given).map_err(|error| step.moved(error))?;
+        self.check_results(step, results.len())?;
+        if !direct.outputs.iter().copied().eq(0..results.len()) {
+            results = direct.outputs.iter().map(|&result| results[result].clone()).collect();
+        }
+        for output in results.iter_mut().filter(|output| loans.is_some_and(|loans| loans.cover(output.as_ptr()))) {
+            *output = output.copied();
+        }
+        Ok(results)
     }
 
     /// Whether the state has a slot of its own: those that are only written have none.
@@ -249,23 +252,30 @@ impl Compiled {
 
     /// Runs a program.
     fn execute(&self, step: &Step, arguments: Vec<Argument>) -> Result<Vec<DeviceTensor>> {
-        let results = step.executable.run(arguments).map_err(|error| {
-            // Of what is inside a loop or a branch, a device knows the line of the program.
-            let inside = error.location().filter(|place| &*place.file == Program::SOURCE).and_then(|place| {
-                let line = usize::try_from(place.line).ok()?.checked_sub(1)?;
-                step.places.get(line).filter(|place| place.is_known())
-            });
-            match inside.or_else(|| error.node().and_then(|node| step.locations.get(node))) {
-                Some(location) => error.moved_to(location),
-                None => error,
-            }
-        })?;
-        if results.len() != step.results.len() {
-            let device = &self.devices[step.device].0;
-            let message =
-                format!("{device} gave {} results where {} were due", results.len(), step.results.len());
-            return Err(Error::new(ErrorKind::Internal, message));
-        }
+        let results = step.executable.run(arguments).map_err(|error| step.moved(error))?;
+        self.check_results(step, results.len())?;
         Ok(results)
+    }
+
+    fn check_results(&self, step: &Step, found: usize) -> Result<()> {
+        if found == step.results.len() { return Ok(()) }
+        let device = &self.devices[step.device].0;
+        let message = format!("{device} gave {found} results where {} were due", step.results.len());
+        Err(Error::new(ErrorKind::Internal, message))
+    }
+}
+
+impl Step {
+    /// An error of its program, with the line that it comes from.
+    fn moved(&self, error: Error) -> Error {
+        // Of what is inside a loop or a branch, a device knows the line of the program.
+        let inside = error.location().filter(|place| &*place.file == Program::SOURCE).and_then(|place| {
+            let line = usize::try_from(place.line).ok()?.checked_sub(1)?;
+            self.places.get(line).filter(|place| place.is_known())
+        });
+        match inside.or_else(|| error.node().and_then(|node| self.locations.get(node))) {
+            Some(location) => error.moved_to(location),
+            None => error,
+        }
     }
 }

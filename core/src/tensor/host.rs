@@ -108,13 +108,21 @@ impl Tensor {
                 return None;
             }
         }
-        let data = dispatch_dtype!(tensor.dtype, T => {
-            let start = tensor.data.wrapping_add(tensor.byte_offset).cast::<T>();
-            // SAFETY: the tensor's maker promises elements of its dtype that live as long as the owner and are
-            // not written to while it is shared.
-            <T as Stored>::wrap(unsafe { Elements::lent(start, tensor.len(), tensor.owner.clone()) }?)
+        // SAFETY: the tensor's maker promises elements of its dtype that live as long as the owner and are not written to while
+        // it is shared.
+        unsafe { Tensor::kept_by(tensor.owner.clone(), tensor.dtype, &tensor.shape, tensor.data.wrapping_add(tensor.byte_offset)) }
+    }
+
+    /// A tensor whose elements, in row-major order from `start` on, an owner keeps alive; `None` if that is null or not aligned.
+    ///
+    /// # Safety
+    /// The elements are initialized, live as long as a clone of the owner does, and are not written to meanwhile.
+    pub unsafe fn kept_by(owner: Arc<dyn std::any::Any + Send + Sync>, dtype: DType, shape: &[usize], start: *mut u8) -> Option<Tensor> {
+        let data = dispatch_dtype!(dtype, T => {
+            // SAFETY: the caller's promise.
+            <T as Stored>::wrap(unsafe { Elements::lent(start.cast::<T>(), shape.iter().product(), owner) }?)
         });
-        Some(Tensor { data, shape: Shape::from_slice(&tensor.shape) })
+        Some(Tensor { data, shape: Shape::from_slice(shape) })
     }
 
     /// An array as a tensor without a copy, with an owner that knows how long it is borrowed; `None` if it is not

@@ -6,7 +6,7 @@ use super::accumulate::is_grouped;
 use super::{Batchable, Depends, Loop, each_even_loop, elements, name_of, op_of, row_type};
 use crate::error::Result;
 use crate::graph::{Graph, Var, topological_order};
-use crate::rewrite::Phase;
+use crate::rewrite::{EVERY_LEVEL, Phase};
 use crate::rewrite::engine::Firing;
 use crate::rewrite::passes::{Pass, PassContext};
 
@@ -23,7 +23,7 @@ impl Pass for BatchSequences {
     }
 
     fn tags(&self) -> Vec<&str> {
-        vec!["more_memory"]
+        vec!["more_memory", EVERY_LEVEL]
     }
 
     fn doc(&self) -> &str {

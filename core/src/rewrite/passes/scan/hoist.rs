@@ -3,7 +3,7 @@
 use super::{Depends, Loop, each_loop, op_of};
 use crate::error::Result;
 use crate::graph::{Graph, Var, topological_order};
-use crate::rewrite::Phase;
+use crate::rewrite::{EVERY_LEVEL, Phase};
 use crate::rewrite::engine::Firing;
 use crate::rewrite::passes::{Pass, PassContext};
 
@@ -17,6 +17,10 @@ impl Pass for HoistInvariants {
 
     fn phase(&self) -> Phase {
         Phase::Scan
+    }
+
+    fn tags(&self) -> Vec<&str> {
+        vec![EVERY_LEVEL]
     }
 
     fn doc(&self) -> &str {
