@@ -134,3 +134,16 @@ fn weak_values_do_not_change_what_they_meet() {
         assert_eq!(plain[0].dtype(), DType::F32);
     }
 }
+
+/// Beside an infinity it depends on the order of a sum whether it meets another one, of what overflowed on the way.
+#[test]
+fn sums_that_overflow_on_the_way_pass() {
+    let program = "fn f(x: f64[n], y: f64[n]) { return sum(x), mean(x * y), x @ y, sum(sum(x[:, None] * y, axis=1)), cumsum(x) }";
+    let mut random = fastrand::Rng::with_seed(11);
+    for _ in 0..20 {
+        let mut draw = || [f64::INFINITY, f64::NEG_INFINITY, 1e308, -1e308, 1.7e308, 1.0][random.usize(..6)];
+        let x: Vec<f64> = (0..37).map(|_| draw()).collect();
+        let f = compile(&session(config("cpu", "debug")), program);
+        f.call(&[vector(&x), vector(&[1.0; 37])]).unwrap_or_else(|error| panic!("{x:?}: {error}"));
+    }
+}

@@ -159,3 +159,29 @@ fn states_of_loops_are_updated_in_place() {
         assert!(plan.contains(line), "no `{line}` in {plan}");
     }
 }
+
+/// Where no step is done the matrix need not be positive definite, and where one is it has to be.
+#[test]
+fn definite_matrices_are_factorized_where_there_is_a_step() {
+    for (matrix, solve) in [("assume(a, \"positive_definite\")", "solve(k, h + x_t)"), ("a", "solve(k, h + x_t, assume_a=\"pos\")")] {
+        let text = format!("fn f(a: f64[5, 5], x: f64[n, 5]) {{
+        k = {matrix}
+        return scan (x_t in x) {{
+            state h: f64[5] = zeros(5)
+            h <- {solve}
+        }}
+    }}");
+        let (factored, plain) = (compile("reference", &[], &text), compile("reference", &["scan"], &text));
+        assert!(fired(&factored, "scan_factor") && factored.compiled().after().contains("cholesky"), "{}", factored.compiled().after());
+        let mut random = Rng::with_seed(5);
+        let elements = |diagonal: f64| (0..25).map(|at| if at % 6 == 0 { diagonal } else { 1.0 }).collect();
+        let [definite, not] = [6.0, -1.0].map(|diagonal| Tensor::from_vec(elements(diagonal), &[5, 5]).unwrap());
+        for steps in [0, 1, 4] {
+            let arguments = [definite.clone(), drawn(&mut random, &[steps, 5])];
+            let (found, expected) = (factored.call(&arguments).unwrap(), plain.call(&arguments).unwrap());
+            assert!(near(&found[0], &expected[0]), "{text}\n{steps} steps: {found:?}, {expected:?}");
+            let failed = factored.call(&[not.clone(), drawn(&mut random, &[steps, 5])]).is_err();
+            assert_eq!(failed, steps > 0, "{text}\n{steps} steps");
+        }
+    }
+}

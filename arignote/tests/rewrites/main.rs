@@ -4,4 +4,5 @@ mod exposed;
 mod golden;
 mod levels;
 mod loops;
+mod reads;
 mod speed;

@@ -131,13 +131,16 @@ pub struct Limits {
     pub firings_per_node: usize,
     /// Nodes that may be added per node, above a thousand for free.
     pub growth_per_node: usize,
+    /// How often a rule may fire at what it has made itself at what it has made itself, and so on, besides once for each node:
+    /// what is moved through the graph fires as often as there are nodes on its way.
+    pub generations: usize,
     /// Firings after which the run ends, whatever else would match.
     pub firings: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { firings_per_node: 20, growth_per_node: 10, firings: usize::MAX }
+        Limits { firings_per_node: 20, growth_per_node: 10, generations: 50, firings: usize::MAX }
     }
 }
 
@@ -234,6 +237,8 @@ struct Run<'e, 'r> {
     fired: Vec<usize>,
     grown: Vec<isize>,
     costs: Vec<Cost>,
+    /// Of nodes that an entry added: which one, and how many firings in a row led to it.
+    made: FxHashMap<NodeId, (usize, usize)>,
     outputs: FxHashSet<ValueId>,
     steps_left: usize,
     growth_left: isize,
@@ -254,6 +259,7 @@ impl<'e, 'r> Run<'e, 'r> {
             fired: vec![0; count],
             grown: vec![0; count],
             costs: vec![Cost::default(); count],
+            made: FxHashMap::default(),
             outputs: graph.outputs().iter().copied().collect(),
             steps_left: 0,
             growth_left: 0,
@@ -404,14 +410,16 @@ impl<'e, 'r> Run<'e, 'r> {
         matcher::discard(graph, &added);
         let gone = added.iter().filter(|&&id| !graph.contains(id)).count() as isize;
         let removed = graph.remove_dead(id).len() as isize;
+        let generation = 1 + self.made.remove(&id).filter(|(by, _)| *by == number).map_or(0, |(_, generation)| generation);
         for &id in added.iter().filter(|&&id| graph.contains(id)) {
+            self.made.insert(id, (number, generation));
             self.push(id);
         }
         for value in values {
             self.push(value.node);
         }
         self.push_users(graph, changed);
-        self.count(number, size - gone - removed);
+        self.count(number, size - gone - removed, generation);
     }
 
     /// Queues nodes and whatever uses them as far up as a pattern looks down.
@@ -431,24 +439,31 @@ impl<'e, 'r> Run<'e, 'r> {
         }
     }
 
-    fn count(&mut self, number: usize, growth: isize) {
+    fn count(&mut self, number: usize, growth: isize, generation: usize) {
         self.fired[number] += 1;
         self.grown[number] += growth;
         self.steps_left = self.steps_left.saturating_sub(1);
         self.growth_left -= growth;
-        let reason = match (self.steps_left, self.growth_left) {
-            (0, _) => "the rules kept firing",
-            (_, ..=0) => "the graph kept growing",
+        if generation > self.engine.limits.generations + self.size {
+            return self.stop(number, "it keeps firing at what it has made itself");
+        }
+        let (by_growth, reason) = match (self.steps_left, self.growth_left) {
+            (0, growth) => (growth <= 0, "the rules kept firing"),
+            (_, ..=0) => (true, "the graph kept growing"),
             _ => return,
         };
-        let by_growth = self.growth_left <= 0;
         let worst = (0..self.fired.len())
             .filter(|&rule| !self.disabled[rule])
             .max_by_key(|&rule| (if by_growth { self.grown[rule] } else { self.fired[rule] as isize }, rule))
             .unwrap_or(number);
-        self.disabled[worst] = true;
-        let rule = self.engine.entries[worst].name().to_owned();
-        self.report.stopped.push(Stopped { rule, firings: self.fired[worst], reason: reason.to_owned() });
+        self.stop(worst, reason);
+    }
+
+    /// Switches an entry off; the others get another try.
+    fn stop(&mut self, number: usize, reason: &str) {
+        self.disabled[number] = true;
+        let rule = self.engine.entries[number].name().to_owned();
+        self.report.stopped.push(Stopped { rule, firings: self.fired[number], reason: reason.to_owned() });
         self.fired.fill(0);
         self.grown.fill(0);
         self.refill();

@@ -11,6 +11,7 @@ use crate::ops::control::branches;
 use crate::ops::{Attribute, Attributes, IndexBound, IndexItem};
 use crate::tensor::{DType, Dim};
 
+use super::facts::{Fact, certain};
 use super::lengths::Bound;
 
 /// How many nodes a question may look at.
@@ -78,8 +79,13 @@ enum Atom {
     AtMost(Atoms, usize),
     /// Of `x[::k]`: how many there are of every `k`th.
     Every(Atoms, usize),
-    /// Of an axis of what is reshaped: the lengths before, and the sizes where they are given.
-    Reshaped(Vec<Atoms>, Option<(NodeId, u32)>, usize),
+    /// Of axes that became one, in order of size of the formulas.
+    Product(Vec<Atoms>),
+    /// Of an axis of what is reshaped: the lengths before, and the sizes.
+    Reshaped(Vec<Atoms>, (NodeId, u32), usize),
+    /// Of `x[a:]` with scalars that count from the front: as much less than that of x as these and a number come to, and at
+    /// least 0.
+    Beyond(Atoms, Vec<ValueId>, usize),
     /// Of a slice with bounds that scalars say.
     Cut(Atoms, Bound, Bound, i64),
 }
@@ -106,6 +112,14 @@ pub(super) fn is_edge(graph: &Graph, scalar: ValueId, (value, axis): (ValueId, u
     let mut walk = Walk { graph, budget: BUDGET, known: FxHashMap::default() };
     let atoms = walk.atoms(value, axis);
     walk.is_edge(scalar, &atoms, end)
+}
+
+/// How far before the end of an axis a bound is in every call: 2 of the length less 2.
+pub(super) fn before_end(graph: &Graph, scalar: ValueId, (value, axis): (ValueId, usize)) -> Option<i64> {
+    let mut walk = Walk { graph, budget: BUDGET, known: FxHashMap::default() };
+    let (length, back) = walk.length_less(scalar);
+    let atoms = walk.atoms(value, axis);
+    walk.is_edge(length, &atoms, true).then_some(back)
 }
 
 pub(super) const REDUCTIONS: &[&str] = &["sum", "prod", "mean", "max", "min", "all", "any", "logsumexp", "vector_norm", "argmax", "argmin", "var", "std"];
@@ -212,10 +226,15 @@ impl Walk<'_> {
             },
             "reshape" | "flatten" => {
                 let before = (0..operand_rank).map(|at| self.atoms(operand, at)).collect();
-                return Atoms::from([Atom::Reshaped(before, sizes.map(|sizes| (sizes.node, sizes.output)), axis)]);
+                return match sizes {
+                    Some(sizes) => Atoms::from([Atom::Reshaped(before, (sizes.node, sizes.output), axis)]),
+                    None => product(before),
+                };
             }
             "index" => return self.sliced(&view, attributes, axis).unwrap_or_else(opaque),
             "if" => return self.chosen(&view, attributes, value.output as usize, axis).unwrap_or_else(opaque),
+            "arange" => return self.counted(&view).unwrap_or_else(opaque),
+            "take" => return self.taken(&view, attributes, axis).unwrap_or_else(opaque),
             "repeat" if attributes.axis("axis", rank).is_ok_and(|along| along != axis) => return self.atoms(operand, axis),
             _ => {}
         }
@@ -288,23 +307,22 @@ impl Walk<'_> {
         if number(axis) != Some(-1.0) {
             return None;
         }
-        let mut left: Vec<Atoms> = (0..graph.ty(x).rank()).map(|at| self.atoms(x, at)).filter(|atoms| !atoms.is_empty()).collect();
+        let mut left = Vec::new();
+        for at in 0..graph.ty(x).rank() {
+            left.extend(factors(self.atoms(x, at)));
+        }
         for other in (0..rank).filter(|&other| other != axis) {
             let taken = match number(other) {
                 Some(length) if length >= 0.0 => known(length as usize),
                 Some(_) => return None,
                 None => self.size(sizes, other)?,
             };
-            if !taken.is_empty() {
-                let at = left.iter().position(|atoms| *atoms == taken)?;
+            for factor in factors(taken) {
+                let at = left.iter().position(|atoms| *atoms == factor)?;
                 left.remove(at);
             }
         }
-        match left.len() {
-            0 => Some(Atoms::new()),
-            1 => left.pop(),
-            _ => None,
-        }
+        Some(product(left))
     }
 
     /// See [`is_edge`].
@@ -325,9 +343,53 @@ impl Walk<'_> {
         self.length(part)
     }
 
-    /// Of a scalar that is a length of some value.
+    /// What a scalar is less than another one by a number that is not negative.
+    fn length_less(&self, scalar: ValueId) -> (ValueId, i64) {
+        let view = self.graph.node(scalar.node);
+        let number = |value: ValueId| {
+            let constant = &self.graph.node(value.node).constant()?.value;
+            (constant.rank() == 0).then(|| constant.to_i64_vec().first().copied()).flatten()
+        };
+        let found = match (view.op_name(), view.operands) {
+            ("sub", &[length, by]) => number(by).map(|by| (length, by)),
+            ("add", &[a, b]) => number(b).map(|by| (a, by)).or_else(|| number(a).map(|by| (b, by))).map(|(length, by)| (length, by.saturating_neg())),
+            _ => None,
+        };
+        found.filter(|&(_, by)| by >= 0).unwrap_or((scalar, 0))
+    }
+
+    /// Of `arange`, up to a length or some numbers less.
+    fn counted(&mut self, view: &NodeView<'_>) -> Option<Atoms> {
+        let number = |value: &ValueId| self.graph.node(value.node).constant().filter(|constant| constant.value.dtype() != DType::U64)?.value.to_i64_vec().first().copied();
+        let (start, stop, step) = match view.operands {
+            [stop] => (0, *stop, 1),
+            [start, stop] => (number(start)?, *stop, 1),
+            // From the last to the first.
+            [start, stop, step] if (number(stop), number(step)) == (Some(-1), Some(-1)) => match self.length_less(*start) {
+                (length, 1) => return self.length(length),
+                _ => return None,
+            },
+            [start, stop, step] => (number(start)?, *stop, number(step)?),
+            _ => return None,
+        };
+        let (length, back) = self.length_less(stop);
+        let (first, back) = (usize::try_from(start).ok()?, usize::try_from(back).ok()?);
+        every(less(self.length(length)?, first.checked_add(back)?)?, usize::try_from(step).ok().filter(|&step| step > 0)?)
+    }
+
+    /// Of a scalar that is a length of some value, or a sum or product of such. Recursion is as deep as the budget.
     fn length(&mut self, scalar: ValueId) -> Option<Atoms> {
         let graph = self.graph;
+        self.budget = self.budget.checked_sub(1)?;
+        let view = graph.node(scalar.node);
+        if let Some(constant) = view.constant() {
+            let [number] = constant.value.to_i64_vec()[..] else { return None };
+            return usize::try_from(number).ok().filter(|_| constant.value.dtype() != DType::U64).map(known);
+        }
+        if let (op @ ("add" | "mul"), &[a, b], DType::I64) = (view.op_name(), view.operands, graph.ty(scalar).dtype) {
+            let both = vec![self.length(a)?, self.length(b)?];
+            return Some(if op == "add" { sum(both) } else { product(both) });
+        }
         let made_by = |value: ValueId, op: &str| Some(graph.node(value.node)).filter(|view| view.op_name() == op);
         let read = made_by(scalar, "index")?;
         let [shape] = read.operands else { return None };
@@ -337,20 +399,50 @@ impl Walk<'_> {
         Some(self.atoms(like, at))
     }
 
-    /// Of an index by slices, by positions and by new axes.
+    /// Of what is taken at positions.
+    fn taken(&mut self, view: &NodeView<'_>, attributes: &Attributes, axis: usize) -> Option<Atoms> {
+        let &[x, positions] = view.operands else { return None };
+        let (rank, count) = (self.graph.ty(x).rank(), self.graph.ty(positions).rank());
+        let at = match attributes.get("axis") {
+            // Of the elements one after the other.
+            None | Some(Attribute::None) => 0,
+            Some(_) => *attributes.axes("axis", rank).ok()?.first()?,
+        };
+        Some(match axis {
+            axis if (at..at + count).contains(&axis) => self.atoms(positions, axis - at),
+            axis if axis < at => self.atoms(x, axis),
+            axis => self.atoms(x, axis + 1 - count),
+        })
+    }
+
+    /// Of an index by slices, by positions, by new axes and by at most one vector of positions.
     fn sliced(&mut self, view: &NodeView<'_>, attributes: &Attributes, axis: usize) -> Option<Atoms> {
         let (operand, given) = view.operands.split_first()?;
-        let single = |&value: &ValueId| self.graph.ty(value).rank() == 0 && self.graph.ty(value).dtype.is_integer();
-        if !given.iter().all(single) {
+        let graph = self.graph;
+        let rank_of = |value: &ValueId| Some(graph.ty(*value)).filter(|ty| ty.dtype.is_integer()).map(crate::tensor::Type::rank);
+        let items = attributes.index("index").ok()?;
+        let vectors = given.iter().filter(|value| rank_of(value) == Some(1)).count();
+        let single = |item: &IndexItem| match item {
+            IndexItem::At(_) => true,
+            IndexItem::Operand(number) => given.get(*number).and_then(rank_of) == Some(0),
+            _ => false,
+        };
+        // A position beside a vector is one too, and where its axis goes is another matter.
+        if !given.iter().all(|value| matches!(rank_of(value), Some(0 | 1))) || vectors > 1 || (vectors == 1 && items.iter().any(single)) {
             return None;
         }
-        let items = attributes.index("index").ok()?;
         let rank = self.graph.ty(*operand).rank();
         let taken = items.iter().filter(|item| !matches!(item, IndexItem::Ellipsis | IndexItem::NewAxis)).count();
         // The axis of the operand that comes next, and that of the result.
         let (mut from, mut to) = (0, 0);
         for item in items {
             match item {
+                IndexItem::Operand(number) if rank_of(given.get(*number)?) == Some(1) => {
+                    if to == axis {
+                        return Some(self.atoms(given[*number], 0));
+                    }
+                    (from, to) = (from + 1, to + 1);
+                }
                 IndexItem::Operand(_) | IndexItem::At(_) => from += 1,
                 IndexItem::NewAxis if to == axis => return Some(Atoms::new()),
                 IndexItem::NewAxis => to += 1,
@@ -378,12 +470,24 @@ impl Walk<'_> {
                     };
                     let (mut start, mut stop) = (bound(start)?, bound(stop)?);
                     for (bound, end) in [(&mut start, false), (&mut stop, true)] {
-                        if let Bound::Scalar(scalar) = *bound
-                            && *step > 0
-                            && self.is_edge(scalar, &atoms, end)
-                        {
+                        let Bound::Scalar(scalar) = *bound else { continue };
+                        if *step > 0 && self.is_edge(scalar, &atoms, end) {
                             *bound = Bound::Open;
+                        } else if let (length, 1) = self.length_less(scalar)
+                            && self.is_edge(length, &atoms, true)
+                        {
+                            *bound = Bound::At(-1);
                         }
+                    }
+                    let back = match stop {
+                        Bound::Open => Some(0),
+                        Bound::At(stop) => usize::try_from(stop.checked_neg()?).ok().filter(|&back| back > 0),
+                        Bound::Scalar(_) => None,
+                    };
+                    if let (Bound::Scalar(_), Some(back), Some(front), 1..) = (start, back, from_front(graph, start), *step)
+                        && front.adds_up
+                    {
+                        return every(beyond(atoms, front.scalars, front.number.checked_add(back)?)?, usize::try_from(*step).ok()?);
                     }
                     return match (literal(start), literal(stop)) {
                         (Some(start), Some(stop)) => slice(atoms, start, stop, *step),
@@ -395,6 +499,58 @@ impl Walk<'_> {
         }
         Some(self.atoms(*operand, from + axis - to))
     }
+}
+
+/// What a bound that certainly counts from the front is the sum of.
+pub(super) struct Front {
+    /// Scalars, none of which is negative, in order.
+    pub(super) scalars: Vec<ValueId>,
+    /// A number besides.
+    pub(super) number: usize,
+    /// How many of the scalars may be too large to be added to anything.
+    pub(super) large: usize,
+    /// Whether the sum certainly did not wrap around.
+    pub(super) adds_up: bool,
+}
+
+/// What a bound of a slice, or a position, is the sum of, if that is certainly none that counts from the end.
+pub(super) fn from_front(graph: &Graph, bound: Bound) -> Option<Front> {
+    const MOST: usize = 12;
+    const LARGEST: i64 = 1 << 31;
+    let (mut scalars, mut number, mut pending, mut seen) = (Vec::new(), 0, Vec::new(), 0);
+    match bound {
+        Bound::Open => {}
+        Bound::At(at) => number = at,
+        Bound::Scalar(scalar) => pending.push(scalar),
+    }
+    let signed = |value: ValueId| graph.ty(value).dtype.is_integer() && graph.ty(value).dtype != DType::U64;
+    while let Some(value) = pending.pop() {
+        seen += 1;
+        if seen > MOST {
+            return None;
+        }
+        let view = graph.node(value.node);
+        if let Some(constant) = view.constant() {
+            number += constant.value.to_i64_vec().first().copied().filter(|number| (0..LARGEST).contains(number))?;
+            continue;
+        }
+        match (view.op_name(), view.operands) {
+            ("add", &[a, b]) if graph.ty(value).dtype == DType::I64 => pending.extend([a, b]),
+            ("cast", &[of]) if graph.ty(value).dtype == DType::I64 && signed(of) => pending.push(of),
+            _ if signed(value) && certain(graph, value, Fact::NonNegative) => scalars.push(value),
+            _ => return None,
+        }
+    }
+    scalars.sort_unstable();
+    let short = |&&value: &&ValueId| {
+        let view = graph.node(value.node);
+        let length = view.op_name() == "index" && view.operands.first().is_some_and(|of| graph.node(of.node).op_name() == "shape");
+        length || graph.ty(value).dtype != DType::I64 || matches!(view.op_name(), "size" | "argmax" | "argmin" | "count_nonzero")
+    };
+    let large = scalars.len() - scalars.iter().filter(short).count();
+    let number = usize::try_from(number).ok().filter(|&number| number < LARGEST as usize)?;
+    let adds_up = large == 0 || (scalars.len() == 1 && number == 0);
+    Some(Front { scalars, number, large, adds_up })
 }
 
 /// Which axis of the operand of `expand_dims` or `squeeze` an axis of the result is; of new ones none.
@@ -467,6 +623,44 @@ fn sum(parts: Vec<Atoms>) -> Atoms {
     of_sum(terms, number)
 }
 
+/// What a length is the product of.
+fn factors(atoms: Atoms) -> Vec<Atoms> {
+    match atoms.only() {
+        None if atoms.is_empty() => Vec::new(),
+        Some(Atom::Product(factors)) => factors.clone(),
+        _ => vec![atoms],
+    }
+}
+
+/// The length of axes that became one.
+fn product(parts: Vec<Atoms>) -> Atoms {
+    let (mut number, mut left) = (1usize, Vec::new());
+    for factor in parts.into_iter().flat_map(factors) {
+        match factor.only() {
+            Some(Atom::Known(length)) if number.checked_mul(*length).is_some() => number *= length,
+            _ => left.push(factor),
+        }
+    }
+    if number != 1 {
+        left.push(known(number));
+    }
+    left.sort_unstable();
+    if left.len() > 1 { Atoms::from([Atom::Product(left)]) } else { left.pop().unwrap_or_default() }
+}
+
+/// The length without what some scalars and a number come to.
+fn beyond(atoms: Atoms, scalars: Vec<ValueId>, number: usize) -> Option<Atoms> {
+    let (whole, before, by) = match atoms.only() {
+        _ if scalars.is_empty() => return less(atoms, number),
+        Some(Atom::Less(whole, by)) => (whole.clone(), Vec::new(), *by),
+        Some(Atom::Beyond(whole, before, by)) => (whole.clone(), before.clone(), *by),
+        _ => (atoms, Vec::new(), 0),
+    };
+    let mut scalars = [before, scalars].concat();
+    scalars.sort_unstable();
+    Some(Atoms::from([Atom::Beyond(whole, scalars, number.checked_add(by)?)]))
+}
+
 /// The length without so many.
 fn less(atoms: Atoms, by: usize) -> Option<Atoms> {
     if by == 0 {
@@ -474,6 +668,7 @@ fn less(atoms: Atoms, by: usize) -> Option<Atoms> {
     }
     match atoms.only() {
         Some(Atom::Less(whole, already)) => return Some(Atoms::from([Atom::Less(whole.clone(), already.checked_add(by)?)])),
+        Some(Atom::Beyond(whole, scalars, already)) => return Some(Atoms::from([Atom::Beyond(whole.clone(), scalars.clone(), already.checked_add(by)?)])),
         Some(Atom::AtMost(whole, most)) => return at_most(less(whole.clone(), by)?, most.saturating_sub(by)),
         Some(Atom::Every(whole, step)) => return every(less(whole.clone(), by.checked_mul(*step)?)?, *step),
         _ => {}

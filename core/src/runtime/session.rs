@@ -524,9 +524,12 @@ impl Session {
         if !whole {
             options.exclude.push(AFTER_GRADIENTS.to_owned());
         }
+        // What was stopped once stays off, and is told of once.
+        options.exclude.extend(rewriting.report.stopped.iter().map(|stopped| stopped.rule.clone()));
         let report = phase(if whole { "rewrite" } else { "stabilize" }, || self.inner.rules.run(graph, phases, &options, &context))?;
         for stopped in &report.stopped {
-            let message = format!("the rule `{}` was stopped after {} firings: {}", stopped.rule, stopped.firings, stopped.reason);
+            let place = self.inner.rules.rule(&stopped.rule).map_or_else(|_| String::new(), |rule| format!(" ({})", rule.place()));
+            let message = format!("the rule `{}`{place} was stopped after {} firings: {}", stopped.rule, stopped.firings, stopped.reason);
             self.inner.host.log(LogLevel::Warn, &message);
         }
         rewriting.report.extend(report);

@@ -171,6 +171,11 @@ fn scan(operands: &[Var], attributes: &Attributes, read: &[Read], merge: bool) -
         let NodeKind::Input(name) = input.node().kind() else { return Err(internal("an input of a body is none")) };
         let param = |ty: Type| Var::input_at(name, ty, input.node().location().clone());
         let state = at.checked_sub(sequences).filter(|&state| state < states);
+        let same = (0..at.min(sequences)).find(|&other| merge && at < sequences && followed[other] && given[other].is(value));
+        if let Some(&Stands::Param(param)) = same.and_then(|other| stands.get(other)) {
+            stands.push(Stands::Param(param));
+            continue;
+        }
         let new = if at < sequences && followed[at] {
             let ty = value.ty()?;
             Some(param(Type::new(ty.dtype, ty.dims[1..].to_vec()).with_weak(ty.weak)))
@@ -189,7 +194,9 @@ fn scan(operands: &[Var], attributes: &Attributes, read: &[Read], merge: bool) -
             None => Stands::Nothing,
         });
     }
-    let count = followed.iter().filter(|&&followed| followed).count();
+    // Of one sequence that is gone over twice there is one parameter.
+    let params_of_sequences = stands[..sequences].iter().filter_map(|stands| if let Stands::Param(param) = stands { Some(param + 1) } else { None });
+    let count = params_of_sequences.max().unwrap_or(0);
     let next = (0..states).filter(|&state| needed[state]).map(|state| outputs[state].clone());
     let roots: Vec<Var> = next.chain(wanted).collect();
     let (mut bodies, values) = renew(&params, &[(inputs, &stands, roots)])?;

@@ -1,8 +1,8 @@
 //! `if` and `assert` of which the condition is known.
 
-use super::shape::{Element, spread};
+use super::shape::{ELEMENTWISE, Element, spread};
 use super::{Found, Local, Site, canonical, dropping, faster, one};
-use crate::graph::{Body, Constant, NodeKind, ValueId, Var, clone_with};
+use crate::graph::{Body, Constant, NodeKind, ValueId, Var, clone_with, topological_order};
 use crate::ops::control::branches;
 use crate::ops::effects::is_effectful;
 use crate::ops::{Attribute, Attributes};
@@ -18,6 +18,11 @@ pub(super) fn locals() -> Vec<Local> {
             "if_of_numbers", &["if"],
             "if c { 1.0 } else { x } => where(c, 1.0, x) of scalars that are there anyway, so that what reads them is computed along with them",
             if_of_numbers,
+        ),
+        faster(
+            "elementwise_of_if", ELEMENTWISE,
+            "f(if c { exp(x) } else { log(y) }, s) => if c { f(exp(x), s) } else { f(log(y), s) } with scalars s, where both branches end in what is computed element by element, if nothing else reads it",
+            elementwise_of_if,
         ),
         canonical("if_of_not", &["if"], "if logical_not(c) { x } else { y } => if c { y } else { x }", if_of_not),
         faster("if_knows_shapes", &["if"], "in the branches of `if`, a shape that is given is that of the value beside it, and what is everywhere the same is a number over that shape", if_knows_shapes),
@@ -136,6 +141,53 @@ fn if_of_numbers(site: &mut Site<'_>) -> Found {
     }
     let fit = values.iter().enumerate().all(|(at, &value)| site.fits(node.output(at), value));
     Ok(fit.then_some(values))
+}
+
+/// What reads the one result of an `if`, and nothing else that is no scalar, goes over the elements along with what computes
+/// them. It is in both branches then, of which one runs.
+fn elementwise_of_if(site: &mut Site<'_>) -> Found {
+    const LARGEST: usize = 64;
+    let operands = site.operands();
+    let chosen = |value: ValueId| site.op(value) == "if" && site.ty(value).rank() > 0 && site.used_once(value);
+    let Some(place) = operands.iter().position(|&value| chosen(value)) else { return Ok(None) };
+    let scalars = operands.iter().enumerate().all(|(at, &value)| at == place || site.ty(value).rank() == 0);
+    let Some((mut given, mut attributes)) = site.made_by(operands[place], "if").filter(|_| scalars) else { return Ok(None) };
+    let node = operands[place].node;
+    if site.graph().node(node).apply().is_none_or(|(op, attributes)| is_effectful(&**op, attributes)) {
+        return Ok(None);
+    }
+    let Some((op, own)) = site.view().apply().map(|(op, attributes)| (op.clone(), attributes.clone())) else { return Ok(None) };
+    let location = site.view().location.clone();
+    let mut renewed = Vec::new();
+    for (name, body) in ["then", "otherwise"].into_iter().zip(branches(&attributes)?) {
+        let [output] = body.outputs() else { return Ok(None) };
+        let computed = matches!(output.node().kind(), NodeKind::Apply(op, _) if op.is_elementwise() && !op.is_identity());
+        if !computed || topological_order(body.outputs()).len() > LARGEST {
+            return Ok(None);
+        }
+        let mut inputs = body.inputs().to_vec();
+        let mut reads = Vec::new();
+        for (at, &value) in operands.iter().enumerate() {
+            reads.push(match site.graph().node(value.node).constant() {
+                _ if at == place => output.clone(),
+                Some(constant) => Var::constant_at(constant.clone(), location.clone()),
+                None => {
+                    let input = Var::input("c", site.ty(value).clone());
+                    inputs.push(input.clone());
+                    input
+                }
+            });
+        }
+        let value = Var::apply_op(op.clone(), &reads, own.clone(), location.clone());
+        renewed.push((name, Body::new(inputs, vec![value])?));
+    }
+    for (name, body) in renewed {
+        attributes.set(name, Attribute::Body(body.into()));
+    }
+    let captured = operands.iter().enumerate().filter(|&(at, value)| at != place && site.constant(*value).is_none());
+    given.extend(captured.map(|(_, &value)| value));
+    let value = site.apply("if", &given, attributes)?;
+    one(site, value)
 }
 
 fn if_of_not(site: &mut Site<'_>) -> Found {

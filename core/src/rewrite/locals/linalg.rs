@@ -4,19 +4,20 @@ use super::{Found, Local, Site, canonical, faster, one, real, stable};
 use crate::graph::{Body, NodeId, ValueId, Var};
 use crate::ops::{Attribute, Attributes};
 use crate::rewrite::facts::{Fact, certain, swaps_last};
+use crate::rewrite::shapes::same_length;
 use crate::tensor::{Dim, Tensor};
 
 pub(super) fn locals() -> Vec<Local> {
     vec![
         stable(
             "solve_of_inverse", &["matmul"],
-            "inv(a) @ b => solve(a, b), and b @ inv(a) => transpose(solve(transpose(a), transpose(b)))",
+            "inv(a) @ b => solve(a, b), and b @ inv(a) => transpose(solve(transpose(a), transpose(b))), of matrices and of stacks of as many",
             product_with_inverse,
         ),
         real("solve_of_diagonal", &["solve"], "solve(diag(d), b) => b / d, also of what is known to be diagonal", solve_of_diagonal),
         faster(
             "solve_by_structure", &["solve"],
-            "solve(a, b) by substitution for triangular a, by a product for orthogonal a, by Cholesky for positive definite a",
+            "solve(a, b) by substitution for triangular a, by a product for orthogonal a, by Cholesky for positive definite a, by the factor that is there",
             solve_by_structure,
         ),
         faster("det_of_triangular", &["det"], "det(a) => prod(diagonal(a)) of a triangular a", det_of_triangular),
@@ -71,11 +72,17 @@ fn inside(site: &Site<'_>, value: ValueId, op: &str) -> Option<ValueId> {
 fn product_with_inverse(site: &mut Site<'_>) -> Found {
     let operands = site.operands();
     let [x, y] = operands[..] else { return Ok(None) };
-    if let Some(a) = inside(site, x, "inv").filter(|&a| site.ty(a).rank() == 2 && site.ty(y).rank() <= 2 && site.used_once(x)) {
+    // Of matrices, or of as many of both.
+    let fits = |a: ValueId, other: ValueId| {
+        let (rank, others) = (site.ty(a).rank(), site.ty(other).rank());
+        let alike = || (0..rank - 2).all(|axis| same_length(site.graph(), (a, axis), (other, axis)));
+        if rank == 2 { others <= 2 } else { rank == others && alike() }
+    };
+    if let Some(a) = inside(site, x, "inv").filter(|&a| fits(a, y) && site.used_once(x)) {
         let value = site.apply("solve", &[a, y], Attributes::new())?;
         return one(site, value);
     }
-    if let Some(a) = inside(site, y, "inv").filter(|&a| site.ty(a).rank() == 2 && site.ty(x).rank() <= 2 && site.used_once(y)) {
+    if let Some(a) = inside(site, y, "inv").filter(|&a| fits(a, x) && site.used_once(y)) {
         let turned = transpose(site, a)?;
         let value = if site.ty(x).rank() == 1 {
             site.apply("solve", &[turned, x], Attributes::new())?
@@ -100,19 +107,32 @@ fn is_sure(attributes: &Attributes) -> bool {
 
 /// The Cholesky factor of a matrix, if the graph has it, of a matrix that is known to be symmetric.
 fn factor(site: &Site<'_>, a: ValueId) -> Option<ValueId> {
+    factor_of_lower(site, a).filter(|_| certain(site.graph(), a, Fact::Symmetric))
+}
+
+/// The same of a matrix of which only the lower triangle is read anyway.
+fn factor_of_lower(site: &Site<'_>, a: ValueId) -> Option<ValueId> {
     let graph = site.graph();
     let is_factor = |&&user: &&NodeId| {
         graph.node(user).op_name() == "cholesky" && graph.node(user).apply().is_some_and(|(_, attributes)| is_sure(attributes))
     };
     let found = graph.users(a.node).iter().filter(is_factor).min()?;
-    (graph.node(*found).operands[0] == a && certain(graph, a, Fact::Symmetric)).then(|| found.output(0))
+    (graph.node(*found).operands[0] == a).then(|| found.output(0))
 }
 
 fn solve_by_structure(site: &mut Site<'_>) -> Found {
     let operands = site.operands();
     let [a, b] = operands[..] else { return Ok(None) };
-    if site.attributes().str("assume_a")? != "gen" {
-        return Ok(None);
+    match site.attributes().str("assume_a")? {
+        "gen" => {}
+        "pos" => match factor_of_lower(site, a) {
+            Some(l) => {
+                let value = by_substitution(site, l, b)?;
+                return one(site, value);
+            }
+            None => return Ok(None),
+        },
+        _ => return Ok(None),
     }
     let known = |fact| certain(site.graph(), a, fact);
     let value = if known(Fact::LowerTriangular) {
@@ -123,8 +143,7 @@ fn solve_by_structure(site: &mut Site<'_>) -> Found {
         let turned = transpose(site, a)?;
         site.apply("matmul", &[turned, b], Attributes::new())?
     } else if let Some(l) = factor(site, a) {
-        let half = site.apply("solve_triangular", &[l, b], triangular(true, false))?;
-        site.apply("solve_triangular", &[l, half], triangular(true, true))?
+        by_substitution(site, l, b)?
     } else if known(Fact::PositiveDefinite) {
         site.apply("solve", &[a, b], Attributes::new().with("assume_a", "pos"))?
     } else {
@@ -133,11 +152,17 @@ fn solve_by_structure(site: &mut Site<'_>) -> Found {
     one(site, value)
 }
 
-fn diagonal(site: &mut Site<'_>, a: ValueId) -> crate::error::Result<ValueId> {
+/// The solution by a Cholesky factor.
+fn by_substitution(site: &mut Site<'_>, l: ValueId, b: ValueId) -> crate::error::Result<ValueId> {
+    let half = site.apply("solve_triangular", &[l, b], triangular(true, false))?;
+    site.apply("solve_triangular", &[l, half], triangular(true, true))
+}
+
+pub(super) fn diagonal(site: &mut Site<'_>, a: ValueId) -> crate::error::Result<ValueId> {
     site.apply("diagonal", &[a], Attributes::new().with("offset", 0i64).with("axis1", -2i64).with("axis2", -1i64))
 }
 
-fn last_axis() -> Attributes {
+pub(super) fn last_axis() -> Attributes {
     Attributes::new().with("axis", Attribute::Int(-1))
 }
 
@@ -319,7 +344,7 @@ fn inverse_of_single(site: &mut Site<'_>) -> Found {
     one(site, value)
 }
 
-fn diagonal_of(site: &Site<'_>, a: ValueId) -> Option<ValueId> {
+pub(super) fn diagonal_of(site: &Site<'_>, a: ValueId) -> Option<ValueId> {
     let (operands, attributes) = site.made_by(a, "diag")?;
     (site.ty(operands[0]).rank() == 1 && attributes.int("k").ok()? == 0).then_some(operands[0])
 }

@@ -1,5 +1,7 @@
 //! The core's local rewrites, one file per family. docs/rewrites.md lists them beside the rules.
 
+mod axes;
+mod blocks;
 mod branches;
 mod cancel;
 mod index;
@@ -11,6 +13,7 @@ mod reduce;
 mod rows;
 mod shape;
 mod softmax;
+mod spectra;
 mod sums;
 
 use super::local::{Found, Local, Site};
@@ -23,7 +26,7 @@ use crate::graph::{Body, ValueId, Var};
 /// All of them, in the order in which they are tried.
 pub fn all() -> impl Iterator<Item = Local> {
     let families = [
-        sums::locals(), logs::locals(), softmax::locals(), cancel::locals(), products::locals(), linalg::locals(), shape::locals(), reduce::locals(), index::locals(), rows::locals(), join::locals(),
+        sums::locals(), logs::locals(), softmax::locals(), cancel::locals(), products::locals(), linalg::locals(), blocks::locals(), spectra::locals(), shape::locals(), axes::locals(), reduce::locals(), index::locals(), rows::locals(), join::locals(),
         branches::locals(),
     ];
     families.into_iter().flatten()

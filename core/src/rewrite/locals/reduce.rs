@@ -2,11 +2,12 @@
 
 use super::shape::{sizes_like, spread};
 use super::{Found, Local, Site, canonical, one, real};
+use crate::error::Result;
 use crate::graph::ValueId;
 use crate::ops::{Attribute, Attributes};
 use crate::rewrite::lengths::length;
 use crate::rewrite::shapes::same_length;
-use crate::tensor::{DType, Dim};
+use crate::tensor::{DType, Dim, Tensor};
 
 pub(super) fn locals() -> Vec<Local> {
     vec![
@@ -28,7 +29,7 @@ pub(super) fn locals() -> Vec<Local> {
         ),
         canonical(
             "reduction_of_broadcast", &["sum", "prod", "mean", "max", "min", "any", "all"],
-            "sum(broadcast_to(x, s)) => sum(x) * n, prod => prod(x) ** n, max => max(x), where n places of the reduced axes have the same, also of zeros and ones",
+            "sum(broadcast_to(x, s)) => sum(x) * n, prod => prod(x) ** n, max => max(x), where n places of the reduced axes have the same, also of zeros and ones, and of sums, products, means, any and all also where n is not known",
             reduction_of_broadcast,
         ),
         canonical(
@@ -144,9 +145,11 @@ fn whole_up_to(dtype: DType) -> usize {
 
 fn reduction_of_broadcast(site: &mut Site<'_>) -> Found {
     let (Some(x), mut attributes) = (site.operand(0), site.attributes()) else { return Ok(None) };
-    let Some(found) = spread(site, x).filter(|_| plain(site, &attributes, x)) else { return Ok(None) };
-    let Some(axes) = axes_of(site, &attributes, x) else { return Ok(None) };
     let (op, root) = (site.view().op_name().to_owned(), site.node().output(0));
+    // Whole numbers wrap around alike, added up or multiplied.
+    let whole = op == "sum" && [x, root].iter().all(|&value| site.ty(value).dtype == DType::I64);
+    let Some(found) = spread(site, x).filter(|_| whole || plain(site, &attributes, x)) else { return Ok(None) };
+    let Some(axes) = axes_of(site, &attributes, x) else { return Ok(None) };
     let (ty, keep) = (site.ty(x).clone(), attributes.bool("keepdims")?);
     let element = found.element(site, x);
     let own = site.ty(element).clone();
@@ -157,13 +160,18 @@ fn reduction_of_broadcast(site: &mut Site<'_>) -> Found {
     let more = same.iter().any(|&axis| ty.dims[axis] != Dim::Known(1));
     let certain = rest.iter().all(|&axis| same_length(site.graph(), (element, axis - new), (x, axis)));
     let float = ty.dtype.is_float();
-    if !more || !certain || (matches!(op.as_str(), "sum" | "prod" | "mean") && !float) {
+    if !more || !certain || (matches!(op.as_str(), "sum" | "prod" | "mean") && !float && !whole) {
         return Ok(None);
     }
     let count = same.iter().try_fold(1usize, |count, &axis| count.checked_mul(ty.dims[axis].known()?)).filter(|&count| count <= whole_up_to(ty.dtype));
     let wide = matches!(ty.dtype, DType::F32 | DType::F64);
-    // Of no places at all there is no largest, and the mean is NaN.
-    if count.is_none_or(|count| count == 0) && !(op == "sum" && wide && count != Some(0)) {
+    // Of no places at all there is no largest.
+    let by_length = match op.as_str() {
+        "sum" | "prod" => wide || whole,
+        "max" | "min" => false,
+        _ => true,
+    };
+    if count == Some(0) || (count.is_none() && !by_length) {
         return Ok(None);
     }
     // What is spread, of its own axes that go.
@@ -174,39 +182,21 @@ fn reduction_of_broadcast(site: &mut Site<'_>) -> Found {
         value = site.apply(&op, &[value], attributes)?;
     }
     let finite = |test: fn(f64) -> bool| site.constant(element).is_some_and(|constant| constant.len() <= 4096 && constant.to_f64_vec().into_iter().all(test));
-    let (zero, finite) = (finite(|x| x == 0.0), finite(f64::is_finite));
+    let (zero, one_everywhere, finite) = (finite(|x| x == 0.0), finite(|x| x == 1.0), finite(f64::is_finite));
     match (op.as_str(), count) {
         ("sum", _) if zero => {}
         ("sum", Some(count)) => {
-            let count = site.weak(count as f64);
+            let count = if whole { site.weak_constant(Tensor::scalar(count as i64)) } else { site.weak(count as f64) };
             value = site.apply("mul", &[value, count], Attributes::new())?;
         }
-        ("sum", None) => {
-            // Of no places the sum is 0, whatever would be added up.
-            let mut places = None;
-            for &axis in &same {
-                let length = length(site.graph(), x, axis);
-                if length.reads(x) {
-                    return Ok(None);
-                }
-                let length = length.build(site)?;
-                places = Some(match places {
-                    None => length,
-                    Some(so_far) => site.apply("mul", &[so_far, length], Attributes::new())?,
-                });
-            }
-            let Some(places) = places else { return Ok(None) };
-            let count = site.apply("cast", &[places], Attributes::new().with("dtype", ty.dtype))?;
-            value = site.apply("mul", &[value, count], Attributes::new())?;
-            if !finite {
-                let zero = site.weak(0.0);
-                let none = site.apply("eq", &[count, zero], Attributes::new())?;
-                value = site.apply("where", &[none, zero, value], Attributes::new())?;
-            }
-        }
+        ("prod", _) if one_everywhere => {}
         ("prod", Some(count)) if wide => {
             let count = site.weak(count as f64);
             value = site.apply("pow", &[value, count], Attributes::new())?;
+        }
+        ("sum" | "prod" | "mean" | "any" | "all", None) => {
+            let Some(places) = places(site, x, &same)? else { return Ok(None) };
+            value = of_places(site, &op, value, places, finite)?;
         }
         ("prod", _) => return Ok(None),
         _ => {}
@@ -222,6 +212,57 @@ fn reduction_of_broadcast(site: &mut Site<'_>) -> Found {
         value = site.apply("broadcast_to", &[value, sizes], Attributes::new())?;
     }
     one(site, value)
+}
+
+/// How many places some axes have, as an i64 scalar, by formulas that do not read the value.
+fn places(site: &mut Site<'_>, x: ValueId, axes: &[usize]) -> Result<Option<ValueId>> {
+    let mut places = None;
+    for &axis in axes {
+        let length = length(site.graph(), x, axis);
+        if length.reads(x) {
+            return Ok(None);
+        }
+        let length = length.build(site)?;
+        places = Some(match places {
+            None => length,
+            Some(so_far) => site.apply("mul", &[so_far, length], Attributes::new())?,
+        });
+    }
+    Ok(places)
+}
+
+/// A reduction of as many places with one value each; whether that is finite.
+fn of_places(site: &mut Site<'_>, op: &str, value: ValueId, places: ValueId, finite: bool) -> Result<ValueId> {
+    let plain = Attributes::new;
+    let zero = site.add_constant(Tensor::scalar(0i64));
+    match op {
+        // Of no places nothing is true of one, and everything of all.
+        "any" => {
+            let some = site.apply("ne", &[places, zero], plain())?;
+            site.apply("logical_and", &[value, some], plain())
+        }
+        "all" => {
+            let none = site.apply("eq", &[places, zero], plain())?;
+            site.apply("logical_or", &[value, none], plain())
+        }
+        "mean" => {
+            let (none, nan) = (site.apply("eq", &[places, zero], plain())?, site.weak(f64::NAN));
+            site.apply("where", &[none, nan, value], plain())
+        }
+        op => {
+            let count = site.apply("cast", &[places], plain().with("dtype", site.ty(value).dtype))?;
+            if op == "prod" {
+                return site.apply("pow", &[value, count], plain());
+            }
+            let total = site.apply("mul", &[value, count], plain())?;
+            if finite || !site.ty(value).dtype.is_float() {
+                return Ok(total);
+            }
+            // Of no places the sum is 0, whatever would be added up.
+            let (zero, none) = (site.weak(0.0), site.apply("eq", &[places, zero], plain())?);
+            site.apply("where", &[none, zero, total], plain())
+        }
+    }
 }
 
 fn sum_to_sum(site: &mut Site<'_>) -> Found {

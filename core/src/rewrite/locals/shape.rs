@@ -1,9 +1,10 @@
 //! Shapes, and what only gives elements another one.
 
+use super::axes::order;
 use super::index::own_basic_index;
 use super::{Found, Local, Site, canonical, one, stable};
 use crate::graph::ValueId;
-use crate::ops::{Attribute, Attributes, normalize_axis};
+use crate::ops::{Attribute, Attributes};
 use crate::error::Result;
 use crate::rewrite::lengths::{Length, length};
 use crate::tensor::{Dim, Tensor};
@@ -55,11 +56,6 @@ pub(super) fn locals() -> Vec<Local> {
             "reshape(broadcast_to(c, s), t) => broadcast_to(c, t) of a single element c, also of zeros and ones, and so of what only gives elements other places",
             moved_of_broadcast,
         ),
-        canonical(
-            "transpose_of_transpose", &["transpose"],
-            "transpose(transpose(x, axes=a), axes=b) => one transpose",
-            transpose_of_transpose,
-        ),
         stable(
             "exp_of_moved", MOVES,
             "exp(x)[i] => exp(x[i]), and so of what else moves elements: what is stable with an exponential meets it; if nothing else reads exp(x)",
@@ -83,8 +79,8 @@ pub(super) fn locals() -> Vec<Local> {
     ]
 }
 
-/// The elementwise ops that broadcasts are taken out of.
-const ELEMENTWISE: &[&str] = &[
+/// The elementwise ops that broadcasts are taken out of, and that branches take in.
+pub(super) const ELEMENTWISE: &[&str] = &[
     "add", "sub", "mul", "div", "maximum", "minimum", "pow", "hypot", "logaddexp", "where", "neg", "abs", "square", "sqrt", "reciprocal",
     "exp", "expm1", "log", "log1p", "log2", "sin", "cos", "tanh", "sigmoid", "log_sigmoid", "softplus", "relu", "silu", "erf", "erfc", "eq", "ne", "lt", "le",
     "gt", "ge", "logical_and", "logical_or", "logical_not", "cast", "sign", "floor", "ceil", "sech_squared",
@@ -341,24 +337,6 @@ fn moved_of_broadcast(site: &mut Site<'_>) -> Found {
     }
     let sizes = sizes_of(site, &shape);
     let value = site.apply("broadcast_to", &[element, sizes], Attributes::new())?;
-    one(site, value)
-}
-
-/// Which axis of the operand each axis of a transpose is.
-fn order(attributes: &Attributes, rank: usize) -> Option<Vec<usize>> {
-    match attributes.ints("axes").ok()? {
-        None => Some((0..rank).rev().collect()),
-        Some(axes) => axes.iter().map(|&axis| normalize_axis(axis, rank).ok()).collect(),
-    }
-}
-
-fn transpose_of_transpose(site: &mut Site<'_>) -> Found {
-    let Some(x) = site.operand(0) else { return Ok(None) };
-    let Some((inner, attributes)) = site.made_by(x, "transpose") else { return Ok(None) };
-    let rank = site.ty(x).rank();
-    let (Some(first), Some(second)) = (order(&attributes, rank), order(&site.attributes(), rank)) else { return Ok(None) };
-    let both: Vec<i64> = second.iter().map(|&axis| first[axis] as i64).collect();
-    let value = site.apply("transpose", &[inner[0]], Attributes::new().with("axes", both))?;
     one(site, value)
 }
 

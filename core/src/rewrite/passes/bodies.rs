@@ -103,6 +103,9 @@ fn rows_read(graph: &Graph, user: NodeId, value: ValueId) -> Option<usize> {
     let from_the_end = |at: i64| usize::try_from(at.checked_neg()?).ok().filter(|&rows| rows > 0);
     match attributes.index("index").ok()?.first()? {
         IndexItem::At(at) => from_the_end(*at),
+        // Backwards from the end, or from before it.
+        IndexItem::Slice { start: IndexBound::Open, stop: IndexBound::At(stop), step } if *step < 0 => from_the_end(stop.checked_add(1)?),
+        IndexItem::Slice { start: IndexBound::At(start), stop: IndexBound::At(stop), step } if *step < 0 && *start < 0 => from_the_end(stop.checked_add(1)?),
         IndexItem::Slice { start: IndexBound::At(start), stop, step } if *step > 0 => match stop {
             IndexBound::Open => from_the_end(*start),
             IndexBound::At(stop) if *stop < 0 => from_the_end(*start),

@@ -17,7 +17,7 @@ use crate::config::DebugCheck;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, NodeId, ValueId};
 use crate::plugin::{CompileOptions, Device, Executable, Program, StatementNote};
-use crate::runtime::compare::{Tolerance, difference};
+use crate::runtime::compare::{Difference, Tolerance, difference};
 use crate::tensor::{DeviceTensor, MemoryKind, Tensor, contiguous_strides};
 
 pub(super) struct Debug {
@@ -47,7 +47,7 @@ impl Debug {
         let Some(reference) = self.reference.as_ref().filter(|_| self.checks(DebugCheck::Reference)) else { return Ok(()) };
         let Some(oracle) = node.alone.oracle(&**reference) else { return Ok(()) };
         let copies: Vec<Tensor> = event.operands.iter().map(own_copy).collect();
-        let expected = match run(&**reference, &*oracle, &node.alone.arguments(&copies)) {
+        let mut expected = match run(&**reference, &*oracle, &node.alone.arguments(&copies)) {
             Ok(expected) => expected,
             Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(()),
             Err(error) => {
@@ -62,6 +62,11 @@ impl Debug {
             let positive: Vec<Tensor> = event.operands.iter().map(absolute).collect();
             if let Ok(sums) = run(&**reference, &*oracle, &node.alone.arguments(&positive)) {
                 largest = largest.max(self::largest(&sums));
+            }
+            let finite: Vec<Tensor> = positive.iter().map(without_infinities).collect();
+            if let Ok(sums) = run(&**reference, &*oracle, &node.alone.arguments(&finite)) {
+                let by_order = expected.iter().zip(event.results).zip(&sums);
+                expected = by_order.map(|((expected, found), sum)| where_overflowing(expected, found, sum)).collect();
             }
         }
         compare(event, than, event.results, &expected, tolerance, largest)
@@ -123,11 +128,14 @@ impl Debug {
         let run = |executable: &dyn Executable, donated: &[usize]| {
             run_uploaded(&**device, executable, &upload(&**device, &given.iter().collect::<Vec<_>>())?, donated)
         };
+        // What overflows on the way to a sum depends on its order, and so whether an infinity meets another one there.
+        let adds = record.nodes.iter().any(|&id| graph.node(id).apply().is_some_and(|(op, _)| Tolerance::adds(&**op)));
+        let by_order = |difference: &Difference| adds && !difference.found.is_finite() && !difference.expected.is_finite();
         let differ = |found: &[Tensor], expected: &[Tensor]| {
             found.iter().zip(expected).find_map(|(found, expected)| {
                 // Whole numbers that depend on floats may depend on their last digits.
                 let counts = expected.dtype().is_float() || record.nodes.iter().all(|&id| is_exact(graph, id));
-                difference(found, expected, Tolerance::Half, 0.0).filter(|_| counts)
+                difference(found, expected, Tolerance::Half, 0.0).filter(|difference| counts && !by_order(difference))
             })
         };
         let found = run(&*step.executable, &donated)?;
@@ -310,8 +318,33 @@ fn absolute(tensor: &Tensor) -> Tensor {
     if !tensor.dtype().is_float() {
         return tensor.clone();
     }
-    let elements: Vec<f64> = tensor.to_f64_vec().into_iter().map(f64::abs).collect();
-    Tensor::from_vec(elements, tensor.shape()).map_or_else(|_| tensor.clone(), |absolute| absolute.cast(tensor.dtype()))
+    mapped(tensor, tensor.to_f64_vec().into_iter().map(f64::abs).collect())
+}
+
+fn mapped(tensor: &Tensor, elements: Vec<f64>) -> Tensor {
+    Tensor::from_vec(elements, tensor.shape()).map_or_else(|_| tensor.clone(), |mapped| mapped.cast(tensor.dtype()))
+}
+
+/// The tensor with 0 for what is not finite.
+fn without_infinities(tensor: &Tensor) -> Tensor {
+    if !tensor.dtype().is_float() {
+        return tensor.clone();
+    }
+    mapped(tensor, tensor.to_f64_vec().into_iter().map(|x| if x.is_finite() { x } else { 0.0 }).collect())
+}
+
+/// What is expected of a sum, given that of the finite magnitudes: where that overflows, it is a matter of the order in which
+/// they are added whether an infinity meets another one, or NaN, so that whatever was found there is as good.
+fn where_overflowing(expected: &Tensor, found: &Tensor, magnitudes: &Tensor) -> Tensor {
+    let alike = [found, magnitudes].iter().all(|other| other.shape() == expected.shape() && other.dtype() == expected.dtype());
+    if !alike || !expected.dtype().is_float() {
+        return expected.clone();
+    }
+    let (found, magnitudes) = (found.to_f64_vec(), magnitudes.to_f64_vec());
+    let elements = expected.to_f64_vec().into_iter().zip(found).zip(magnitudes).map(|((expected, found), magnitude)| {
+        if magnitude.is_finite() || (expected.is_finite() && found.is_finite()) { expected } else { found }
+    });
+    mapped(expected, elements.collect())
 }
 
 /// How a tensor may lie in memory.

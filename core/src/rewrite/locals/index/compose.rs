@@ -1,19 +1,20 @@
 //! Reads of reads: a slice and then an item of what it gives are one item.
 
 use super::super::{Found, Site, one};
+use super::bounds::composed_by_scalars;
 use super::{ALL, Axis, BACKWARDS, at, basic_index, length, own_index};
 use crate::graph::ValueId;
 use crate::ops::index::slice_range;
 
 /// A slice and then an item of what it gives, as one item.
 pub(super) fn composed(inner: Axis, outer: Axis, length: Option<usize>) -> Option<Axis> {
-    let Axis::Slice { start, stop, step } = inner else { return None };
     if inner.is_all(length) {
         return Some(outer);
     }
     if outer.is_all(None) {
         return Some(inner);
     }
+    let Axis::Slice { start, stop, step } = inner else { return None };
     if let Some(length) = length {
         let (first, count) = slice_range(length, start, stop, step);
         return match outer {
@@ -115,8 +116,14 @@ pub(super) fn index_of_index(site: &mut Site<'_>) -> Found {
     for (axis, item) in inner.into_iter().enumerate() {
         let both = match item {
             Axis::At(_) | Axis::Place(_) => Some(item),
-            Axis::Cut { .. } => outer.next().filter(|next| next.is_all(None)).map(|_| item),
-            Axis::Slice { .. } => outer.next().and_then(|next| composed(item, next, length(site, x, axis))),
+            Axis::Slice { .. } | Axis::Cut { .. } => match outer.next() {
+                None => None,
+                Some(next) => match composed(item, next, length(site, x, axis)) {
+                    // What is read again stays what it is: a sum for each of its readers would be more, not less.
+                    None if site.used_once(between) => composed_by_scalars(site, item, next)?,
+                    both => both,
+                },
+            },
         };
         match both {
             Some(both) => axes.push(both),

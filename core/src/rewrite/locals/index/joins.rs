@@ -26,27 +26,12 @@ pub(super) fn index_of_join(site: &mut Site<'_>) -> Found {
     if axes[axis] == ALL {
         return join_of_indexed(site, "concatenate", joined, axis, &axes, &axes);
     }
-    let lengths: Option<Vec<usize>> = parts.iter().map(|&part| length(site, part, axis)).collect();
-    let Some(lengths) = lengths else { return Ok(None) };
-    let total: usize = lengths.iter().sum();
-    let (first, count) = match axes[axis] {
-        Axis::At(at) => (if at < 0 { at + total as i64 } else { at }, 1),
-        Axis::Slice { start, stop, step: 1 } => slice_range(total, start, stop, 1),
-        _ => return Ok(None),
+    let lengths: Vec<Option<usize>> = parts.iter().map(|&part| length(site, part, axis)).collect();
+    let found = match lengths.iter().copied().collect::<Option<Vec<usize>>>() {
+        Some(lengths) => of_known(axes[axis], &lengths),
+        None => from_one_end(axes[axis], &lengths),
     };
-    let Ok(first) = usize::try_from(first) else { return Ok(None) };
-    let mut start = 0;
-    let mut taken: Vec<(ValueId, Axis)> = Vec::new();
-    for (&part, &length) in parts.iter().zip(&lengths) {
-        let (from, to) = (first.clamp(start, start + length) - start, (first + count).clamp(start, start + length) - start);
-        if from < to {
-            taken.push((part, match axes[axis] {
-                Axis::At(_) => Axis::At(from as i64),
-                _ => Axis::Slice { start: (from > 0).then_some(from as i64), stop: (to < length).then_some(to as i64), step: 1 },
-            }));
-        }
-        start += length;
-    }
+    let taken: Vec<(ValueId, Axis)> = found.unwrap_or_default().into_iter().map(|(part, item)| (parts[part], item)).collect();
     if taken.is_empty() || (taken.len() > 1 && (taken.len() > MOST || !site.used_once(joined))) {
         return Ok(None);
     }
@@ -62,6 +47,76 @@ pub(super) fn index_of_join(site: &mut Site<'_>) -> Found {
     let axis = axis - axes[..axis].iter().filter(|item| item.drops()).count();
     let value = site.apply("concatenate", &indexed, Attributes::new().with("axis", axis as i64))?;
     one(site, value)
+}
+
+/// Of an item of a join along its axis, the parts of these lengths that it names, and what of each.
+fn of_known(item: Axis, lengths: &[usize]) -> Option<Vec<(usize, Axis)>> {
+    let total: usize = lengths.iter().sum();
+    let (first, count) = match item {
+        Axis::At(at) => (if at < 0 { at + total as i64 } else { at }, 1),
+        Axis::Slice { start, stop, step: 1 } => slice_range(total, start, stop, 1),
+        _ => return None,
+    };
+    let first = usize::try_from(first).ok()?;
+    let (mut start, mut taken) = (0, Vec::new());
+    for (part, &length) in lengths.iter().enumerate() {
+        let (from, to) = (first.clamp(start, start + length) - start, (first + count).clamp(start, start + length) - start);
+        if from < to {
+            taken.push((part, match item {
+                Axis::At(_) => Axis::At(from as i64),
+                _ => Axis::Slice { start: (from > 0).then_some(from as i64), stop: (to < length).then_some(to as i64), step: 1 },
+            }));
+        }
+        start += length;
+    }
+    Some(taken)
+}
+
+/// The same where not all lengths are known: of places that count from the one end, as far as the lengths from there are known,
+/// and into what comes then if that is all that is left.
+fn from_one_end(item: Axis, lengths: &[Option<usize>]) -> Option<Vec<(usize, Axis)>> {
+    let slice = |start: usize, stop: i64| {
+        let bound = |bound: i64| (bound != 0).then_some(bound);
+        Axis::Slice { start: bound(start as i64), stop: bound(stop), step: 1 }
+    };
+    let (count, last) = (lengths.len(), lengths.len() - 1);
+    // A part of unknown length may have no place at all.
+    let certain = |part: usize, end: usize| lengths[part].is_some() || part == end;
+    match item {
+        Axis::At(at) if at >= 0 => {
+            let (part, left) = reached(lengths.iter().copied().enumerate(), usize::try_from(at).ok()?, last)?;
+            certain(part, last).then(|| vec![(part, Axis::At(left as i64))])
+        }
+        // The very last is none before the end.
+        Axis::At(at) => {
+            let before = usize::try_from(at.checked_add(1)?.checked_neg()?).ok()?;
+            let (part, left) = reached(lengths.iter().copied().enumerate().rev(), before, 0)?;
+            certain(part, 0).then(|| vec![(part, Axis::At(-(left as i64) - 1))])
+        }
+        Axis::Slice { start, stop: None, step: 1 } => {
+            let (part, left) = reached(lengths.iter().copied().enumerate(), usize::try_from(start.unwrap_or(0)).ok()?, last)?;
+            Some((part..count).map(|at| (at, if at == part { slice(left, 0) } else { ALL })).collect())
+        }
+        Axis::Slice { start: None | Some(0), stop: Some(stop), step: 1 } if stop < 0 => {
+            let (part, left) = reached(lengths.iter().copied().enumerate().rev(), usize::try_from(stop.checked_neg()?).ok()?, 0)?;
+            Some((0..=part).map(|at| (at, if at == part { slice(0, -(left as i64)) } else { ALL })).collect())
+        }
+        _ => None,
+    }
+}
+
+/// The part that is reached after so many places, and how many of these are left there: one of known length with more
+/// places, one of any after none, or the last that there is.
+fn reached(parts: impl Iterator<Item = (usize, Option<usize>)>, places: usize, last: usize) -> Option<(usize, usize)> {
+    let mut left = places;
+    for (part, length) in parts {
+        match length {
+            Some(length) if left >= length => left -= length,
+            None if left > 0 && part != last => return None,
+            _ => return Some((part, left)),
+        }
+    }
+    None
 }
 
 /// The most parts that are read each by itself.

@@ -1,7 +1,9 @@
 //! Reads and writes at an index: of one another, and of what is computed element by element.
 
+mod bounds;
 mod compose;
 mod joins;
+mod parts;
 mod positions;
 mod reads;
 mod writes;
@@ -18,8 +20,10 @@ use crate::rewrite::shapes::is_edge;
 pub(super) fn locals() -> Vec<Local> {
     vec![
         canonical("index_of_everything", &["index"], "x[:, ...] => x", reads::index_of_everything),
+        canonical("index_of_last_axes", &["index", "set_at", "add_at"], "x[i, :] => x[i], also in writes: the last axes need not be named where they are taken as they are", reads::index_of_last_axes),
         canonical("index_of_single", &["index"], "x[:, 0] => squeeze(x, axis=1) of an axis of length 1", reads::index_of_single),
         canonical("index_by_constant", &["index", "set_at", "add_at"], "x[i64(2)] => x[2], also of bounds of slices and in writes", positions::index_by_constant),
+        canonical("index_from_end", &["index"], "x[shape(x)[0] - 1] => x[-1], also as a bound of a slice", positions::index_from_end),
         canonical("index_of_new_axes", &["index"], "x[:, None] => expand_dims(x, axis=1)", reads::index_of_new_axes),
         canonical("index_backwards", &["index"], "x[::-1] => flip(x, axis=0), also along other axes", reads::index_backwards),
         stable(
@@ -27,7 +31,7 @@ pub(super) fn locals() -> Vec<Local> {
             "log_softmax(x, axis=-1)[arange(n), y] => -cross_entropy(x, y) of a matrix of n rows, if nothing else reads the log_softmax",
             reads::loss_of_rows,
         ),
-        canonical("index_of_index", &["index"], "x[a:b][c:d], x[a:b][i], flip(x)[i] and the like => one index", compose::index_of_index),
+        canonical("index_of_index", &["index"], "x[a:b][c:d], x[a:b][i], flip(x)[i] and the like => one index, also of scalars that count from the front", compose::index_of_index),
         dropping("read_after_write", &["index"], "set_at(x[i], v)[i] => v, set_at(x[i], v)[j] => x[j] of other places, set_at(x[1:4], v)[2:3] => v[1:2]", writes::read_after_write),
         dropping("write_after_write", &["set_at"], "set_at(set_at(x[i], v)[i], w) => set_at(x[i], w), also after add_at", writes::write_after_write),
         canonical("write_of_read", &["set_at"], "set_at(x[i], x[i]) => x", writes::write_of_read),
@@ -41,8 +45,8 @@ pub(super) fn locals() -> Vec<Local> {
             writes::add_of_write,
         ),
         dropping("index_of_join", &["index"], "stack([x, y])[0] => x, concatenate([x, y])[a:b] => a part of x or y or a join of both, concatenate([x, y])[:, i] => concatenate([x[:, i], y[:, i]])", joins::index_of_join),
-        canonical("index_by_range", &["index", "set_at", "add_at"], "x[[2, 3, 4]] => x[2:5], of a constant within a known length, also in writes", positions::index_by_range),
-        canonical("take_by_range", &["take"], "take(x, [2, 3, 4], axis=0) => x[2:5], of a constant within a known length", positions::take_by_range),
+        canonical("index_by_range", &["index", "set_at", "add_at"], "x[[2, 3, 4]] => x[2:5], of a constant within a known length, and x[arange(k, shape(x)[0])] => x[k:], also in writes", positions::index_by_range),
+        canonical("take_by_range", &["take"], "take(x, [2, 3, 4], axis=0) => x[2:5], of a constant within a known length, and of arange as in an index", positions::take_by_range),
         stable("index_of_elementwise", &["index"], "f(x, y)[i] => f(x[i], y[i]), if nothing else reads f(x, y)", reads::index_of_elementwise),
         canonical("index_of_expand", &["index"], "expand_dims(x, axis=0)[0, i] => x[i]", reads::index_of_expand),
         canonical("index_of_transpose", &["index"], "transpose(x)[i] => transpose(x[..., i])", reads::index_of_transpose),
@@ -52,10 +56,17 @@ pub(super) fn locals() -> Vec<Local> {
             reads::index_of_reduction,
         ),
         canonical("index_of_broadcast", &["index"], "broadcast_to(x, s)[i, j] => x[j], where i is one place along axes that are spread; what is left of these is spread again", reads::index_of_broadcast),
+        stable(
+            "index_of_rows", &["index"],
+            "cumsum(x, axis=1)[i] => cumsum(x[i]), also of sort, and inv(a)[i] => inv(a[i]) of stacks of matrices, if nothing else reads it",
+            parts::index_of_rows,
+        ),
+        canonical("index_of_take", &["index"], "x[j][i] => x[j[i]] of positions j, and take(x, j, axis=0)[i], if nothing else reads it", parts::index_of_take),
+        canonical("index_of_squeeze", &["index"], "squeeze(x, axis=1)[i] => squeeze(x[i], axis=0)", parts::index_of_squeeze),
         faster(
             "index_of_product", &["index"],
-            "(x @ y)[i, j] => x[i] @ y[:, j] of matrices, if nothing else reads x @ y",
-            reads::index_of_product,
+            "(x @ y)[i, j] => x[i] @ y[:, j] of matrices and vectors, and of stacks of these, if nothing else reads x @ y",
+            parts::index_of_product,
         ),
     ]
 }
@@ -102,6 +113,7 @@ impl Axis {
         match self {
             Axis::At(at) => IndexItem::At(at),
             Axis::Place(value) => IndexItem::Operand(refer(value)),
+            Axis::Slice { start: Some(0), stop, step: step @ 1.. } => IndexItem::Slice { start: IndexBound::Open, stop: bound(stop), step },
             Axis::Slice { start, stop, step } => IndexItem::Slice { start: bound(start), stop: bound(stop), step },
             Axis::Cut { start, stop, step } => {
                 let mut bound = |bound: Bound| match bound {
@@ -122,7 +134,8 @@ fn at(site: &mut Site<'_>, x: ValueId, axes: &[Axis]) -> crate::error::Result<Va
         return Ok(x);
     }
     let mut operands = vec![x];
-    let items = axes.iter().map(|axis| axis.item(&mut operands, 1)).collect();
+    let named = axes.iter().rposition(|item| *item != ALL).map_or(0, |last| last + 1);
+    let items = axes[..named].iter().map(|axis| axis.item(&mut operands, 1)).collect();
     site.apply("index", &operands, Attributes::new().with("index", Attribute::Index(items)))
 }
 

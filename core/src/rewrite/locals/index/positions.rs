@@ -1,9 +1,12 @@
-//! Positions that are known when compiling.
+//! Positions that are known when compiling, or are those of a slice.
 
 use super::super::{Found, Site, one};
-use super::{ALL, Axis, at, length, no_arrays};
+use super::{ALL, Axis, BACKWARDS, at, length, no_arrays, own_index, slice_of};
+use crate::graph::ValueId;
 use crate::ops::{Attribute, Attributes, IndexBound, IndexItem};
-use crate::tensor::{Dim, Kind};
+use crate::rewrite::lengths::Bound;
+use crate::rewrite::shapes::before_end;
+use crate::tensor::{DType, Kind};
 
 pub(super) fn index_by_constant(site: &mut Site<'_>) -> Found {
     let (operands, attributes) = (site.operands(), site.attributes());
@@ -47,6 +50,29 @@ pub(super) fn index_by_constant(site: &mut Site<'_>) -> Found {
     one(site, value)
 }
 
+/// Of what is one before the end: two before the end of an axis of one place, -1, would count from the end itself.
+pub(super) fn index_from_end(site: &mut Site<'_>) -> Found {
+    let Some((x, mut axes)) = own_index(site) else { return Ok(None) };
+    let mut changed = false;
+    for (axis, item) in axes.iter_mut().enumerate() {
+        let last = |scalar: ValueId| before_end(site.graph(), scalar, (x, axis)) == Some(1);
+        let bound = |bound: Bound| matches!(bound, Bound::Scalar(scalar) if last(scalar)).then_some(Bound::At(-1));
+        match *item {
+            Axis::Place(scalar) if last(scalar) => *item = Axis::At(-1),
+            Axis::Cut { start, stop, step } if bound(start).or(bound(stop)).is_some() => {
+                *item = slice_of(bound(start).unwrap_or(start), bound(stop).unwrap_or(stop), step);
+            }
+            _ => continue,
+        }
+        changed = true;
+    }
+    if !changed {
+        return Ok(None);
+    }
+    let value = at(site, x, &axes)?;
+    one(site, value)
+}
+
 pub(super) fn index_by_range(site: &mut Site<'_>) -> Found {
     let (operands, attributes) = (site.operands(), site.attributes());
     // A write has what it writes between what it changes and its index.
@@ -62,13 +88,40 @@ pub(super) fn index_by_range(site: &mut Site<'_>) -> Found {
     });
     // A position beside an array is an array too.
     let alone = !items.iter().any(|item| matches!(item, IndexItem::At(_)));
-    let Some(constant) = site.constant(positions).filter(|constant| constant.rank() == 1 && constant.dtype().is_integer()) else { return Ok(None) };
-    let Some(length) = site.ty(x).dims.get(place).and_then(Dim::known) else { return Ok(None) };
-    let Some(range) = as_range(&constant.to_i64_vec(), length).filter(|_| plain && literal && alone) else { return Ok(None) };
+    if !plain || !literal || !alone || place >= site.ty(x).rank() {
+        return Ok(None);
+    }
+    let Some(range) = range_of(site, positions, (x, place)) else { return Ok(None) };
     items[place] = range.item(&mut Vec::new(), 0);
     let op = site.view().op_name().to_owned();
     let value = site.apply(&op, &operands[..ahead], Attributes::new().with("index", Attribute::Index(items)))?;
     one(site, value)
+}
+
+/// Positions of an axis as a slice of it, if they are one after the other and certainly all there.
+fn range_of(site: &Site<'_>, positions: ValueId, (x, axis): (ValueId, usize)) -> Option<Axis> {
+    if let Some(constant) = site.constant(positions) {
+        let whole = constant.rank() == 1 && constant.dtype().is_integer();
+        return as_range(&constant.to_i64_vec(), length(site, x, axis)?).filter(|_| whole);
+    }
+    let (bounds, _) = site.made_by(positions, "arange")?;
+    // Of fewer digits they would wrap.
+    if site.ty(positions).dtype != DType::I64 {
+        return None;
+    }
+    let number = |value: ValueId| site.constant(value).filter(|constant| constant.dtype() != DType::U64)?.to_i64_vec().first().copied();
+    let (first, stop, step) = match bounds[..] {
+        [stop] => (0, stop, 1),
+        [first, stop] => (number(first)?, stop, 1),
+        [first, stop, step] => match (number(stop), number(step)?) {
+            (Some(-1), -1) if before_end(site.graph(), first, (x, axis)) == Some(1) => return Some(BACKWARDS),
+            (_, step) => (number(first)?, stop, step),
+        },
+        _ => return None,
+    };
+    let back = before_end(site.graph(), stop, (x, axis))?;
+    let bound = |bound: i64| (bound != 0).then_some(bound);
+    (first >= 0 && step >= 1).then_some(Axis::Slice { start: bound(first), stop: bound(-back), step })
 }
 
 /// Positions of an axis of this length that rise evenly, as a slice.
@@ -87,13 +140,11 @@ pub(super) fn take_by_range(site: &mut Site<'_>) -> Found {
         return Ok(None);
     }
     let [axis] = attributes.axes("axis", rank)?[..] else { return Ok(None) };
-    let Some(constant) = site.constant(positions).filter(|constant| constant.rank() <= 1 && constant.dtype().is_integer()) else { return Ok(None) };
-    let (numbers, Some(length)) = (constant.to_i64_vec(), length(site, x, axis)) else { return Ok(None) };
-    let item = match (constant.rank(), &numbers[..]) {
-        (0, &[place]) if (0..length as i64).contains(&place) => Some(Axis::At(place)),
-        (0, _) => None,
-        _ => as_range(&numbers, length),
+    let place = || {
+        let place = site.constant(positions)?.to_i64_vec().first().copied()?;
+        (0..length(site, x, axis)? as i64).contains(&place).then_some(Axis::At(place))
     };
+    let item = if site.ty(positions).rank() == 0 { place() } else { range_of(site, positions, (x, axis)) };
     let Some(item) = item else { return Ok(None) };
     let mut axes = vec![ALL; rank];
     axes[axis] = item;

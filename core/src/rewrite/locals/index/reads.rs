@@ -16,6 +16,26 @@ pub(super) fn index_of_everything(site: &mut Site<'_>) -> Found {
     if all { one(site, x) } else { Ok(None) }
 }
 
+pub(super) fn index_of_last_axes(site: &mut Site<'_>) -> Found {
+    const ALL: IndexItem = IndexItem::Slice { start: IndexBound::Open, stop: IndexBound::Open, step: 1 };
+    let attributes = site.attributes();
+    let items = attributes.index("index")?;
+    let mut left = items;
+    while let [rest @ .., last] = left
+        && !rest.is_empty()
+        // Behind an ellipsis an axis counts from the end.
+        && (*last == IndexItem::Ellipsis || *last == ALL && !rest.contains(&IndexItem::Ellipsis))
+    {
+        left = rest;
+    }
+    if left.len() == items.len() {
+        return Ok(None);
+    }
+    let (op, left, operands) = (site.view().op_name().to_owned(), left.to_vec(), site.operands());
+    let value = site.apply(&op, &operands, Attributes::new().with("index", Attribute::Index(left)))?;
+    one(site, value)
+}
+
 pub(super) fn index_of_new_axes(site: &mut Site<'_>) -> Found {
     let (operands, attributes) = (site.operands(), site.attributes());
     let [x] = operands[..] else { return Ok(None) };
@@ -256,19 +276,5 @@ pub(super) fn index_of_broadcast(site: &mut Site<'_>) -> Found {
         let sizes = sizes_of(site, &shape);
         value = site.apply("broadcast_to", &[value, sizes], Attributes::new())?;
     }
-    one(site, value)
-}
-
-pub(super) fn index_of_product(site: &mut Site<'_>) -> Found {
-    let Some((product, axes)) = own_index(site) else { return Ok(None) };
-    let Some((operands, _)) = site.made_by(product, "matmul") else { return Ok(None) };
-    let [x, y] = operands[..] else { return Ok(None) };
-    if site.ty(x).rank() != 2 || site.ty(y).rank() != 2 || !site.used_once(product) {
-        return Ok(None);
-    }
-    let (mut x, mut y) = (x, y);
-    x = at(site, x, &[axes[0], ALL])?;
-    y = at(site, y, &[ALL, axes[1]])?;
-    let value = site.apply("matmul", &[x, y], Attributes::new())?;
     one(site, value)
 }

@@ -10,6 +10,11 @@ use crate::ops::{Attributes};
 use crate::rewrite::shapes::same_length;
 use crate::tensor::Dim;
 
+/// The largest number that both are multiples of.
+fn common_factor(a: i64, b: i64) -> i64 {
+    if b == 0 { a } else { common_factor(b, a % b) }
+}
+
 /// Whether two items of one axis certainly name different places.
 fn apart(a: Axis, b: Axis, length: Option<usize>) -> bool {
     let bounds = |axis: Axis| -> Option<(i64, i64)> {
@@ -32,6 +37,18 @@ fn apart(a: Axis, b: Axis, length: Option<usize>) -> bool {
     };
     if let (Axis::At(a), Axis::At(b), None) = (a, b, length) {
         return a != b && (a < 0) == (b < 0);
+    }
+    // Every so manyth place, and one that is none of these.
+    let comb = |axis: Axis| match axis {
+        Axis::At(_) => bounds(axis).map(|(at, _)| (at, 0)),
+        Axis::Slice { step, .. } => bounds(axis).map(|(first, _)| (first, step)),
+        Axis::Place(_) | Axis::Cut { .. } => None,
+    };
+    if let (Some((first, step)), Some((other, again))) = (comb(a), comb(b))
+        && let common @ 2.. = common_factor(step, again)
+        && (first - other) % common != 0
+    {
+        return true;
     }
     matches!((bounds(a), bounds(b)), (Some((a, b)), Some((c, d))) if b <= c || d <= a)
 }
@@ -70,7 +87,7 @@ fn read_within_write(site: &mut Site<'_>, x: ValueId, v: ValueId, reads: &[Axis]
     let mut inside = Vec::new();
     for (axis, (&read, &write)) in reads.iter().zip(writes).enumerate() {
         let length = length(site, x, axis);
-        let Axis::Slice { start, stop: _, step: 1 } = write else {
+        let Axis::Slice { start, stop: _, step: step @ 1.. } = write else {
             // A position is no axis of what was written.
             if read != write || !write.drops() {
                 return Ok(None);
@@ -86,11 +103,11 @@ fn read_within_write(site: &mut Site<'_>, x: ValueId, v: ValueId, reads: &[Axis]
             inside.push(ALL);
             continue;
         }
-        let back = |bound: i64| bound.checked_sub(start).filter(|&bound| start >= 0 && bound >= 0);
+        let back = |bound: i64| bound.checked_sub(start).filter(|&bound| start >= 0 && bound >= 0 && bound % step == 0).map(|bound| bound / step);
         let part = match read {
             Axis::At(at) => back(if let (true, Some(length)) = (at < 0, length) { at + length as i64 } else { at }).map(Axis::At),
-            Axis::Slice { start: Some(from), stop: Some(to), step } if step > 0 => match (back(from), back(to)) {
-                (Some(from), Some(to)) => Some(Axis::Slice { start: Some(from), stop: Some(to), step }),
+            Axis::Slice { start: Some(from), stop: Some(to), step: again } if step == 1 && again > 0 => match (back(from), back(to)) {
+                (Some(from), Some(to)) => Some(Axis::Slice { start: Some(from), stop: Some(to), step: again }),
                 _ => None,
             },
             _ => None,
@@ -104,9 +121,15 @@ fn read_within_write(site: &mut Site<'_>, x: ValueId, v: ValueId, reads: &[Axis]
             _ => return Ok(None),
         }
     }
-    let region = at(site, x, writes)?;
-    if site.ty(v).dtype != site.ty(root).dtype || !site.same_shape(v, region) {
+    let (region, mut v) = (at(site, x, writes)?, v);
+    if site.ty(v).dtype != site.ty(root).dtype {
         return Ok(None);
+    }
+    if !site.same_shape(v, region) {
+        // It was written everywhere.
+        let Some(shape) = site.ty(region).known_shape() else { return Ok(None) };
+        let sizes = sizes_of(site, &shape);
+        v = site.apply("broadcast_to", &[v, sizes], Attributes::new())?;
     }
     let value = at(site, v, &inside)?;
     one(site, value)

@@ -359,7 +359,7 @@ fn in_groups(a: &Var, b: &Var) -> Result<Var> {
     let next = &sum + x.t().matmul(&y);
     let looped = Loop {
         counted: None, rows: vec![(x, a), (y, b)], states: vec![State { input: sum, init: left, next }], captured: Vec::new(),
-        yields: Vec::new(), until: None, truncate: None, reverse: false, even: true, read: vec![true],
+        yields: Vec::new(), until: None, truncate: None, reverse: false, even: true, read: vec![true], definite: Default::default(),
     };
     Ok(looped.results()?.0.swap_remove(0))
 }

@@ -6,10 +6,11 @@
 //! stability for Gaussian elimination, 1980), as devices may do in `solve`; a correction that is not finite is none.
 //!
 //! Factors of general matrices are there for singular ones too: that these are singular is found in the first step, as
-//! before. Those by Cholesky may not be there, and are computed before the loop only if there certainly is a step.
+//! before. Those by Cholesky may not be there, which is an error of the first step: where it is not known that there is one,
+//! they are those of the identity if there is none.
 
 use super::{Depends, Loop, each_loop, name_of, op_of};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, Location, NodeKind, Var, topological_order};
 use crate::ops::{Attributes, length, where_};
 use crate::rewrite::Phase;
@@ -41,27 +42,39 @@ impl Pass for FactorOutside {
     }
 }
 
+/// What is known of a matrix.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    General,
+    /// It is positive definite.
+    Definite,
+    /// The same of its lower triangle, and what mirrors it; nothing else is read.
+    Lower,
+}
+
 /// What stands for a matrix.
 enum Factors {
     /// Which row of it each row of the factors is, and these.
     General { order: Var, lower: Var, upper: Var },
-    Cholesky(Var),
+    /// That of a positive definite one, and the whole of it.
+    Cholesky { lower: Var, whole: Var },
 }
 
 fn factor(given: &Loop) -> Result<Option<(Vec<Var>, String)>> {
     let depends = given.depends();
     let varies = |var: &Var| depends.get(&var.node().id()).is_some_and(|depends| *depends > Depends::Nothing);
     let mut looped = given.clone();
-    let mut known: Vec<(Var, bool, Factors)> = Vec::new();
+    let mut known: Vec<(Var, Kind, Factors)> = Vec::new();
     let mut replaced = Vec::new();
     for var in topological_order(&given.outputs()) {
         let (NodeKind::Apply(_, attributes), [a, b]) = (var.node().kind(), var.node().operands()) else { continue };
         if name_of(&var) != "solve" || op_of(a).is_some() || varies(a) || !varies(b) {
             continue;
         }
-        let definite = match attributes.str("assume_a")? {
-            "gen" => false,
-            "pos" if given.known_steps().is_some_and(|steps| steps > 0) => true,
+        let kind = match attributes.str("assume_a")? {
+            "gen" if given.definite.contains(&a.node().id()) => Kind::Definite,
+            "gen" => Kind::General,
+            "pos" => Kind::Lower,
             _ => continue,
         };
         let (matrix, right) = (a.ty()?, b.ty()?);
@@ -69,15 +82,15 @@ fn factor(given: &Loop) -> Result<Option<(Vec<Var>, String)>> {
         if !fits || matrix.dims[0].known().is_some_and(|length| length <= SMALL) {
             continue;
         }
-        let at = match known.iter().position(|(of, kind, _)| of.is(a) && *kind == definite) {
+        let at = match known.iter().position(|(of, other, _)| of.is(a) && *other == kind) {
             Some(at) => at,
             None => {
-                let factors = factors(&mut looped, a, definite)?;
-                known.push((a.clone(), definite, factors));
+                let factors = factors(&mut looped, a, kind)?;
+                known.push((a.clone(), kind, factors));
                 known.len() - 1
             }
         };
-        let new = var.node().location().stand_in(|| solved(a, b, &known[at].2, definite));
+        let new = var.node().location().stand_in(|| solved(a, b, &known[at].2));
         replaced.push((var.clone(), new));
     }
     if replaced.is_empty() {
@@ -95,16 +108,30 @@ fn factor(given: &Loop) -> Result<Option<(Vec<Var>, String)>> {
 }
 
 /// The factors of a matrix, computed outside.
-fn factors(looped: &mut Loop, a: &Var, definite: bool) -> Result<Factors> {
+fn factors(looped: &mut Loop, a: &Var, kind: Kind) -> Result<Factors> {
     let outside = looped.outside(std::slice::from_ref(a))?.swap_remove(0);
+    let outside = match looped.known_steps() {
+        Some(steps) if steps > 0 => outside,
+        _ if kind == Kind::General => outside,
+        _ => {
+            let rows = looped.rows.first().map(|(_, sequence)| length(sequence, 0));
+            let Some(steps) = looped.counted.clone().or(rows) else {
+                return Err(Error::new(ErrorKind::Internal, "a loop has neither sequences nor a number of steps"));
+            };
+            let identity = Var::apply("eye", &[length(&outside, 0)], Attributes::new().with("dtype", outside.ty()?.dtype));
+            let some = Var::apply("gt", &[steps, Var::weak(0i64)], Attributes::new());
+            where_(&some, &outside, &identity)
+        }
+    };
     let mut inside = |value: &Var| -> Result<Var> {
         let input = Var::input_at("c", value.ty()?.clone(), Location::caller());
         looped.captured.push((input.clone(), value.clone()));
         Ok(input)
     };
-    if definite {
-        let lower = Var::apply("cholesky", &[outside], Attributes::new());
-        return Ok(Factors::Cholesky(inside(&lower)?));
+    if kind != Kind::General {
+        let lower = inside(&Var::apply("cholesky", &[outside.clone()], Attributes::new()))?;
+        let whole = if kind == Kind::Lower { inside(&(outside.tril(0) + outside.tril(-1).t()))? } else { a.clone() };
+        return Ok(Factors::Cholesky { lower, whole });
     }
     let all = Var::apply("lu", &[outside], Attributes::new()).siblings();
     // Each column of the permutation has its 1 in the row that comes to that place: the product is exact.
@@ -119,16 +146,15 @@ fn triangular(a: &Var, b: &Var, lower: bool, transposed: bool, unit: bool) -> Va
 }
 
 /// The solution by the factors, corrected.
-fn solved(a: &Var, b: &Var, factors: &Factors, definite: bool) -> Var {
+fn solved(a: &Var, b: &Var, factors: &Factors) -> Var {
     let solve = |b: &Var| match factors {
         Factors::General { order, lower, upper } => {
             let rows = Var::apply("take", &[b.clone(), order.clone()], Attributes::new().with("axis", 0i64));
             triangular(upper, &triangular(lower, &rows, true, false, true), false, false, false)
         }
-        Factors::Cholesky(lower) => triangular(lower, &triangular(lower, b, true, false, false), true, true, false),
+        Factors::Cholesky { lower, .. } => triangular(lower, &triangular(lower, b, true, false, false), true, true, false),
     };
-    // Of a definite matrix only the lower triangle is read.
-    let whole = if definite { a.tril(0) + a.tril(-1).t() } else { a.clone() };
+    let whole = if let Factors::Cholesky { whole, .. } = factors { whole } else { a };
     let first = solve(b);
     let step = solve(&(b - whole.matmul(&first)));
     where_(&step.isfinite().all(None), &(&first + &step), &first)

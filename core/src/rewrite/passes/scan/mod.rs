@@ -38,6 +38,7 @@ use crate::ops::control::ScanLayout;
 use crate::ops::effects::is_effectful;
 use crate::ops::{IndexItem, Op};
 use crate::rewrite::engine::Firing;
+use crate::rewrite::facts::{Fact, certain};
 use crate::rewrite::shapes::same_length;
 use crate::tensor::{Dim, Type};
 
@@ -61,6 +62,8 @@ struct Loop {
     even: bool,
     /// Which results something reads: first the final states, then the yields.
     read: Vec<bool>,
+    /// The nodes of inputs that stand for what is known to be a positive definite matrix outside.
+    definite: FxHashSet<u64>,
 }
 
 #[derive(Clone)]
@@ -96,7 +99,7 @@ impl Loop {
         Ok(Loop {
             counted: counted.first().cloned(), rows: rows.to_vec(), states: states.collect(), captured: captured.to_vec(),
             yields: yields.iter().cloned().zip(layout.keep.iter().copied()).collect(), until: until.first().cloned(),
-            truncate: layout.truncate, reverse: layout.reverse, even, read,
+            truncate: layout.truncate, reverse: layout.reverse, even, read, definite: FxHashSet::default(),
         })
     }
 
@@ -352,7 +355,10 @@ fn each_loop(
             graph.outputs().contains(&value) || graph.users(id).iter().any(|&user| graph.node(user).operands.contains(&value))
         });
         let layout = ScanLayout::of(attributes)?;
-        let looped = Loop::of(&layout, &vars, is_even(graph, &layout, view.operands), read.collect())?;
+        let mut looped = Loop::of(&layout, &vars, is_even(graph, &layout, view.operands), read.collect())?;
+        let captured = view.operands.iter().skip(usize::from(layout.counted) + layout.sequences + layout.states);
+        let definite = captured.zip(&looped.captured).filter(|&(&value, _)| certain(graph, value, Fact::PositiveDefinite));
+        looped.definite = definite.map(|(_, (input, _))| input.node().id()).collect();
         // What cannot be stated outside stays inside.
         let Ok(Some((results, done))) = location.stand_in(|| rewrite(&looped)) else { continue };
         let before = format!("a step of {} nodes", nodes(&looped.outputs()));
