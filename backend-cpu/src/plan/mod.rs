@@ -106,7 +106,7 @@ pub struct Step {
 }
 
 impl Step {
-    /// What the instructions of its kernel come from, by the numbers that [`Lowering::begin`] was given: the places of its
+    /// What the instructions of its kernel come from, by the numbers that [`Lowering::begin`](crate::kernel::lower::Lowering::begin) was given: the places of its
     /// members, from the last one back.
     pub fn origin<'a>(&'a self, code: &'a Code) -> impl Fn(u32) -> Option<String> + 'a {
         move |number| {
