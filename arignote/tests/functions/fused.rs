@@ -121,6 +121,18 @@ fn steps_over_the_same_rows() {
     agree(text, &[numbers(DType::F32, &[4, 3, 64, 300], 9)], false);
 }
 
+#[test]
+fn rows_from_memory_are_reduced_in_the_same_order() {
+    let x = numbers(DType::F32, &[2100, 1031], 3);
+    for body in ["return sum(x), max(x), sum(x * x)", "return sum(x, axis=1), max(x * 2, axis=1)", "return var(x, axis=1), mean(abs(x), axis=1)"] {
+        let text = format!("fn f(x: f32[n, m]) {{\n{body}\n}}\n");
+        let [native, portable] = [(2, "native"), (1, "portable")].map(|(threads, codegen)| {
+            build(&cpu(threads, codegen), &text).call(std::slice::from_ref(&x)).unwrap().iter().map(Tensor::to_f64_vec).collect::<Vec<_>>()
+        });
+        assert!(native == portable, "{body}");
+    }
+}
+
 /// The steps that a program of two matrices takes on the cpu backend.
 fn steps(body: &str, n: usize, m: usize) -> Vec<String> {
     let f = build(&cpu(2, "native"), &format!("fn f(x: f32[n, m], y: f32[n, m]) {{\n{body}\n}}\n"));

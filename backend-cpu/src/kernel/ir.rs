@@ -302,6 +302,22 @@ pub struct Kernel {
 pub type Origin<'a> = &'a dyn Fn(u32) -> Option<String>;
 
 impl Kernel {
+    /// The kernel of twice as many inputs that reduces the first half of them, and the others, each as this one does.
+    pub fn twice(&self) -> Kernel {
+        let (inputs, count) = (self.inputs.len() as u32, self.instructions.len() as u32);
+        let second = self.instructions.iter().map(|&(instruction, kind)| match instruction {
+            Instruction::Input(input) => (Instruction::Input(input + inputs), kind),
+            other => (other.map(|number| number + count), kind),
+        });
+        Kernel {
+            inputs: self.inputs.iter().chain(&self.inputs).copied().collect(),
+            instructions: self.instructions.iter().copied().chain(second).collect(),
+            outputs: Vec::new(),
+            reductions: self.reductions.iter().copied().chain(self.reductions.iter().map(|&(number, reduction)| (number + count, reduction))).collect(),
+            origins: self.origins.iter().chain(&self.origins).copied().collect(),
+        }
+    }
+
     /// An instruction for people.
     pub fn line(&self, number: usize) -> String {
         use std::fmt::Write;

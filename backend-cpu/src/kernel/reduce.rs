@@ -203,15 +203,12 @@ impl Reducing {
                         // Of each row and reduction the parts lie together.
                         parallel((self.outer * parts).div_ceil(group), &|task| {
                             let (inputs, cells) = (&inputs, &cells);
-                            for at in task * group..((task + 1) * group).min(self.outer * parts) {
-                                let (row, part) = (at / parts, at % parts);
-                                // SAFETY: each cell is written by one task.
-                                unsafe {
-                                    let found = self.part(inputs.0, row, part);
-                                    for (total, &value) in found[..several].iter().enumerate() {
-                                        *cells.0.cast::<u64>().add((row * several + total) * parts + part) = value;
-                                    }
-                                }
+                            let all = task * group..((task + 1) * group).min(self.outer * parts);
+                            // SAFETY: the caller's promise; each cell is written by one task.
+                            unsafe {
+                                self.parts(inputs.0, all, parts, |row, part, found| for (total, &value) in found[..several].iter().enumerate() {
+                                    *cells.0.cast::<u64>().add((row * several + total) * parts + part) = value;
+                                });
                             }
                         });
                         for (at, values) in values.chunks_mut(parts).enumerate() {
@@ -345,6 +342,24 @@ impl Reducing {
                 }
             }
         });
+    }
+
+    /// Reduces parts of rows, each of which has so many; `each` is told the row, the part and what that becomes.
+    ///
+    /// # Safety
+    /// As for [`Self::run`].
+    unsafe fn parts(&self, inputs: &[*mut u8], all: Range<usize>, parts: usize, mut each: impl FnMut(usize, usize, &Totals)) {
+        // Those of a single row follow each other as rows do, but for the last one, which may be shorter.
+        let whole = if self.outer == 1 { all.start..all.end.min(self.length / PART).max(all.start) } else { all.start..all.start };
+        let rest = whole.end..all.end;
+        // SAFETY: the caller's promise.
+        unsafe { self.region.reduce_rows(inputs, PART, whole, |part, found| each(0, part, found)) };
+        for at in rest {
+            let (row, part) = (at / parts, at % parts);
+            // SAFETY: the caller's promise.
+            let found = unsafe { self.part(inputs, row, part) };
+            each(row, part, &found);
+        }
     }
 
     /// Reduces a part of a row.

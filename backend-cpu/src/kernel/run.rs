@@ -212,6 +212,8 @@ pub struct Region {
     cost: usize,
     /// The loop that the region was last the step of, if it has code.
     repeated: OnceLock<Option<Repeated>>,
+    /// What reduces two rows side by side, bit for bit as one after the other: memory gives two streams sooner than one.
+    beside: Option<Compiled>,
 }
 
 /// A region with the loop around it.
@@ -242,6 +244,18 @@ impl Repeated {
             match (self.code, arrays, first, steps) {}
         }
     }
+}
+
+/// What reduces two rows side by side, of a kernel that reads so many bytes: where they come from memory, and the sums are
+/// added up in the same order.
+fn beside(kernel: &Kernel, cache: &Cache, uniform: &[bool], bytes: usize) -> Option<Compiled> {
+    /// Bytes that are in no cache.
+    const LARGE: usize = 8 << 20;
+    let several = 1..=REDUCTIONS / 2;
+    if bytes < LARGE || !several.contains(&kernel.reductions.len()) || !kernel.outputs.is_empty() { return None }
+    let (twice, uniform) = (kernel.twice(), [uniform, uniform].concat());
+    let (one, two) = (Form::of(kernel, &uniform[..kernel.inputs.len()]), Form::of(&twice, &uniform));
+    ((one.lanes, one.unroll) == (two.lanes, two.unroll)).then(|| Compiled::new(twice, cache, &uniform))
 }
 
 /// The elements of a region's inputs and outputs.
@@ -286,9 +300,11 @@ impl Region {
         let uniform: Vec<bool> = operands[..inputs].iter().map(|operand| operand.uniform).collect();
         let calls = kernel.instructions.iter().filter(|(instruction, _)| matches!(instruction, Instruction::Call(..))).count();
         let bytes: usize = operands.iter().filter(|operand| !operand.uniform).map(|operand| operand.size).sum();
+        let count: usize = shape.iter().product();
+        let beside = if listed.is_empty() { beside(&kernel, cache, &uniform, count.saturating_mul(bytes)) } else { None };
         let compiled = Compiled::new(kernel, cache, &uniform);
         let cost = compiled.kernel.instructions.len() * if compiled.is_native() { 60 } else { 400 } + calls * 20_000 + bytes * 30;
-        Region { compiled, count: shape.iter().product(), axes, operands, listed: listed.to_vec(), rows, cost, repeated: OnceLock::new() }
+        Region { compiled, count, axes, operands, listed: listed.to_vec(), rows, cost, repeated: OnceLock::new(), beside }
     }
 
     /// How many outputs it has.
@@ -347,6 +363,23 @@ impl Region {
             return;
         }
         let steps: Lengths = self.operands.iter().map(|operand| even(operand) * operand.size).collect();
+        let mut rows = rows;
+        if let Some(beside) = self.beside.as_ref().filter(|_| rows.len() > 1) {
+            let (half, several) = (rows.len() / 2, self.compiled.reductions.len());
+            for row in rows.start..rows.start + half {
+                let place = |row: usize| arrays.iter().zip(&steps).map(move |(array, step)| array.wrapping_add(row * step));
+                let mut here: Addresses = place(row).chain(place(row + half)).collect();
+                let mut totals = identities;
+                totals.copy_within(..several, several);
+                // SAFETY: the caller's promise; the elements lie as the executor is made for.
+                unsafe { beside.run(&mut here, length, &mut totals[..2 * several]) };
+                let mut second = identities;
+                second[..several].copy_from_slice(&totals[several..2 * several]);
+                each(row, &mut totals);
+                each(row + half, &mut second);
+            }
+            rows.start += 2 * half;
+        }
         let mut here: Addresses = arrays.iter().zip(&steps).map(|(array, step)| array.wrapping_add(rows.start * step)).collect();
         for row in rows {
             let mut totals = identities;

@@ -1,8 +1,10 @@
 //! Products of matrices with vectors, at the speed of memory: by vectors of 256 bits where the processor has
 //! them, else in the same order with what it has.
 
-/// Partial sums of a sum of products, added up in one order at the end.
-const LANES: usize = 32;
+/// Vectors of partial sums of a sum of products, added up in one order at the end.
+const PARTS: usize = 4;
+/// Rows that are gone through side by side, far from one another: memory gives several streams sooner than one.
+const STREAMS: usize = 3;
 
 /// Vectors of the processor, and what is needed of them.
 #[cfg(target_arch = "x86_64")]
@@ -28,11 +30,11 @@ pub trait Real: Copy {
 }
 
 macro_rules! real {
-    ($T:ident, $width:literal, $rows:ident, $columns:ident, $row:ident, $column:ident, $load:ident, $store:ident, $zero:ident, $fused:ident) => {
+    ($T:ident, $width:literal, $rows:ident, $several:ident, $columns:ident, $row:ident, $column:ident, $load:ident, $store:ident, $zero:ident, $fused:ident) => {
         /// Adds up partial sums, halving their number.
         #[inline(always)]
-        fn $row(mut sums: [$T; LANES]) -> $T {
-            let mut width = LANES / 2;
+        fn $row(mut sums: [$T; PARTS * $width]) -> $T {
+            let mut width = PARTS * $width / 2;
             while width > 0 {
                 let (low, high) = sums.split_at_mut(width);
                 low.iter_mut().zip(high).for_each(|(low, high)| *low += *high);
@@ -67,40 +69,54 @@ macro_rules! real {
             }
         }
 
+        /// `R` rows, which begin `far` elements from one another: their results lie `apart` elements from one another.
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2,fma")]
-        unsafe fn $rows(matrix: *const $T, step: usize, y: &[$T], out: &mut [$T]) {
+        unsafe fn $several<const R: usize>(first: *const $T, far: usize, y: &[$T], out: *mut $T, apart: usize) {
+            const LANES: usize = PARTS * $width;
             let length = y.len();
-            for (number, out) in out.iter_mut().enumerate() {
-                let mut parts = [wide::$zero(); LANES / $width];
-                let mut at = 0;
-                // SAFETY: by the caller's promise the row has `length` elements, as `y` has: `at` plus what is read
-                // from there is not more.
-                unsafe {
-                    let row = matrix.add(number * step);
-                    while at + LANES <= length {
-                        for (part, sum) in parts.iter_mut().enumerate() {
-                            let from = at + part * $width;
-                            *sum = wide::$fused(wide::$load(row.add(from)), wide::$load(y.as_ptr().add(from)), *sum);
+            let mut sums = [[wide::$zero(); PARTS]; R];
+            let mut at = 0;
+            // SAFETY: by the caller's promise each row has `length` elements, as `y` has: `at` plus what is read from there is
+            // not more.
+            unsafe {
+                while at + LANES <= length {
+                    for part in 0..PARTS {
+                        let from = at + part * $width;
+                        let y = wide::$load(y.as_ptr().add(from));
+                        for (row, sums) in sums.iter_mut().enumerate() {
+                            sums[part] = wide::$fused(wide::$load(first.add(row * far + from)), y, sums[part]);
                         }
-                        at += LANES;
                     }
-                    let mut part = 0;
+                    at += LANES;
+                }
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    let first = first.add(row * far);
+                    let (mut at, mut part) = (at, 0);
                     while at + $width <= length {
-                        parts[part] = wide::$fused(wide::$load(row.add(at)), wide::$load(y.as_ptr().add(at)), parts[part]);
+                        sums[part] = wide::$fused(wide::$load(first.add(at)), wide::$load(y.as_ptr().add(at)), sums[part]);
                         (at, part) = (at + $width, part + 1);
                     }
                     let mut rest: $T = 0.0;
                     while at < length {
-                        rest = (*row.add(at)).mul_add(y[at], rest);
+                        rest = (*first.add(at)).mul_add(y[at], rest);
                         at += 1;
                     }
-                    let mut sums: [$T; LANES] = [0.0; LANES];
-                    for (part, &sum) in parts.iter().enumerate() {
-                        wide::$store(sums.as_mut_ptr().add(part * $width), sum);
-                    }
-                    *out = $row(sums) + rest;
+                    let mut all: [$T; LANES] = [0.0; LANES];
+                    for (part, &sum) in sums.iter().enumerate() { wide::$store(all.as_mut_ptr().add(part * $width), sum); }
+                    *out.add(row * apart) = $row(all) + rest;
                 }
+            }
+        }
+
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma")]
+        unsafe fn $rows(matrix: *const $T, step: usize, y: &[$T], out: &mut [$T]) {
+            let apart = out.len() / STREAMS;
+            // SAFETY: the caller's promise; each row is computed once.
+            unsafe {
+                for row in 0..apart { $several::<STREAMS>(matrix.add(row * step), apart * step, y, out.as_mut_ptr().add(row), apart); }
+                for row in STREAMS * apart..out.len() { $several::<1>(matrix.add(row * step), 0, y, out.as_mut_ptr().add(row), 0); }
             }
         }
 
@@ -121,8 +137,8 @@ macro_rules! real {
                 for (number, out) in out.iter_mut().enumerate() {
                     // SAFETY: by the caller's promise.
                     let row = unsafe { std::slice::from_raw_parts(matrix.add(number * step), y.len()) };
-                    let mut sums = [0.0; LANES];
-                    for (row, y) in row.chunks(LANES).zip(y.chunks(LANES)) {
+                    let mut sums = [0.0; PARTS * $width];
+                    for (row, y) in row.chunks(PARTS * $width).zip(y.chunks(PARTS * $width)) {
                         for ((sum, x), y) in sums.iter_mut().zip(row).zip(y) { *sum += x * y; }
                     }
                     *out = $row(sums);
@@ -141,5 +157,5 @@ macro_rules! real {
         }
     };
 }
-real!(f32, 8, rows_f32, columns_f32, added_f32, column_f32, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_setzero_ps, _mm256_fmadd_ps);
-real!(f64, 4, rows_f64, columns_f64, added_f64, column_f64, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_setzero_pd, _mm256_fmadd_pd);
+real!(f32, 8, rows_f32, several_f32, columns_f32, added_f32, column_f32, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_setzero_ps, _mm256_fmadd_ps);
+real!(f64, 4, rows_f64, several_f64, columns_f64, added_f64, column_f64, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_setzero_pd, _mm256_fmadd_pd);
