@@ -1,7 +1,7 @@
 //! Ops that are given by others: their types, shapes and derivatives follow from the one function that
 //! builds them, and no backend needs a kernel.
 
-use super::{Attributes, Inferred, Op, Operand, Param, Registry, ShapeOperand, settle_float};
+use super::{Attributes, Inferred, Jvp, Op, Operand, Param, Registry, ShapeOperand, Vjp, settle_float};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Constant, Location, NodeKind, Var};
 use crate::ops::{IndexBound, IndexItem};
@@ -135,6 +135,67 @@ impl Op for Composed {
     }
 
     fn has_decomposition(&self) -> bool {
+        true
+    }
+
+    fn can_fail(&self) -> bool {
+        true
+    }
+}
+
+/// An op that is given by others, with derivatives that take less than theirs.
+pub(super) struct WithDerivative {
+    pub(super) composed: Composed,
+    pub(super) vjp: fn(&Vjp<'_>) -> Result<Vec<Option<Var>>>,
+    pub(super) jvp: fn(&Jvp<'_>) -> Result<Vec<Option<Var>>>,
+}
+
+impl Op for WithDerivative {
+    fn name(&self) -> &str {
+        self.composed.name
+    }
+
+    fn params(&self) -> &[Param] {
+        &self.composed.params
+    }
+
+    fn doc(&self) -> &str {
+        self.composed.doc
+    }
+
+    fn settle(&self, operands: &[&Type], attributes: &mut Attributes) -> Vec<Option<DType>> {
+        self.composed.settle(operands, attributes)
+    }
+
+    fn infer(&self, operands: &[Operand<'_>], attributes: &Attributes) -> Result<Vec<Inferred>> {
+        self.composed.infer(operands, attributes)
+    }
+
+    fn shapes(&self, operands: &[ShapeOperand<'_>], attributes: &Attributes) -> Result<Vec<Shape>> {
+        self.composed.shapes(operands, attributes)
+    }
+
+    fn size_operands(&self, types: &[&Type], attributes: &Attributes) -> Vec<usize> {
+        self.composed.size_operands(types, attributes)
+    }
+
+    fn vjp(&self, context: &Vjp<'_>) -> Result<Vec<Option<Var>>> {
+        (self.vjp)(context)
+    }
+
+    fn jvp(&self, context: &Jvp<'_>) -> Result<Vec<Option<Var>>> {
+        (self.jvp)(context)
+    }
+
+    fn decompose(&self, operands: &[Var], attributes: &Attributes) -> Option<Result<Vec<Var>>> {
+        self.composed.decompose(operands, attributes)
+    }
+
+    fn has_decomposition(&self) -> bool {
+        true
+    }
+
+    fn has_own_derivative(&self) -> bool {
         true
     }
 

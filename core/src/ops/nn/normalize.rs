@@ -2,8 +2,9 @@
 
 use crate::error::Result;
 use crate::graph::Var;
-use crate::ops::composed::{Arguments, Composed, Settle, lengths, type_error, vector, whole};
-use crate::ops::{Attribute, AttributeKind, Attributes, Param, ParamKind, Registry, normalize_axis, where_};
+use super::sliding::cotangent;
+use crate::ops::composed::{Arguments, Composed, Settle, WithDerivative, lengths, type_error, vector, whole};
+use crate::ops::{Attribute, AttributeKind, Attributes, Jvp, Param, ParamKind, Registry, Vjp, normalize_axis, where_};
 use crate::tensor::{DType, Dim};
 
 pub(super) fn register(registry: &mut Registry) {
@@ -15,6 +16,21 @@ pub(super) fn register(registry: &mut Registry) {
     let epsilon = || attribute("epsilon", AttributeKind::Float, Some(Attribute::Float(1e-5)), "what is added to the variance");
     let channels = || attribute("axis", AttributeKind::Axes, Some(Attribute::Int(1)), "the axis or axes that keep statistics of their own");
     let last = || attribute("axis", AttributeKind::Axes, Some(Attribute::Int(-1)), "the axis or axes to normalize over");
+    registry.add(WithDerivative {
+        composed: Composed {
+            name: "layer_norm",
+            settle: Settle::ToFloat(5),
+            params: vec![x(), gamma(), beta(), last(), epsilon()],
+            doc: "`(x - mean) / sqrt(var + epsilon) * gamma + beta` over the axes `axis` of each sample (Ba et al., arXiv \
+                  1607.06450).\n\n    layer_norm(x, gamma, beta)\n    layer_norm(x, axis=[-2, -1])",
+            build: |a| {
+                let (x, axes) = (a.operand(0)?, chosen(a)?);
+                Ok(vec![scaled(a, &standardized(a, x, &signed(&axes))?, &axes)?])
+            },
+        },
+        vjp: layer_norm_vjp,
+        jvp: layer_norm_jvp,
+    });
     let mut add = |name, settle, params, doc, build| registry.add(Composed { name, settle, params, doc, build });
     let float = Settle::ToFloat(5);
 
@@ -38,12 +54,6 @@ pub(super) fn register(registry: &mut Registry) {
             let (mean, var) = (placed(a.operand(1)?, x, &kept, "mean")?, placed(a.operand(2)?, x, &kept, "var")?);
             let y = (x - mean) / (var + a.attributes.float("epsilon")?).sqrt();
             Ok(vec![scaled_by(&y, a.operands.get(3), a.operands.get(4), &kept)?])
-        });
-    add("layer_norm", float, vec![x(), gamma(), beta(), last(), epsilon()],
-        "`(x - mean) / sqrt(var + epsilon) * gamma + beta` over the axes `axis` of each sample (Ba et al., arXiv \
-         1607.06450).\n\n    layer_norm(x, gamma, beta)\n    layer_norm(x, axis=[-2, -1])", |a| {
-            let (x, axes) = (a.operand(0)?, chosen(a)?);
-            Ok(vec![scaled(a, &standardized(a, x, &signed(&axes))?, &axes)?])
         });
     add("rms_norm", float, vec![x(), gamma(), last(), epsilon()],
         "`x / sqrt(mean(x ** 2) + epsilon) * gamma` over the axes `axis` (Zhang and Sennrich, arXiv 1910.07467).\n\n    \
@@ -132,8 +142,45 @@ fn places(x: &Var) -> Result<usize> {
 /// `(x - mean) / sqrt(var + epsilon)` over some axes.
 fn standardized(a: &Arguments<'_>, x: &Var, axes: &[i64]) -> Result<Var> {
     let mean = x.reduce_axes("mean", Some(axes), true);
-    let var = x.reduce_axes("var", Some(axes), true);
-    Ok((x - mean) / (var + a.attributes.float("epsilon")?).sqrt())
+    Ok((x - mean) / deviation(a, x, axes)?)
+}
+
+/// `sqrt(var + epsilon)` over some axes.
+fn deviation(a: &Arguments<'_>, x: &Var, axes: &[i64]) -> Result<Var> {
+    Ok((x.reduce_axes("var", Some(axes), true) + a.attributes.float("epsilon")?).sqrt())
+}
+
+/// What the standardized x changes by when x changes by `t`; and as that is a symmetric matrix, what x does when the
+/// standardized one does: `(t - mean(t) - y * mean(t * y)) / deviation`.
+fn change(a: &Arguments<'_>, x: &Var, y: &Var, t: &Var, axes: &[i64]) -> Result<Var> {
+    let mean = |value: &Var| value.reduce_axes("mean", Some(axes), true);
+    Ok((t - mean(t) - y * mean(&(t * y))) / deviation(a, x, axes)?)
+}
+
+fn layer_norm_vjp(context: &Vjp<'_>) -> Result<Vec<Option<Var>>> {
+    let a = &Arguments { operands: context.operands, attributes: context.attributes };
+    let (Some(g), x, axes) = (&context.cotangents[0], a.operand(0)?, chosen(a)?) else { return Ok(vec![None; context.operands.len()]) };
+    let y = standardized(a, x, &signed(&axes))?;
+    let others: Vec<i64> = (0..a.rank()?).filter(|axis| !axes.contains(axis)).map(|axis| axis as i64).collect();
+    let total = |value: Var| if others.is_empty() { value } else { value.reduce_axes("sum", Some(&others), false) };
+    let mut slopes = vec![cotangent(x, change(a, x, &y, &scaled_by(g, a.operands.get(1), None, &axes)?, &signed(&axes))?)?];
+    if let Some(gamma) = a.operands.get(1) { slopes.push(cotangent(gamma, total(g * &y))?); }
+    if let Some(beta) = a.operands.get(2) { slopes.push(cotangent(beta, total(g.clone()))?); }
+    Ok(slopes)
+}
+
+fn layer_norm_jvp(context: &Jvp<'_>) -> Result<Vec<Option<Var>>> {
+    let a = &Arguments { operands: context.operands, attributes: context.attributes };
+    let (x, axes) = (a.operand(0)?, chosen(a)?);
+    let y = standardized(a, x, &signed(&axes))?;
+    let tangent = |number: usize| context.tangents.get(number).and_then(Option::as_ref);
+    let mut terms = Vec::new();
+    if let Some(t) = tangent(0) {
+        terms.push(scaled_by(&change(a, x, &y, t, &signed(&axes))?, a.operands.get(1), None, &axes)?);
+    }
+    if let Some(t) = tangent(1) { terms.push(&y * placed(t, &y, &axes, "gamma")?); }
+    if let Some(t) = tangent(2) { terms.push(y.zeros_like() + placed(t, &y, &axes, "beta")?); }
+    Ok(vec![terms.into_iter().reduce(|sum, term| sum + term)])
 }
 
 /// `y * gamma + beta`, operands 1 and 2, as far as they are given.

@@ -55,7 +55,7 @@ impl Sliding {
 }
 
 /// A cotangent for an operand, if it can have one.
-fn cotangent(of: &Var, value: Var) -> Result<Option<Var>> {
+pub(super) fn cotangent(of: &Var, value: Var) -> Result<Option<Var>> {
     let dtype = of.ty()?.dtype;
     if !dtype.is_float() {
         return Ok(None);
