@@ -186,7 +186,8 @@ pub(super) fn fmod(p: &P<'_>, i: usize, g: &Var) -> Out {
 pub(super) fn neg(_: &P<'_>, _: usize, g: &Var) -> Out { Some(-g) }
 pub(super) fn abs(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * p.x[0].sign()) }
 pub(super) fn square(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * (2.0 * &p.x[0])) }
-pub(super) fn relu(p: &P<'_>, _: usize, g: &Var) -> Out { Some(masked(&p.x[0].gt(&Var::weak(0.0)), g)) }
+// By the result, which is there anyway, so that the operand need not be kept.
+pub(super) fn relu(p: &P<'_>, _: usize, g: &Var) -> Out { Some(masked(&p.y.gt(&Var::weak(0.0)), g)) }
 pub(super) fn reciprocal(p: &P<'_>, _: usize, g: &Var) -> Out { Some(-(g * p.y.square())) }
 pub(super) fn cbrt(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g / (3.0 * p.y.square())) }
 pub(super) fn sqrt(p: &P<'_>, _: usize, g: &Var) -> Out { Some(g * 0.5 / p.y) }
