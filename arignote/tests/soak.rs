@@ -49,12 +49,18 @@ fn memory_stays_constant() {
             }
         });
     };
-    calls(CALLS / 10);
-    let before = resident();
-    done.store(CALLS / 10, Ordering::Relaxed);
-    calls(CALLS);
-    let after = resident();
-    assert!(after <= before + NOISE, "{before} bytes after {} calls, {after} after {CALLS}", CALLS / 10);
+    let mut reached = CALLS / 10;
+    calls(reached);
+    // The system may join pages, or an allocator keep some, by chance; what leaks does so in every round.
+    let mut grown: Vec<usize> = Vec::new();
+    while grown.len() < 2 && grown.iter().all(|&bytes| bytes > NOISE) {
+        let before = resident();
+        done.store(reached, Ordering::Relaxed);
+        reached += CALLS;
+        calls(reached);
+        grown.push(resident().saturating_sub(before));
+    }
+    assert!(grown.iter().any(|&bytes| bytes <= NOISE), "{CALLS} calls took {grown:?} bytes more, round by round");
     // Calls that update a state take turns, so that none is lost; the last round of each caller makes no call.
-    assert_eq!(session.get(&count).unwrap().item(), Some(CALLS as f64));
+    assert_eq!(session.get(&count).unwrap().item(), Some(reached as f64));
 }
