@@ -38,24 +38,21 @@ impl Plans {
     /// The plan of the last call if these arguments have its signature, which were then checked as these need not
     /// be.
     pub fn same(&self, arguments: &[Argument]) -> Option<Arc<Plan>> {
-        let last = self.last.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let last = last.as_ref()?;
-        let Signature { shapes, donated } = &last.signature;
-        let alike = arguments.len() == shapes.len()
-            && arguments.iter().zip(shapes).zip(donated).zip(&last.dtypes).all(|(((argument, shape), donated), dtype)| {
-                argument.tensor.dtype == *dtype && argument.tensor.shape == *shape && argument.donated == *donated
-            });
-        alike.then(|| last.plan.clone())
+        self.last_of(arguments.iter().map(|argument| (argument.tensor.dtype, argument.tensor.shape.as_slice(), argument.donated)))
     }
 
     /// The same for tensors that are only read.
     pub fn same_of_tensors(&self, arguments: &[&Tensor]) -> Option<Arc<Plan>> {
+        self.last_of(arguments.iter().map(|tensor| (tensor.dtype(), tensor.shape(), false)))
+    }
+
+    fn last_of<'a>(&self, arguments: impl ExactSizeIterator<Item = (DType, &'a [usize], bool)>) -> Option<Arc<Plan>> {
         let last = self.last.read().unwrap_or_else(|poisoned| poisoned.into_inner());
         let last = last.as_ref()?;
         let Signature { shapes, donated } = &last.signature;
-        let alike = arguments.len() == shapes.len() && !donated.contains(&true)
-            && arguments.iter().zip(shapes).zip(&last.dtypes).all(|((argument, shape), dtype)| {
-                argument.dtype() == *dtype && argument.shape() == shape.as_slice()
+        let alike = arguments.len() == shapes.len()
+            && arguments.zip(shapes).zip(donated).zip(&last.dtypes).all(|((((dtype, shape, may), expected), donated), of)| {
+                dtype == *of && shape == expected.as_slice() && may == *donated
             });
         alike.then(|| last.plan.clone())
     }

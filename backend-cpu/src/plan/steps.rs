@@ -125,13 +125,11 @@ impl<'a> Layout<'a> {
         let produced = self.regions.produced(id);
         self.leave_joins(id, &inputs, &produced);
         let results = self.results(at, id, &inputs, &produced);
-        let is_reduction = self.regions.reductions.contains_key(&id);
-        let (work, access, note) = if self.code.is_elementwise(id) || is_reduction {
-            self.fused(id, &inputs, &produced, &results)?
+        let ((work, access, note), members) = if self.code.is_elementwise(id) || self.regions.reductions.contains_key(&id) {
+            (self.fused(id, &inputs, &produced, &results)?, self.regions.members[&id].clone())
         } else {
-            self.alone(at, id, &inputs, &results)
+            (self.alone(at, id, &inputs, &results), Vec::new())
         };
-        let members = if self.code.is_elementwise(id) || is_reduction { self.regions.members[&id].clone() } else { Vec::new() };
         Ok((Step { at, node: id, members, work, results: results.slots, note: results.note + &note }, access))
     }
 

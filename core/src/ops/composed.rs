@@ -143,6 +143,48 @@ impl Op for Composed {
     }
 }
 
+/// What an op with derivatives of its own has of the composed op `self.composed`: all but shapes and derivatives.
+macro_rules! of_composed {
+    () => {
+        fn name(&self) -> &str {
+            self.composed.name
+        }
+
+        fn params(&self) -> &[Param] {
+            &self.composed.params
+        }
+
+        fn doc(&self) -> &str {
+            self.composed.doc
+        }
+
+        fn settle(&self, operands: &[&Type], attributes: &mut Attributes) -> Vec<Option<DType>> {
+            self.composed.settle(operands, attributes)
+        }
+
+        fn infer(&self, operands: &[Operand<'_>], attributes: &Attributes) -> Result<Vec<Inferred>> {
+            self.composed.infer(operands, attributes)
+        }
+
+        fn decompose(&self, operands: &[Var], attributes: &Attributes) -> Option<Result<Vec<Var>>> {
+            self.composed.decompose(operands, attributes)
+        }
+
+        fn has_decomposition(&self) -> bool {
+            true
+        }
+
+        fn has_own_derivative(&self) -> bool {
+            true
+        }
+
+        fn can_fail(&self) -> bool {
+            true
+        }
+    };
+}
+pub(super) use of_composed;
+
 /// An op that is given by others, with derivatives that take less than theirs.
 pub(super) struct WithDerivative {
     pub(super) composed: Composed,
@@ -151,25 +193,7 @@ pub(super) struct WithDerivative {
 }
 
 impl Op for WithDerivative {
-    fn name(&self) -> &str {
-        self.composed.name
-    }
-
-    fn params(&self) -> &[Param] {
-        &self.composed.params
-    }
-
-    fn doc(&self) -> &str {
-        self.composed.doc
-    }
-
-    fn settle(&self, operands: &[&Type], attributes: &mut Attributes) -> Vec<Option<DType>> {
-        self.composed.settle(operands, attributes)
-    }
-
-    fn infer(&self, operands: &[Operand<'_>], attributes: &Attributes) -> Result<Vec<Inferred>> {
-        self.composed.infer(operands, attributes)
-    }
+    of_composed!();
 
     fn shapes(&self, operands: &[ShapeOperand<'_>], attributes: &Attributes) -> Result<Vec<Shape>> {
         self.composed.shapes(operands, attributes)
@@ -185,22 +209,6 @@ impl Op for WithDerivative {
 
     fn jvp(&self, context: &Jvp<'_>) -> Result<Vec<Option<Var>>> {
         (self.jvp)(context)
-    }
-
-    fn decompose(&self, operands: &[Var], attributes: &Attributes) -> Option<Result<Vec<Var>>> {
-        self.composed.decompose(operands, attributes)
-    }
-
-    fn has_decomposition(&self) -> bool {
-        true
-    }
-
-    fn has_own_derivative(&self) -> bool {
-        true
-    }
-
-    fn can_fail(&self) -> bool {
-        true
     }
 }
 

@@ -4,7 +4,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Location, Var};
-use crate::ops::composed::{Arguments, Composed};
+use crate::ops::composed::{Arguments, Composed, of_composed};
 use crate::ops::{Attributes, Inferred, Jvp, Op, Operand, Param, ShapeOperand, Vjp};
 use crate::tensor::{DType, Shape, Type};
 
@@ -68,25 +68,7 @@ fn sum(terms: impl IntoIterator<Item = Option<Var>>) -> Vec<Option<Var>> {
 }
 
 impl Op for Sliding {
-    fn name(&self) -> &str {
-        self.composed.name
-    }
-
-    fn params(&self) -> &[Param] {
-        &self.composed.params
-    }
-
-    fn doc(&self) -> &str {
-        self.composed.doc
-    }
-
-    fn settle(&self, operands: &[&Type], attributes: &mut Attributes) -> Vec<Option<DType>> {
-        self.composed.settle(operands, attributes)
-    }
-
-    fn infer(&self, operands: &[Operand<'_>], attributes: &Attributes) -> Result<Vec<Inferred>> {
-        self.composed.infer(operands, attributes)
-    }
+    of_composed!();
 
     fn shapes(&self, operands: &[ShapeOperand<'_>], attributes: &Attributes) -> Result<Vec<Shape>> {
         let stand_ins: Vec<Var> =
@@ -151,21 +133,5 @@ impl Op for Sliding {
             (Role::PoolingGradient | Role::PoolingTangent, [x, _]) => sum([through(1, &|t| sibling(self.role, &[x, t]))]),
             _ => return Err(Error::new(ErrorKind::Internal, format!("`{}` has the wrong operands", self.name()))),
         })
-    }
-
-    fn decompose(&self, operands: &[Var], attributes: &Attributes) -> Option<Result<Vec<Var>>> {
-        self.composed.decompose(operands, attributes)
-    }
-
-    fn has_decomposition(&self) -> bool {
-        true
-    }
-
-    fn has_own_derivative(&self) -> bool {
-        true
-    }
-
-    fn can_fail(&self) -> bool {
-        true
     }
 }
