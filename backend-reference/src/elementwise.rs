@@ -63,6 +63,7 @@ pub fn function(op: &str) -> Option<Elementwise> {
         "minimum" => Own2(|x, y| if x <= y || x.is_nan() { x } else { y }, i128::min),
         "arctan2" => Float2(libm::atan2),
         "logaddexp" => Float2(special::logaddexp),
+        "logsubexp" => Float2(special::logsubexp),
         "hypot" => Float2(libm::hypot),
         "xlogy" => Float2(special::xlogy),
         "xlog1py" => Float2(special::xlog1py),

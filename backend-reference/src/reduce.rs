@@ -3,6 +3,7 @@
 use arignote_core::Result;
 use arignote_core::error::{Error, ErrorKind};
 use arignote_core::ops::Attribute;
+use arignote_core::special;
 use arignote_core::tensor::{DType, Shape, Tensor, broadcast_shapes};
 
 use crate::kernel::{Function, KernelCall};
@@ -160,7 +161,8 @@ pub fn log_sum_exp(list: &[f64]) -> f64 {
         return max;
     }
     let others = list.iter().enumerate().filter(|&(at, _)| at != best);
-    max + libm::log1p(sum(others.map(|(_, x)| libm::exp(x - max))))
+    let rough = max + libm::log1p(sum(others.map(|(_, x)| libm::exp(x - max))));
+    special::log_of_sum(list.iter().copied(), rough, max)
 }
 
 fn sum_to(call: &KernelCall<'_>) -> Result<Vec<Tensor>> {

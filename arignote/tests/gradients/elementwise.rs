@@ -61,6 +61,7 @@ fn elementwise() -> Vec<(&'static str, Vec<(f64, f64)>)> {
         ("arctan2", vec![positive, any]),
         ("arctan2", vec![any, (-2.0, -0.3)]),
         ("logaddexp", vec![any, any]),
+        ("logsubexp", vec![(1.0, 2.0), (-2.0, 0.5)]),
         ("hypot", vec![positive, any]),
         ("xlogy", vec![any, positive]),
         ("clip", vec![any, (-1.1, -0.9), (0.9, 1.1)]),

@@ -463,36 +463,52 @@ impl Lowering {
     /// exact in a fused product and sum), so that the result is rounded about once.
     fn product(&mut self, x: Value, power: i32) -> Value {
         let b = &mut self.builder;
-        let times = |b: &mut ir::Builder, (x, low_x): (Value, Option<Value>), (y, low_y): (Value, Option<Value>)| {
-            let high = b.binary(B::Mul, x, y);
-            let mut low = b.fused(ir::Fused::MulSub, x, y, high);
-            if let Some(low_y) = low_y { low = b.fused(ir::Fused::MulAdd, x, low_y, low); }
-            if let Some(low_x) = low_x { low = b.fused(ir::Fused::MulAdd, y, low_x, low); }
-            (high, Some(low))
-        };
-        let (mut square, mut result, mut rest) = ((x, None), None, power);
+        let (mut square, mut others, mut rest) = ((x, None), None, power);
         loop {
+            match others {
+                Some(others) if rest == 1 => return last_product(b, square, others, power),
+                None if rest == 2 => return last_product(b, square, square, power),
+                None if rest == 1 => return x,
+                _ => {}
+            }
             if rest & 1 == 1 {
-                result = Some(match result {
-                    None => square,
-                    Some(result) => times(b, square, result),
-                });
+                others = Some(others.map_or(square, |others| kept_product(b, square, others)));
             }
             rest >>= 1;
-            if rest == 0 { break; }
-            square = times(b, square, square);
-        }
-        match result {
-            Some((high, Some(low))) => {
-                // Of infinities the rest is NaN.
-                let sum = b.binary(B::Add, high, low);
-                let (size, infinity) = (b.unary(U::Abs, high), b.number(x.kind, f64::INFINITY));
-                let finite = b.compare(ir::Comparison::Lt, size, infinity);
-                b.select(finite, sum, high)
-            }
-            _ => x,
+            square = kept_product(b, square, square);
         }
     }
+}
+
+/// A number, and what rounding took from it.
+type Kept = (Value, Option<Value>);
+
+/// What two factors have lost, in their product.
+fn lost(b: &mut ir::Builder, (x, low_x): Kept, (y, low_y): Kept, so_far: Option<Value>) -> Option<Value> {
+    [(x, low_y), (y, low_x)].into_iter().fold(so_far, |sum, (factor, low)| match (low, sum) {
+        (None, sum) => sum,
+        (Some(low), None) => Some(b.binary(B::Mul, factor, low)),
+        (Some(low), Some(sum)) => Some(b.fused(ir::Fused::MulAdd, factor, low, sum)),
+    })
+}
+
+fn kept_product(b: &mut ir::Builder, x: Kept, y: Kept) -> Kept {
+    let high = b.binary(B::Mul, x.0, y.0);
+    let own = b.fused(ir::Fused::MulSub, x.0, y.0, high);
+    (high, lost(b, x, y, Some(own)))
+}
+
+/// The product that is the power, rounded once.
+fn last_product(b: &mut ir::Builder, x: Kept, y: Kept, power: i32) -> Value {
+    let Some(lost) = lost(b, x, y, None) else { return b.binary(B::Mul, x.0, y.0) };
+    // Of infinities it is NaN or infinite; what is finite takes nothing from them. An even power has none below 0.
+    let most = if x.0.kind.is_wide() { f64::MAX } else { f32::MAX.into() };
+    let (least, most) = (b.number(x.0.kind, -most), b.number(x.0.kind, most));
+    let mut lost = b.binary(B::Max, lost, least);
+    if power % 2 == 1 {
+        lost = b.binary(B::Min, lost, most);
+    }
+    b.fused(ir::Fused::MulAdd, x.0, y.0, lost)
 }
 
 fn half_of_double(bits: u64) -> u64 {

@@ -35,6 +35,7 @@ pub mod effects;
 pub mod elementwise;
 pub mod index;
 pub mod linalg;
+mod logsumexp;
 pub mod matmul;
 mod narrow;
 pub mod nn;
@@ -151,7 +152,7 @@ pub fn lookup(name: &str) -> Option<(Kernel, &'static [(usize, usize)])> {
             "all" => (reduce::all, &[]),
             "any" => (reduce::any, &[]),
             "vector_norm" => (reduce::vector_norm, &[]),
-            _ => (reduce::logsumexp, &[]),
+            _ => (logsumexp::logsumexp, &[]),
         },
         "sum_to" => (reduce::sum_to, &[]),
         "matmul" => (matmul::matmul, &[]),

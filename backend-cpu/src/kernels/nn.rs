@@ -10,11 +10,11 @@ use crate::buffer::{ViewMut, typed_mut};
 use crate::stored_type;
 
 /// Rows of at least so many elements are vectors' work.
-const LONG: usize = 32;
+pub(super) const LONG: usize = 32;
 
 /// `exp(x - largest)`. A rounding of the difference would be as many in its exponential as it is large, so
 /// what is lost in it (Knuth's TwoSum) is made up for: `exp(d + e) = exp(d) * (1 + e)` for a tiny `e`.
-fn exp_of_difference(x: f64, largest: f64) -> f64 {
+pub(super) fn exp_of_difference(x: f64, largest: f64) -> f64 {
     let difference = x - largest;
     let back = x - difference;
     let lost = (x - (difference + back)) + (back - largest);
@@ -23,7 +23,7 @@ fn exp_of_difference(x: f64, largest: f64) -> f64 {
 }
 
 /// The maximum, and the sum of the exponentials of the others above it.
-fn shifted<T: Number>(line: impl Iterator<Item = T> + Clone) -> (T, f64) {
+pub(super) fn shifted<T: Number>(line: impl Iterator<Item = T> + Clone) -> (T, f64) {
     let peak = line.clone().fold(T::from_f64(f64::NEG_INFINITY), |a, b| a.maximum(b));
     let base = peak.to_f64();
     // One element is the largest: with its 1, a small sum of the others would lose its digits.

@@ -243,6 +243,7 @@ operations! {
     FloorDiv "floor_div" => x.floor_div(y); Mod "mod" => x.modulo(y); Pow "pow" => x.pow(y);
     Maximum "maximum" => x.maximum(y); Minimum "minimum" => x.minimum(y);
     Arctan2 "arctan2" => x.wide2(y, f64::atan2); Logaddexp "logaddexp" => x.wide2(y, special::logaddexp);
+    Logsubexp "logsubexp" => x.wide2(y, special::logsubexp);
     Hypot "hypot" => x.wide2(y, f64::hypot);
     Xlogy "xlogy" => x.wide2(y, special::xlogy);
     Xlog1py "xlog1py" => x.wide2(y, special::xlog1py); Copysign "copysign" => x.wide2(y, f64::copysign);

@@ -16,14 +16,14 @@ const BASE: usize = 128;
 const ROWS: usize = 8192;
 
 /// Where reduced axes are brought to: `[outer, length, inner]`, reduced over `length`.
-struct Layout {
-    outer: usize,
-    length: usize,
-    inner: usize,
+pub(super) struct Layout {
+    pub(super) outer: usize,
+    pub(super) length: usize,
+    pub(super) inner: usize,
 }
 
 /// The operand in a dtype, arranged so that the reduced axes lie together.
-fn arranged<'a, T: Stored>(context: &Context<'_>, x: View<'a>, dtype: DType, axes: &[usize]) -> (Cow<'a, [T]>, Layout) {
+pub(super) fn arranged<'a, T: Stored>(context: &Context<'_>, x: View<'a>, dtype: DType, axes: &[usize]) -> (Cow<'a, [T]>, Layout) {
     let elements = x.cast::<T>(dtype);
     let size = |axes: &[usize]| axes.iter().map(|&axis| x.shape[axis]).product::<usize>();
     let length = size(axes);
@@ -117,7 +117,7 @@ fn combine_axes<T: Number>(
 }
 
 /// Fills a result with numbers computed in `dtype`: its own memory, where that is its dtype.
-fn fill<T: Number>(result: &mut ViewMut<'_>, dtype: DType, body: impl FnOnce(&mut [T])) {
+pub(super) fn fill<T: Number>(result: &mut ViewMut<'_>, dtype: DType, body: impl FnOnce(&mut [T])) {
     if result.dtype == dtype {
         return body(typed_mut(result.bytes));
     }
@@ -127,12 +127,12 @@ fn fill<T: Number>(result: &mut ViewMut<'_>, dtype: DType, body: impl FnOnce(&mu
     });
 }
 
-fn accumulator(dtype: DType) -> DType {
+pub(super) fn accumulator(dtype: DType) -> DType {
     if matches!(dtype, DType::F16 | DType::BF16) { DType::F32 } else { dtype }
 }
 
 /// The operand and the axes over which it is reduced.
-fn operand_and_axes<'a>(call: &Call<'a, '_>) -> Result<(View<'a>, Vec<usize>)> {
+pub(super) fn operand_and_axes<'a>(call: &Call<'a, '_>) -> Result<(View<'a>, Vec<usize>)> {
     let x = call.operand(0)?;
     Ok((x, call.attributes.axes("axis", x.shape.len())?))
 }
@@ -271,26 +271,6 @@ pub fn all(call: &mut Call<'_, '_>) -> Result<()> {
 /// `any`
 pub fn any(call: &mut Call<'_, '_>) -> Result<()> {
     truth(call, false)
-}
-
-/// `logsumexp`: the maximum is taken out first.
-pub fn logsumexp(call: &mut Call<'_, '_>) -> Result<()> {
-    let (x, axes) = operand_and_axes(call)?;
-    reduce!(call, x, axes, |T, context, x, layout, out| {
-        let row = layout.length * layout.inner;
-        with_scratch(out.len(), |peak: &mut [T]| {
-            combine_axes(context, &x, &layout, T::from_f64(f64::NEG_INFINITY), Number::maximum, peak);
-            let shift = |at: usize| if Number::is_infinite(peak[at]) { T::default() } else { peak[at] };
-            with_scratch(x.len(), |powers: &mut [T]| {
-                for (at, (power, value)) in powers.iter_mut().zip(&*x).enumerate() {
-                    *power = value.sub(shift(at / row.max(1) * layout.inner + at % layout.inner.max(1))).exp();
-                }
-                combine_axes(context, powers, &layout, T::default(), |a, b| a.add(b), out);
-            });
-            for (at, out) in out.iter_mut().enumerate() { *out = out.ln().add(shift(at)); }
-        });
-    });
-    Ok(())
 }
 
 /// `vector_norm`: the root of the sum of squares; where any of these sums may have lost digits to overflow or

@@ -2,6 +2,7 @@
 
 use super::sizes::{Count, dims_of_sizes, shape_of_sizes};
 use super::batch::behind;
+use super::elementwise::{if_finite, lost};
 use super::{
     Attribute, AttributeKind, Attributes, Batch, Batched, Inferred, Jvp, Op, Operand, Param, ParamKind, Registry,
     ShapeOperand, Vjp, behind_first, default_float, no_gradient, nth, where_, settle_float,
@@ -196,11 +197,14 @@ impl Op for Reduce {
                 where_(&mask, &(g / ties), &Var::weak(0.0))
             }
             LogSumExp => {
-                // The parts that sum to 1: `exp(x - y)`, less what rounding has taken from `y`; 0 where both are
-                // -inf. The parts do not depend on the `y` that they are computed from.
+                // The parts that sum to 1: `exp(x - y)`, less what rounding has taken from the difference and from `y`; 0
+                // where both are -inf. The parts do not depend on the `y` that they are computed from.
                 let y = restored(y)?.stop_gradient();
                 let finite = where_(&y.eq(&Var::weak(f64::NEG_INFINITY)), &Var::weak(0.0), &y);
-                let parts = (x - finite).exp();
+                let difference = x - &finite;
+                let rest = if_finite(&lost(&difference, x, &finite));
+                let parts = difference.exp();
+                let parts = &parts + &parts * rest;
                 let sum = parts.reduce("sum", attributes, true);
                 g * (parts / where_(&sum.eq(&Var::weak(0.0)), &Var::weak(1.0), &sum))
             }

@@ -17,6 +17,20 @@ const HALF_LN_TAU: Double = Double(0.918_938_533_204_672_8, -3.878_294_158_067_2
 /// Euler's constant.
 pub(super) const EULER: Double = Double(0.577_215_664_901_532_9, -4.942_915_152_430_645e-18);
 
+/// `1/k` for k = 2 to 11.
+const INVERSES: [Double; 10] = [
+    Double(0.5, 0.0),
+    Double(0.333_333_333_333_333_3, 1.850_371_707_708_594e-17),
+    Double(0.25, 0.0),
+    Double(0.2, -1.110_223_024_625_156_6e-17),
+    Double(0.166_666_666_666_666_66, 9.251_858_538_542_97e-18),
+    Double(0.142_857_142_857_142_85, 7.930_164_461_608_26e-18),
+    Double(0.125, 0.0),
+    Double(0.111_111_111_111_111_1, 6.167_905_692_361_98e-18),
+    Double(0.1, -5.551_115_123_125_783e-18),
+    Double(0.090_909_090_909_090_91, -2.523_234_146_875_356e-18),
+];
+
 impl From<f64> for Double {
     fn from(x: f64) -> Double {
         Double(x, 0.0)
@@ -62,8 +76,7 @@ impl Double {
         Double(self.0 * power, self.1 * power)
     }
 
-    /// `exp(self)`: the argument is reduced by multiples of `ln 2`, then divided by 64; six squarings
-    /// of `exp - 1` follow the series.
+    /// `exp(self)`: the argument is reduced by multiples of `ln 2`.
     pub fn exp(self) -> Double {
         if self.0 > 709.79 {
             return f64::INFINITY.into();
@@ -74,19 +87,30 @@ impl Double {
         let count = (self.0 / LN_2.0).round();
         // The third part of ln 2, as the multiple may be a thousand.
         let rest = self - LN_2 * count - Double::from(count * 5.707_708_438_416_212e-34);
-        let r = rest.scale(1.0 / 64.0);
+        let power = rest.exp_m1_near_0() + 1.0;
+        // In two steps, as the power of two alone may leave the range.
+        let half = (count / 2.0).floor();
+        power.scale(libm::exp2(half)).scale(libm::exp2(count - half))
+    }
+
+    /// `exp(self) - 1`, relative to which it is exact.
+    pub fn exp_m1(self) -> Double {
+        if self.0.abs() < 0.35 { self.exp_m1_near_0() } else { self.exp() - 1.0 }
+    }
+
+    /// `exp(self) - 1` of at most `ln 2 / 2` in magnitude: the argument is divided by 64; six squarings of `exp - 1` follow
+    /// the series.
+    fn exp_m1_near_0(self) -> Double {
+        let r = self.scale(1.0 / 64.0);
         let (mut sum, mut term) = (r, r);
-        for k in 2..=11 {
-            term = term * r / f64::from(k);
+        for inverse in INVERSES {
+            term = term * r * inverse;
             sum = sum + term;
         }
         for _ in 0..6 {
             sum = sum.scale(2.0) + sum * sum;
         }
-        let power = sum + 1.0;
-        // In two steps, as the power of two alone may leave the range.
-        let half = (count / 2.0).floor();
-        power.scale(libm::exp2(half)).scale(libm::exp2(count - half))
+        sum
     }
 
     /// The natural logarithm, of positive numbers; its error is absolute where it is near 0: a step of

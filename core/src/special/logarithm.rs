@@ -2,7 +2,7 @@
 
 use std::f64::consts::LN_2;
 
-use super::double::Double;
+use super::double::{self, Double};
 
 /// `1 / (1 + exp(-x))`, without overflow.
 pub fn sigmoid(x: f64) -> f64 {
@@ -37,14 +37,47 @@ pub fn logaddexp(x: f64, y: f64) -> f64 {
         return f64::NAN;
     }
     if x == y {
-        return x + LN_2;
+        return if x.is_finite() { (Double::from(x) + double::LN_2).round() } else { x };
     }
     let (low, high) = if x < y { (x, y) } else { (y, x) };
     let sum = high + libm::log1p(libm::exp(low - high));
-    if sum.is_infinite() || sum.abs() >= 0.5 * high.abs() {
+    if !is_cancelled(sum, high) {
         return sum;
     }
     ((Double::sum(low, -high).exp() + 1.0).ln() + high).round()
+}
+
+/// `log(exp(x) - exp(y))` for `x >= y`, NaN below; the logarithm of 0 is -inf. Near the curve on which it is 0 it is
+/// computed with twice the digits, as [`logaddexp`].
+pub fn logsubexp(x: f64, y: f64) -> f64 {
+    if y == f64::NEG_INFINITY {
+        return x;
+    }
+    let difference = x + log1mexp(y - x);
+    if !is_cancelled(difference, x) {
+        return difference;
+    }
+    ((-Double::sum(y, -x).exp_m1()).ln() + x).round()
+}
+
+/// The logarithm of the sum of the exponentials of numbers, given it in `f64` arithmetic (or more roughly), and the largest number, which is finite.
+/// It is computed again with twice the digits where it is that small beside the largest that too few are left.
+pub fn log_of_sum(numbers: impl Iterator<Item = f64>, rough: f64, largest: f64) -> f64 {
+    if !is_cancelled(rough, largest) {
+        return rough;
+    }
+    let mut sum = Double::from(0.0);
+    for number in numbers {
+        let difference = Double::sum(number, -largest);
+        // What is smaller than the last digit of half of them has no need of the other half.
+        sum = sum + if difference.0 < -40.0 { Double::from(libm::exp(difference.0)) } else { difference.exp() };
+    }
+    (sum.ln() + largest).round()
+}
+
+/// Whether a sum has lost digits to its largest part, and how many are left matters.
+fn is_cancelled(sum: f64, largest: f64) -> bool {
+    sum.is_finite() && sum.abs() < 0.5 * largest.abs()
 }
 
 /// `x log(y)`, 0 where `x` is 0 and `y` is not NaN.

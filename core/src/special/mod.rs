@@ -37,6 +37,6 @@ pub use hypergeometric::hyp2f1;
 pub use incomplete_gamma::{chi2sf, gammainc, gammaincc, gammal, gammau};
 pub use inverse::{betaincinv, gammaincinv, gammainccinv, log_ndtr, ndtri_exp};
 pub use libm::{erf, erfc};
-pub use logarithm::{arccosh, log_sigmoid, log1mexp, log1pmx, logaddexp, logit, sigmoid, softplus, xlog1py, xlogy};
+pub use logarithm::{arccosh, log_sigmoid, log1mexp, log1pmx, log_of_sum, logaddexp, logit, logsubexp, sigmoid, softplus, xlog1py, xlogy};
 pub use owens_t::owens_t;
 pub use polygamma::{digamma, polygamma, trigamma};

@@ -8,6 +8,12 @@ pub(crate) fn log(x: f64, y: f64) -> (f64, f64) {
     (log.0, log.1)
 }
 
+/// The sum of one of them and a number.
+pub(crate) fn plus(x: (f64, f64), y: f64) -> (f64, f64) {
+    let sum = Double(x.0, x.1) + y;
+    (sum.0, sum.1)
+}
+
 /// `1 / x`.
 pub(crate) fn reciprocal(x: f64) -> (f64, f64) {
     let quotient = Double::ratio(1.0, x);

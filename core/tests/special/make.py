@@ -153,6 +153,7 @@ FUNCTIONS = {
     "xlogy": lambda x, y: x * log(y),
     "xlog1py": lambda x, y: x * log1p(y),
     "logaddexp": lambda x, y: log(exp(x) + exp(y)),
+    "logsubexp": lambda x, y: log(exp(x) - exp(y)),
     "log1mexp": lambda x: log1p(-exp(x)) if x < -1 else log(-expm1(x)),
     "logit": lambda x: log(x / (1 - x)),
     "sigmoid": logistic,

@@ -49,10 +49,13 @@ def pairs(name, text, draw_f64, draw_f32, f64=(), f32=(), count=16, most=None, n
 
 
 def descending(draw, bound):
-    """Two numbers, the exponential of the first larger, and no logarithm of their difference near 0."""
+    """Two numbers, the exponential of the first larger; of one third their difference is near 1."""
+    if draw.random() < 1 / 3:
+        x = draw.uniform(0.01, min(bound, 25.0))
+        return x, math.log(math.expm1(x))
     while True:
         x, y = sorted(apart(bound, bound)(draw), reverse=True)
-        if x - y > 1e-3 and abs(x + math.log(-math.expm1(y - x))) > 0.25 * abs(x):
+        if x - y > 1e-3:
             return x, y
 
 
@@ -112,6 +115,11 @@ one("N6", "log(0.75 - exp(x))", [-800.0, -3.0, -1.0, -0.3], [-100.0, -3.0, -1.0,
 # N7 to N10
 for text in ("log(sigmoid(x))", "log(1 / (1 + exp(-x)))", "-log(1 + exp(-x))"):
     one("N7", text, WIDE, WIDE32)
+# Where the product is near 1.
+one("N7", "log(2 * sigmoid(x))", [-800.0, -3.0, -1e-9, 1e-17, 0.3, 40.0], [-120.0, -3.0, -1e-6, 1e-9, 0.3, 20.0])
+one("N7", "log(1.5 * sigmoid(x))", [-800.0, -3.0, 0.6, 0.6931471805599453, 0.7, 40.0], [-120.0, -3.0, 0.6, 0.6931471824645996, 0.7, 20.0])
+one("N7", "log(sigmoid(x) / 0.375)", [-800.0, -3.0, -0.6, -0.5108256237659907, -0.4, 40.0], [-120.0, -3.0, -0.6, -0.5108256340026855, -0.4, 20.0])
+one("N7", "log(0.99999988079071044921875 * sigmoid(x))", [-800.0, -3.0, 0.7, 14.0, 17.0, 40.0], [-120.0, -3.0, 0.7, 14.0, 17.0, 20.0])
 for text in ("log(1 - sigmoid(x))", "log(1 - 1 / (1 + exp(-x)))"):
     one("N8", text, WIDE, WIDE32)
 one("N9", "log1p(-sigmoid(x))", WIDE, WIDE32)
@@ -148,6 +156,13 @@ ROWSOF = [[1000.0, 999.0, 990.0], [-1000.0, -1001.0, -1003.0], [0.5, -0.25, 3.0]
 ROWSOF32 = [[200.0, 199.0, 190.0], [-200.0, -201.0, -203.0], [0.5, -0.25, 3.0]]
 for text in ("log(sum(exp(x), axis=1))", "log(sum(exp(x), axis=-1, keepdims=true))", "log(sum(exp(x), axis=0))", "log(sum(exp(x)))"):
     row("N17", text, f64={"x": ROWSOF}, f32={"x": ROWSOF32})
+# Where the sum of exponentials is near 1.
+NEAR_ONE = [[math.log(0.2), math.log(0.3), math.log(0.5)], [-3.5, -1.2, math.log(1 - math.exp(-3.5) - math.exp(-1.2))], [-1e-9, -21.0, -22.5]]
+row("N17", "log(sum(exp(x), axis=1))", both={"x": NEAR_ONE})
+for text in ("log(mean(exp(x), axis=1))", "log(mean(exp(x), axis=0, keepdims=true))", "log(mean(exp(x)))"):
+    row("N17", text, f64={"x": ROWSOF}, f32={"x": ROWSOF32})
+NEAR_ZERO = [[1e-10, 3e-10, 2e-10], [-1e-20, -1e-22, -5e-21], [0.3, 0.4, 0.45]]
+row("N17", "log(mean(exp(x), axis=1))", both={"x": NEAR_ZERO})
 row("N17", "log(sum(exp(x)))", both={"x": [-INF, -INF]}, given={"=": -INF, "dx": [0, 0]})
 # N18 to N22: weighted, as the sum of a softmax has no gradient.
 WEIGHTS = [[0.5, 3.0, -1.0], [2.0, 0.25, 1.0], [-3.0, 1.5, 0.75]]

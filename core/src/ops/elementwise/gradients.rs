@@ -104,14 +104,30 @@ pub(super) fn logaddexp(p: &P<'_>, i: usize, g: &Var) -> Out {
     Some(g * apply("where", &[&infinite, &Var::weak(0.5), &exact]))
 }
 
+/// In x: `1 / (1 - exp(y - x))`; in y: `1 / (1 - exp(x - y))`. Where y is -inf, 1 and 0.
+pub(super) fn logsubexp(p: &P<'_>, i: usize, g: &Var) -> Out {
+    let (mine, other) = (&p.x[i], &p.x[1 - i]);
+    let nothing = p.x[1].isinf() & p.x[1].lt(&Var::weak(0.0));
+    // Of equal ones the limit from the side on which there is a logarithm: -0 and 0.
+    let difference = if i == 0 { -(mine - other) } else { other - mine };
+    let slope = difference.expm1().reciprocal();
+    // As of `logaddexp`, what rounding took from the difference is given back: q = 1 / expm1(d) has the derivative
+    // -(q + q**2). It took nothing where q is large.
+    let rest = if_finite(&lost(&difference, other, mine));
+    let exact = &slope - (&slope + slope.square()) * &rest;
+    let slope = apply("where", &[&rest.eq(&Var::weak(0.0)), &slope, &exact]);
+    let weight = apply("where", &[&nothing, &Var::weak(if i == 0 { 1.0 } else { 0.0 }), &-slope]);
+    Some(g * weight)
+}
+
 /// What rounding took from `difference`, `x - y` (D. E. Knuth, The Art of Computer Programming, volume 2, 4.2.2).
-pub(super) fn lost(difference: &Var, x: &Var, y: &Var) -> Var {
+pub(in crate::ops) fn lost(difference: &Var, x: &Var, y: &Var) -> Var {
     let part = difference - x;
     (x - (difference - &part)) - (y + part)
 }
 
 /// What rounding took, held constant; of infinities nothing.
-pub(super) fn if_finite(lost: &Var) -> Var {
+pub(in crate::ops) fn if_finite(lost: &Var) -> Var {
     apply("where", &[&lost.isfinite(), lost, &Var::weak(0.0)]).stop_gradient()
 }
 

@@ -12,6 +12,7 @@ mod table;
 mod tests;
 
 pub use builders::where_;
+pub(super) use gradients::{if_finite, lost};
 
 use super::{
     Attributes, Inferred, Jvp, Op, Operand, Param, ParamKind, Registry, ShapeOperand, Vjp,

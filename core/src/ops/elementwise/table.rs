@@ -32,6 +32,7 @@ pub(super) fn ops() -> Vec<Elementwise> {
     add("minimum", two, Same, Some(d::minimum), "The smaller of the two; NaN if either is. At ties the gradient is split evenly.");
     add("arctan2", two, Float, Some(d::arctan2), "The angle of the point (y, x): `arctan2(x, y)` takes the ordinate first, as NumPy.");
     add("logaddexp", two, Float, Some(d::logaddexp), "`log(exp(x) + exp(y))` without overflow.");
+    add("logsubexp", two, Float, Some(d::logsubexp), "`log(exp(x) - exp(y))` without overflow or cancellation; NaN where x is less than y.");
     add("hypot", two, Float, Some(d::hypot), "`sqrt(x**2 + y**2)` without overflow.");
     add("xlogy", two, Float, Some(d::xlogy), "`x * log(y)`, and 0 where x is 0.");
     add("xlog1py", two, Float, Some(d::xlog1py), "`x * log1p(y)`, and 0 where x is 0.");

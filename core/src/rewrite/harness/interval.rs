@@ -403,6 +403,14 @@ impl Bits {
         self.add(&most, &self.log1p(&self.exp(&self.sub(&least, &most))))
     }
 
+    /// `log(exp(a) - exp(b))`
+    pub fn logsubexp(self, a: &Interval, b: &Interval) -> Interval {
+        match b {
+            Range(lo, hi) if lo.is_inf_neg() && hi.is_inf_neg() => a.clone(),
+            _ => self.add(a, &self.log1mexp(&self.sub(b, a))),
+        }
+    }
+
     /// `a ** b`
     pub fn pow(self, a: &Interval, b: &Interval) -> Interval {
         let whole = match b {

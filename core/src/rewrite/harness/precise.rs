@@ -432,6 +432,7 @@ fn element(bits: Bits, op: &str, dtype: DType, x: &[&Interval]) -> Result<Interv
         "log_sigmoid" => bits.neg(&bits.softplus(&bits.neg(a))),
         "log1mexp" => bits.log1mexp(a),
         "logaddexp" => bits.logaddexp(a, b),
+        "logsubexp" => bits.logsubexp(a, b),
         "hypot" => bits.sqrt(&bits.add(&bits.square(a), &bits.square(b))),
         "relu" => bits.extreme(a, &zero, true),
         "pow" => bits.pow(a, b),

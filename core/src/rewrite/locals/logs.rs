@@ -23,6 +23,11 @@ pub(super) fn locals() -> Vec<Local> {
             log_of_scaled,
         ),
         stable(
+            "log_of_scaled_sigmoid", &["log"],
+            "log(c * sigmoid(x)), log(sigmoid(x) / c) => log_sigmoid(x) + log(c) where the product underflows, and near 1 a log1p",
+            log_of_scaled_sigmoid,
+        ),
+        stable(
             "log_of_exp_minus_number", &["log"],
             "log(exp(x) - c) => x + log1mexp(log(c) - x), and near log(1 + c), where it crosses 0, a log1p",
             log_of_exp_minus_number,
@@ -36,17 +41,17 @@ pub(super) fn locals() -> Vec<Local> {
 }
 
 /// The least normal number of `f32`.
-const NORMAL: f64 = 1.1754943508222875e-38;
+pub(super) const NORMAL: f64 = 1.1754943508222875e-38;
 
 /// A constant of positive finite numbers, in the dtype in which it is used.
-struct Numbers {
+pub(super) struct Numbers {
     values: Vec<f64>,
     shape: Vec<usize>,
     dtype: DType,
 }
 
 impl Numbers {
-    fn of(site: &Site<'_>, value: ValueId, sign: f64, dtype: DType) -> Option<Numbers> {
+    pub(super) fn of(site: &Site<'_>, value: ValueId, sign: f64, dtype: DType) -> Option<Numbers> {
         const LARGEST: usize = 4096;
         let constant = site.constant(value).filter(|constant| constant.len() <= LARGEST)?.cast(dtype);
         let values: Vec<f64> = constant.to_f64_vec().into_iter().map(|value| sign * value).collect();
@@ -58,7 +63,7 @@ impl Numbers {
         self.values.iter().all(|&value| test(value))
     }
 
-    fn map(&self, function: impl Fn(f64) -> f64) -> Result<Var> {
+    pub(super) fn map(&self, function: impl Fn(f64) -> f64) -> Result<Var> {
         let values = self.values.iter().map(|&value| function(value)).collect();
         Ok(Var::constant(Tensor::from_vec(values, &self.shape)?.cast(self.dtype)))
     }
@@ -72,20 +77,20 @@ impl Numbers {
 }
 
 /// The dtype in which a logarithm is computed, if it has one of its own.
-fn own_dtype(site: &Site<'_>) -> Option<DType> {
+pub(super) fn own_dtype(site: &Site<'_>) -> Option<DType> {
     let ty = site.ty(site.node().output(0));
     (ty.dtype.is_float() && !ty.weak).then_some(ty.dtype)
 }
 
 /// The operands of the op of a value, and the other way round.
-fn both_ways(site: &Site<'_>, value: ValueId, op: &str) -> Vec<[ValueId; 2]> {
+pub(super) fn both_ways(site: &Site<'_>, value: ValueId, op: &str) -> Vec<[ValueId; 2]> {
     match site.made_by(value, op) {
         Some((operands, _)) => vec![[operands[0], operands[1]], [operands[1], operands[0]]],
         None => Vec::new(),
     }
 }
 
-fn exponent(site: &Site<'_>, value: ValueId) -> Option<ValueId> {
+pub(super) fn exponent(site: &Site<'_>, value: ValueId) -> Option<ValueId> {
     site.made_by(value, "exp").map(|(operands, _)| operands[0]).filter(|&x| site.ty(x).dtype.is_float())
 }
 
@@ -127,6 +132,39 @@ fn log_of_scaled(site: &mut Site<'_>) -> Found {
     Ok(None)
 }
 
+/// `c * sigmoid(x) - 1` is `((c - 1) - exp(-x)) * sigmoid(x)`, of which the difference is taken with `log(c - 1)` in two parts. Far from
+/// where that is small it is not needed, and `x` is bounded.
+fn log_of_scaled_sigmoid(site: &mut Site<'_>) -> Found {
+    let (Some(scaled), Some(dtype)) = (site.operand(0), own_dtype(site)) else { return Ok(None) };
+    let divided = site.made_by(scaled, "div").map(|(operands, _)| ([operands[1], operands[0]], true));
+    let multiplied = both_ways(site, scaled, "mul").into_iter().map(|operands| (operands, false));
+    for ([number, sigmoid], inverse) in multiplied.chain(divided) {
+        let Some(numbers) = Numbers::of(site, number, 1.0, dtype) else { continue };
+        let Some(x) = site.made_by(sigmoid, "sigmoid").map(|(operands, _)| operands[0]) else { continue };
+        let excess = |c: f64| parts::plus(if inverse { parts::reciprocal(c) } else { (c, 0.0) }, -1.0);
+        let (above, below) = (numbers.all(|c| excess(c).0 > 0.0), numbers.all(|c| excess(c).0 < 0.0));
+        return built(site, &[x, scaled], |values| {
+            let [x, scaled] = values else { unreachable!("two values are given") };
+            let normal = scaled.ge(&Var::weak(NORMAL)) & scaled.isfinite();
+            let apart = if inverse { x.log_sigmoid() - numbers.map(f64::ln)? } else { x.log_sigmoid() + numbers.map(f64::ln)? };
+            let far = where_(&normal, &log_by_2(&normal, scaled), &apart);
+            let bounded = x.maximum(&numbers.map(|c| -3.0 - excess(c).0.max(1.0).ln())?);
+            let difference = match (above, below) {
+                (true, _) => {
+                    let log_of_excess = |c: f64| parts::log(excess(c).0, excess(c).1);
+                    let beyond = numbers.taken_from(&-&bounded, log_of_excess)?;
+                    let close = numbers.map(|c| -excess(c).0)? * beyond.expm1();
+                    where_(&beyond.abs().lt(&Var::weak(1.0)), &close, &(numbers.map(|c| excess(c).0)? - (-&bounded).exp()))
+                }
+                (_, true) => numbers.map(|c| excess(c).0)? - (-&bounded).exp(),
+                _ => return Ok(far),
+            };
+            Ok(near_one(&(difference * bounded.sigmoid()), &far))
+        });
+    }
+    Ok(None)
+}
+
 /// The exponential of the difference to `log(c)` is 1 and more exactly where it is near 1. It is not needed far from there.
 fn log_of_exp_minus_number(site: &mut Site<'_>) -> Found {
     let (Some(difference), Some(dtype)) = (site.operand(0), own_dtype(site)) else { return Ok(None) };
@@ -149,6 +187,11 @@ fn log_of_exp_minus_number(site: &mut Site<'_>) -> Found {
         });
     }
     Ok(None)
+}
+
+/// The logarithm of a number where a condition holds: of one to base 2, so that a rewrite does not apply to what it gives.
+pub(super) fn log_by_2(condition: &Var, number: &Var) -> Var {
+    LN_2 * where_(condition, number, &Var::weak(1.0)).log2()
 }
 
 /// `log(1 + x)` where that is near 0, else something else.

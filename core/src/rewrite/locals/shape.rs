@@ -81,7 +81,7 @@ pub(super) fn locals() -> Vec<Local> {
 
 /// The elementwise ops that broadcasts are taken out of, and that branches take in.
 pub(super) const ELEMENTWISE: &[&str] = &[
-    "add", "sub", "mul", "div", "maximum", "minimum", "pow", "hypot", "logaddexp", "where", "neg", "abs", "square", "sqrt", "reciprocal",
+    "add", "sub", "mul", "div", "maximum", "minimum", "pow", "hypot", "logaddexp", "logsubexp", "where", "neg", "abs", "square", "sqrt", "reciprocal",
     "exp", "expm1", "log", "log1p", "log2", "sin", "cos", "tanh", "sigmoid", "log_sigmoid", "softplus", "relu", "silu", "erf", "erfc", "eq", "ne", "lt", "le",
     "gt", "ge", "logical_and", "logical_or", "logical_not", "cast", "sign", "floor", "ceil", "sech_squared",
 ];

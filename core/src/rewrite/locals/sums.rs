@@ -1,8 +1,10 @@
 //! Logarithms of sums: of exponentials, however many and of whatever kind, and of 1 and more.
 
-use super::{Found, Local, Site, one, stable};
-use crate::graph::ValueId;
-use crate::ops::Attributes;
+use super::logs::{NORMAL, Numbers, both_ways, exponent, log_by_2, own_dtype};
+use super::{Found, Local, Site, built, one, stable};
+use crate::graph::{ValueId, Var};
+use crate::ops::{Attributes, length, where_};
+use crate::tensor::DType;
 
 pub(super) fn locals() -> Vec<Local> {
     vec![
@@ -11,6 +13,18 @@ pub(super) fn locals() -> Vec<Local> {
             &["log"],
             "log(exp(x) + sum(exp(y)) + exp(z) + 2 + ...) => logaddexp of x, logsumexp(y), z, log(2), ...",
             log_of_sum_of_exps,
+        ),
+        stable(
+            "log_of_scaled_sum_of_exps",
+            &["log"],
+            "log(c * sum(exp(x))), log(sum(exp(x)) / c) => logsumexp(x) + log(c) where the sum overflows or underflows",
+            log_of_scaled_sum_of_exps,
+        ),
+        stable(
+            "log_of_mean_of_exps",
+            &["log"],
+            "log(mean(exp(x))) => logsumexp(x) - log(n) where the sum overflows or underflows, and near 1 log1p(mean(expm1(x)))",
+            log_of_mean_of_exps,
         ),
         stable(
             "log1p_of_sum",
@@ -76,6 +90,69 @@ fn log1p_of_sum(site: &mut Site<'_>) -> Found {
     one(site, value)
 }
 
+/// Which axes a reduction is over, and what of them is kept.
+fn reduced(reduction: &Attributes) -> Attributes {
+    let mut attributes = Attributes::new();
+    for name in ["axis", "keepdims"] {
+        if let Some(value) = reduction.get(name) {
+            attributes.set(name, value.clone());
+        }
+    }
+    attributes
+}
+
+/// The exponent of a reduction of exponentials, and over which axes it is, with the exponentials' dtype as its own.
+fn reduction_of_exps(site: &Site<'_>, value: ValueId, op: &str) -> Option<(ValueId, Attributes)> {
+    let (operands, attributes) = site.made_by(value, op).filter(|(_, attributes)| matches!(attributes.dtype("dtype"), Ok(None)))?;
+    Some((exponent(site, operands[0])?, attributes))
+}
+
+/// What stays finite: `x`, but at most a number whose exponential, summed, is far from overflow, and the sum above which `x` may have
+/// been more.
+fn bounded(x: &Var, dtype: DType) -> (Var, f64) {
+    let (most, sum) = if dtype == DType::F64 { (600.0, 1e250) } else { (80.0, 1e30) };
+    (x.minimum(&Var::weak(most)), sum)
+}
+
+/// Where the sum itself is a normal number its logarithm is exact; the two parts of the other form may cancel.
+fn log_of_scaled_sum_of_exps(site: &mut Site<'_>) -> Found {
+    let (Some(scaled), Some(dtype)) = (site.operand(0), own_dtype(site)) else { return Ok(None) };
+    let divided = site.made_by(scaled, "div").map(|(operands, _)| ([operands[1], operands[0]], true));
+    let multiplied = both_ways(site, scaled, "mul").into_iter().map(|operands| (operands, false));
+    for ([number, sum], inverse) in multiplied.chain(divided) {
+        let (Some(numbers), Some((x, attributes))) = (Numbers::of(site, number, 1.0, dtype), reduction_of_exps(site, sum, "sum")) else { continue };
+        return built(site, &[x], |x| {
+            let (exponent, most) = bounded(&x[0], dtype);
+            let sum = Var::apply("sum", &[exponent.exp()], attributes.clone());
+            let (factor, log) = (numbers.map(|c| c)?, numbers.map(f64::ln)?);
+            let scaled = if inverse { &sum / factor } else { &sum * factor };
+            let whole = Var::apply("logsumexp", x, reduced(&attributes));
+            let apart = if inverse { whole - log } else { whole + log };
+            let normal = sum.lt(&Var::weak(most)) & scaled.ge(&Var::weak(NORMAL)) & scaled.isfinite();
+            Ok(where_(&normal, &log_by_2(&normal, &scaled), &apart))
+        });
+    }
+    Ok(None)
+}
+
+/// As [`log_of_scaled_sum_of_exps`]; near 1 what the exponentials are beyond 1 is summed.
+fn log_of_mean_of_exps(site: &mut Site<'_>) -> Found {
+    let (Some(mean), Some(dtype)) = (site.operand(0), own_dtype(site)) else { return Ok(None) };
+    let Some((x, attributes)) = reduction_of_exps(site, mean, "mean") else { return Ok(None) };
+    let axes = attributes.axes("axis", site.ty(x).rank())?;
+    built(site, &[x], |x| {
+        let (exponent, _) = bounded(&x[0], dtype);
+        let mean_of = |values: Var| Var::apply("mean", &[values], attributes.clone());
+        let (mean, beyond) = (mean_of(exponent.exp()), mean_of(exponent.expm1()));
+        let count = axes.iter().map(|&axis| length(&x[0], axis)).reduce(|a, b| a * b).unwrap_or_else(|| Var::scalar(1i64));
+        let apart = Var::apply("logsumexp", x, reduced(&attributes)) - count.cast(dtype).log();
+        // Above, the logarithm of the count is the smaller part.
+        let normal = mean.ge(&Var::weak(NORMAL)) & mean.lt(&Var::weak(1e10));
+        let far = where_(&normal, &log_by_2(&normal, &mean), &apart);
+        Ok(where_(&(&mean - 1.0).abs().lt(&Var::weak(0.5)), &beyond.log1p(), &far))
+    })
+}
+
 fn log_of_sum_of_exps(site: &mut Site<'_>) -> Found {
     let Some(sum) = site.operand(0) else { return Ok(None) };
     if !site.ty(sum).dtype.is_float() {
@@ -115,15 +192,7 @@ fn log_of_sum_of_exps(site: &mut Site<'_>) -> Found {
     for term in terms {
         let log = match term {
             Term::Exp(x) => x,
-            Term::SumOfExp(x, sum) => {
-                let mut attributes = Attributes::new();
-                for name in ["axis", "keepdims"] {
-                    if let Some(value) = sum.get(name) {
-                        attributes.set(name, value.clone());
-                    }
-                }
-                site.apply("logsumexp", &[x], attributes)?
-            }
+            Term::SumOfExp(x, sum) => site.apply("logsumexp", &[x], reduced(&sum))?,
             Term::Number(number) => site.weak(number.ln()),
         };
         total = Some(match total {

@@ -148,6 +148,7 @@ def several(family):
         "xlogy": (lambda x, y: x * mpmath.log(y), [(-2, 2), (0.2, 5)]),
         "xlog1py": (lambda x, y: x * mpmath.log1p(y), [(-2, 2), (-0.8, 3)]),
         "logaddexp": (lambda x, y: mpmath.log(mpmath.exp(x) + mpmath.exp(y)), [(1, 30), (1, 30)]),
+        "logsubexp": (lambda x, y: mpmath.log(mpmath.exp(x) - mpmath.exp(y)), [(10, 30), (-20, 9)]),
         "beta": (mpmath.beta, [(0.2, 9), (0.2, 9)]),
         "betaln": (lambda a, b: mpmath.log(mpmath.beta(a, b)), [(1.5, 9), (1.5, 9)]),
     }
