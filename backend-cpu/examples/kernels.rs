@@ -6,7 +6,8 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use arignote_backend_cpu::kernel::lower::{Lowering, Register};
-use arignote_backend_cpu::kernel::run::{Cache, Codegen, Region};
+use arignote_backend_cpu::kernel::compiled::{Cache, Codegen};
+use arignote_backend_cpu::kernel::run::Region;
 use arignote_backend_cpu::kernels::Context;
 use arignote_backend_cpu::kernels::elementwise::{Operation, lookup};
 use arignote_core::ops::Attributes;

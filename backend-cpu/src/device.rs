@@ -14,7 +14,7 @@ use crate::buffer::{MEMORY, Pool, View};
 use crate::code::{Code, Implementation};
 use crate::control;
 use crate::execute::{Runner, host_tensor};
-use crate::kernel::run::{Cache, Codegen};
+use crate::kernel::compiled::{Cache, Codegen};
 
 /// The maker of the processor's device.
 #[derive(Clone, Copy, Debug, Default)]

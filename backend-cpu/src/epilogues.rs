@@ -8,7 +8,8 @@ use std::ops::Range;
 
 use arignote_core::graph::NodeId;
 
-use crate::kernel::run::{Addresses, Region};
+use crate::kernel::compiled::Addresses;
+use crate::kernel::run::Region;
 use crate::neighbours;
 use crate::plan::{Slot, Step, Work};
 use crate::tiles::Storages;

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use crate::buffer::{ALIGNMENT, Block, MEMORY, Pool, View, ViewMut};
 use crate::code::Code;
 use crate::frame::ControlFrame;
-use crate::kernel::run::{Addresses, Cache};
+use crate::kernel::compiled::{Addresses, Cache};
 use crate::kernels::{Call, Context, index};
 use crate::plan::{Place, Plan, Work};
 use crate::signature::{Plans, Signature};

@@ -12,7 +12,7 @@ use arignote_core::ops::IndexItem;
 use crate::code::Implementation;
 use crate::joins::{Part, Values};
 use crate::kernel::reduce::Spec;
-use crate::kernel::run::is_by_rows;
+use crate::kernel::axes::is_by_rows;
 use crate::kernels::elementwise::broadcast_strides;
 
 /// Rows that are read in the table.

@@ -144,7 +144,7 @@ pub fn is_same_elements(op: &str) -> bool {
 /// Whether regions that compute these results can write them where they belong: rows that lie apart are at least as
 /// long as the rows that regions go by.
 pub fn suits(shape: &[usize], inputs: &[Option<Vec<usize>>], outputs: &[Option<Vec<usize>>]) -> bool {
-    crate::kernel::run::is_by_rows(shape, inputs.iter().chain(outputs).map(Option::as_deref))
+    crate::kernel::axes::is_by_rows(shape, inputs.iter().chain(outputs).map(Option::as_deref))
 }
 
 struct Ends(*const u8, *mut u8);

@@ -7,7 +7,8 @@
 use arignote_core::graph::NodeId;
 use arignote_core::tensor::DType;
 
-use crate::kernel::run::{Addresses, Region, SMALL};
+use crate::kernel::compiled::Addresses;
+use crate::kernel::run::{Region, SMALL};
 use crate::neighbours;
 use crate::plan::{Slot, Step, Work};
 use crate::tiles::Storages;

@@ -12,7 +12,8 @@ use arignote_core::tensor::{DType, Shape};
 
 use crate::buffer::{View, ViewMut, with_scratch};
 use crate::code::Code;
-use crate::kernel::run::{Addresses, SMALL};
+use crate::kernel::compiled::Addresses;
+use crate::kernel::run::SMALL;
 use crate::kernels::Context;
 use crate::plan::{Slot, Step, Work};
 

@@ -249,7 +249,7 @@ mod tests {
 
     use super::*;
     use crate::buffer::Pool;
-    use crate::kernel::run::Cache;
+    use crate::kernel::compiled::Cache;
     use crate::kernels::Context;
     use crate::tests::{TestHost, apply, input};
 

@@ -4,6 +4,8 @@
 
 #[cfg(target_arch = "x86_64")]
 pub mod avx2;
+pub mod axes;
+pub mod compiled;
 mod emit;
 pub mod form;
 pub mod ir;

@@ -5,7 +5,7 @@ use arignote_core::tensor::DType;
 
 use super::emit::Emit;
 use super::ir::{Binary, Builder, Comparison, Fused, Kind, Reduction, Unary, Value};
-use super::run::{Addresses, Cache, Compiled};
+use super::compiled::{Addresses, Cache, Compiled};
 use crate::kernels::number::Unary as Function;
 use crate::maths;
 

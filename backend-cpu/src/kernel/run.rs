@@ -2,178 +2,26 @@
 //! innermost axis is long, and every operand's elements lie side by side along it or are one, the kernel runs over
 //! rows, and nothing is copied. Elsewhere it runs over blocks, into which the operands that lie otherwise are gathered.
 
-use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::OnceLock;
 
-use arignote_core::tensor::DType;
 use smallvec::SmallVec;
 
 #[cfg(target_arch = "x86_64")]
 use super::avx2;
+use super::axes::{Lengths, by_rows, gather, merged, natural_strides};
+use super::compiled::{Addresses, Cache, Code, Compiled, REDUCTIONS, Totals};
 use super::form::Form;
-use super::ir::{Instruction, Kernel, Kind, Origin, Reduction};
-use super::portable::{self, Program};
-use super::rows::Rows;
+use super::ir::{Instruction, Kernel, Origin};
 use super::steps::StepForm;
 use crate::buffer::with_scratch;
 use crate::kernels::Context;
 use crate::stored_type;
 
-/// Rows of at least so many elements are run as rows.
-const ROW: usize = 32;
 /// Elements of a block.
 const BLOCK: usize = 1024;
 /// Work up to which waking a second thread takes longer, in picoseconds.
 pub const SMALL: usize = 30_000_000;
-
-/// Which path kernels take.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Codegen {
-    /// Machine code where there is some for the processor.
-    #[default]
-    Native,
-    /// Loops that were compiled with the backend.
-    Portable,
-}
-
-#[cfg(target_arch = "x86_64")]
-type Code = avx2::Code;
-/// No processor is like that.
-#[cfg(not(target_arch = "x86_64"))]
-enum Code {}
-
-type Key = (Vec<DType>, Vec<(Instruction, Kind)>, Vec<(u32, DType)>, Vec<(u32, Reduction)>, Vec<bool>);
-
-/// The machine code that is in use, so that equal kernels share theirs.
-#[derive(Default)]
-pub struct Cache {
-    codegen: Codegen,
-    rows: [OnceLock<Rows>; 2],
-    codes: Mutex<HashMap<Key, Weak<Code>>>,
-}
-
-/// Codes that are remembered before those that are no longer in use are forgotten.
-const CODES: usize = 4096;
-
-impl Cache {
-    /// A cache for one path.
-    pub fn new(codegen: Codegen) -> Cache {
-        Cache { codegen, ..Cache::default() }
-    }
-
-    /// What normalizes rows of `f32` or of `f64`.
-    pub fn rows(&self, dtype: DType) -> &Rows {
-        self.rows[usize::from(dtype == DType::F64)].get_or_init(|| Rows::new(dtype, self))
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    fn code(&self, kernel: &Kernel, uniform: &[bool]) -> Option<Arc<Code>> {
-        if self.codegen == Codegen::Portable || !avx2::is_available() {
-            return None;
-        }
-        let key = (kernel.inputs.clone(), kernel.instructions.clone(), kernel.outputs.clone(), kernel.reductions.clone(), uniform.to_vec());
-        let mut codes = self.codes.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some(code) = codes.get(&key).and_then(Weak::upgrade) {
-            return Some(code);
-        }
-        let code = Arc::new(avx2::Code::compile(kernel, &Form::of(kernel, uniform))?);
-        if codes.len() >= CODES { codes.retain(|_, code| code.strong_count() > 0); }
-        codes.insert(key, Arc::downgrade(&code));
-        Some(code)
-    }
-
-    #[cfg(not(target_arch = "x86_64"))]
-    fn code(&self, _: &Kernel, _: &[bool]) -> Option<Arc<Code>> {
-        None
-    }
-}
-
-enum Executor {
-    Native(Arc<Code>),
-    Portable(Program),
-}
-
-/// A kernel that can be run over elements in a row.
-pub struct Compiled {
-    kernel: Kernel,
-    executor: Executor,
-    lanes: usize,
-    /// The kernel's reductions, and what is reduced.
-    reductions: SmallVec<[(Reduction, Kind); REDUCTIONS]>,
-}
-
-/// Addresses of the arrays of a kernel.
-pub type Addresses = SmallVec<[*mut u8; 16]>;
-
-impl Compiled {
-    /// Compiles a kernel of which some inputs are one element for all.
-    pub fn new(kernel: Kernel, cache: &Cache, uniform: &[bool]) -> Compiled {
-        let executor = match cache.code(&kernel, uniform) {
-            Some(code) => Executor::Native(code),
-            None => Executor::Portable(Program::new(&kernel, uniform)),
-        };
-        let lanes = Form::of(&kernel, uniform).lanes;
-        let reductions = kernel.reductions.iter().map(|&(number, reduction)| (reduction, kernel.instructions[number as usize].1)).collect();
-        Compiled { kernel, executor, lanes, reductions }
-    }
-
-    fn is_native(&self) -> bool {
-        matches!(self.executor, Executor::Native(_))
-    }
-
-    fn describe(&self, origin: Origin<'_>) -> String {
-        let mut text = self.kernel.describe(origin);
-        match &self.executor {
-            #[cfg(target_arch = "x86_64")]
-            Executor::Native(code) => text.push_str(&code.describe(&self.kernel)),
-            #[cfg(not(target_arch = "x86_64"))]
-            Executor::Native(_) => {}
-            Executor::Portable(_) => text.push_str("    runs portably\n"),
-        }
-        text
-    }
-
-    /// The bits of what changes nothing in each of the kernel's reductions.
-    pub fn identities(&self) -> Totals {
-        let mut identities = [0; REDUCTIONS];
-        for (identity, &(reduction, kind)) in identities.iter_mut().zip(&self.reductions) { *identity = reduction.identity(kind); }
-        identities
-    }
-
-    /// Runs the kernel over `count` elements in a row, and combines `totals` with what they are reduced to.
-    ///
-    /// # Safety
-    /// As for [`Program::run`]: `arrays` are those of inputs and outputs.
-    pub unsafe fn run(&self, arrays: &mut Addresses, count: usize, totals: &mut [u64]) {
-        let mut vectors = [[0u64; 4]; REDUCTIONS];
-        let length = arrays.len();
-        for (_, vector) in self.reductions.iter().zip(&mut vectors) { arrays.push(vector.as_mut_ptr().cast()); }
-        match &self.executor {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: the caller's promise; code is only made for processors that have its instructions.
-            Executor::Native(code) => unsafe { code.run(arrays, count) },
-            #[cfg(not(target_arch = "x86_64"))]
-            Executor::Native(code) => match **code {},
-            // SAFETY: the caller's promise.
-            Executor::Portable(program) => unsafe { program.run(arrays, count) },
-        }
-        arrays.truncate(length);
-        for ((&(reduction, kind), vector), total) in self.reductions.iter().zip(&mut vectors).zip(totals) {
-            let value = portable::horizontal(reduction, kind, self.lanes, vector);
-            *total = portable::combine(reduction, kind, *total, value);
-        }
-    }
-}
-
-/// Reductions of a kernel at most.
-pub const REDUCTIONS: usize = 4;
-
-/// The bits of what each of a kernel's reductions gives, as many as there are.
-pub type Totals = [u64; REDUCTIONS];
-
-/// Lengths or strides of axes.
-type Lengths = SmallVec<[usize; 6]>;
 
 /// How an operand of a region lies along the axes that are left.
 #[derive(Clone, Debug)]
@@ -575,115 +423,5 @@ impl Region {
             row /= self.axes[axis];
         }
         offset
-    }
-}
-
-/// The axes that are left of a shape, and the strides of all arrays along them.
-type Axes = (SmallVec<[usize; 6]>, Vec<SmallVec<[usize; 6]>>);
-
-/// Takes adjacent axes along which every array goes on evenly together.
-fn merged(shape: &[usize], all: &[&[usize]]) -> Axes {
-    let mut axes: SmallVec<[usize; 6]> = SmallVec::new();
-    let mut left: Vec<SmallVec<[usize; 6]>> = vec![SmallVec::new(); all.len()];
-    for (axis, &length) in shape.iter().enumerate() {
-        if length == 1 { continue; }
-        let together = !axes.is_empty() && left.iter().zip(all).all(|(left, all)| left.last() == Some(&(all[axis] * length)));
-        if together {
-            if let Some(last) = axes.last_mut() { *last *= length; }
-            for (left, all) in left.iter_mut().zip(all) { if let Some(last) = left.last_mut() { *last = all[axis]; } }
-        } else {
-            axes.push(length);
-            for (left, all) in left.iter_mut().zip(all) { left.push(all[axis]); }
-        }
-    }
-    (axes, left)
-}
-
-fn by_rows(axes: &[usize], left: &[SmallVec<[usize; 6]>]) -> bool {
-    let even = left.iter().all(|strides| strides.last().is_none_or(|&stride| stride <= 1));
-    even && (axes.len() <= 1 || axes.last().is_some_and(|&length| length >= ROW))
-}
-
-/// Whether a region over `shape` runs over rows, of whose arrays these are the strides (`None` where one lies as the
-/// shape does): then outputs need not lie together.
-pub fn is_by_rows<'a>(shape: &[usize], all: impl Iterator<Item = Option<&'a [usize]>>) -> bool {
-    let natural = natural_strides(shape);
-    let all: Vec<&[usize]> = all.map(|strides| strides.unwrap_or(&natural)).collect();
-    let (axes, left) = merged(shape, &all);
-    by_rows(&axes, &left)
-}
-
-fn natural_strides(shape: &[usize]) -> SmallVec<[usize; 6]> {
-    let mut strides: SmallVec<[usize; 6]> = SmallVec::from_elem(0, shape.len());
-    let mut stride = 1;
-    for (own, &length) in strides.iter_mut().zip(shape).rev() {
-        *own = stride;
-        stride *= length;
-    }
-    strides
-}
-
-/// Copies the elements from `start` on, in the order of `shape`.
-///
-/// # Safety
-/// `from` covers what the strides reach over `shape`, and `start + out.len()` is inside the shape.
-unsafe fn gather<T: Copy>(from: *const T, strides: &[usize], shape: &[usize], start: usize, out: &mut [T]) {
-    let Some(last) = shape.len().checked_sub(1) else { return };
-    let mut index: SmallVec<[usize; 6]> = SmallVec::from_elem(0, shape.len());
-    let mut rest = start;
-    for axis in (0..shape.len()).rev() {
-        index[axis] = rest % shape[axis];
-        rest /= shape[axis];
-    }
-    let mut done = 0;
-    while done < out.len() {
-        let offset: usize = index.iter().zip(strides).map(|(i, s)| i * s).sum();
-        // Whole rows at a time where there are several: rows may be very short.
-        if let (Some(before), 0) = (last.checked_sub(1), index[last]) {
-            let (length, stride, further) = (shape[last], strides[last], strides[before]);
-            let rows = (shape[before] - index[before]).min((out.len() - done) / length);
-            let out = &mut out[done..done + rows * length];
-            // One and the same row is read once.
-            let different = if further == 0 { rows.min(1) } else { rows };
-            for (row, out) in out.chunks_exact_mut(length).take(different).enumerate() {
-                for (i, out) in out.iter_mut().enumerate() {
-                    // SAFETY: inside the shape, by the caller's promise.
-                    *out = unsafe { *from.add(offset + row * further + i * stride) };
-                }
-            }
-            let mut there = different * length;
-            while there < out.len() {
-                let count = there.min(out.len() - there);
-                out.copy_within(..count, there);
-                there += count;
-            }
-            if rows > 0 {
-                done += rows * length;
-                index[before] += rows;
-                for axis in (1..last).rev() {
-                    if index[axis] < shape[axis] { break; }
-                    index[axis] = 0;
-                    index[axis - 1] += 1;
-                }
-                continue;
-            }
-        }
-        let run = (shape[last] - index[last]).min(out.len() - done);
-        let stride = strides[last];
-        let part = &mut out[done..done + run];
-        if stride == 1 {
-            // SAFETY: inside the shape, by the caller's promise.
-            part.copy_from_slice(unsafe { std::slice::from_raw_parts(from.add(offset), run) });
-        } else {
-            // SAFETY: as above.
-            part.iter_mut().enumerate().for_each(|(i, out)| *out = unsafe { *from.add(offset + i * stride) });
-        }
-        done += run;
-        index[last] += run;
-        for axis in (0..shape.len()).rev() {
-            if index[axis] < shape[axis] || axis == 0 { break; }
-            index[axis] = 0;
-            index[axis - 1] += 1;
-        }
     }
 }

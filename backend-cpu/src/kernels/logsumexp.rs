@@ -15,8 +15,8 @@ use crate::buffer::with_scratch;
 const PART: usize = 65536;
 /// Elements that are worth a task.
 const TASK: usize = 16384;
-/// Columns that are brought into rows at once: those of one cache line.
-const COLUMNS: usize = 16;
+/// Columns that are brought into rows at once, of a few cache lines.
+const COLUMNS: usize = 64;
 
 /// `logsumexp`
 pub fn logsumexp(call: &mut Call<'_, '_>) -> Result<()> {
@@ -38,16 +38,18 @@ pub fn logsumexp(call: &mut Call<'_, '_>) -> Result<()> {
                     }
                 });
             } else {
+                // Rows that lie apart by a power of two would take each other's place in the cache.
+                let stride = length.next_multiple_of(COLUMNS) + COLUMNS;
                 let size = (TASK / length).next_multiple_of(COLUMNS).max(COLUMNS);
-                context.chunks(out, size, &|chunk, out| with_scratch(COLUMNS * length, |block: &mut [T]| {
+                context.chunks(out, size, &|chunk, out| with_scratch(COLUMNS * stride, |block: &mut [T]| {
                     for (number, out) in out.chunks_mut(COLUMNS).enumerate() {
                         let first = chunk * size + number * COLUMNS;
-                        let start = |i: usize| (first + i) / inner * length * inner + (first + i) % inner;
+                        let starts: Vec<usize> = (first..first + out.len()).map(|at| at / inner * length * inner + at % inner).collect();
                         for k in 0..length {
-                            for i in 0..out.len() { block[i * length + k] = x[start(i) + k * inner]; }
+                            for (i, start) in starts.iter().enumerate() { block[i * stride + k] = x[start + k * inner]; }
                         }
-                        for (out, row) in out.iter_mut().zip(block.chunks(length)) {
-                            *out = Part::of(context, row, dtype).log(row, dtype);
+                        for (out, row) in out.iter_mut().zip(block.chunks(stride)) {
+                            *out = Part::of(context, &row[..length], dtype).log(&row[..length], dtype);
                         }
                     }
                 }));

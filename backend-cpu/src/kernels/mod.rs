@@ -8,7 +8,7 @@ use arignote_core::tensor::{DType, Kind};
 use arignote_core::{Error, ErrorKind, Result};
 
 use crate::buffer::{View, ViewMut};
-use crate::kernel::run::Cache;
+use crate::kernel::compiled::Cache;
 
 /// Calls `$body` with `$T` bound to the type in which elementwise kernels compute a dtype.
 macro_rules! number_type {

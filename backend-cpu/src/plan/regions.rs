@@ -14,7 +14,7 @@ use crate::code::{Code, Implementation};
 use crate::kernel::ir::Reduction;
 use crate::kernel::lower::Lowering;
 use crate::kernel::reduce::{self, Spec};
-use crate::kernel::run::REDUCTIONS;
+use crate::kernel::compiled::REDUCTIONS;
 use crate::reads::{Readers, Reads};
 
 /// Instructions of a region at most, unless one node alone has more: machine code of so many stays in the nearest

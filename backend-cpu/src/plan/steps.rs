@@ -18,7 +18,8 @@ use crate::gathers::{self, Gather, Sources};
 use crate::joins::{self, Copy, Joined, Part, Values};
 use crate::kernel::lower::{Lowering, Register};
 use crate::kernel::reduce::Reducing;
-use crate::kernel::run::{Cache, Listed, Region};
+use crate::kernel::compiled::Cache;
+use crate::kernel::run::{Listed, Region};
 use crate::tiles::{self, Access};
 use crate::{arena, epilogues, scatters};
 
