@@ -289,7 +289,7 @@ impl Run {
         let mut profile = function.profile();
         profile.compiling.insert(0, ("parse".to_owned(), parsing.as_secs_f64()));
         if let Some(path) = &common.profile {
-            write_whole(path, inspect::trace(&profile).to_string().as_bytes())?;
+            write_whole(path, &[inspect::trace(&profile).to_string().as_bytes()])?;
         }
         if session.profiles() {
             eprint!("{}", inspect::table(&profile));
@@ -369,7 +369,7 @@ impl Fmt {
             if self.check {
                 crooked.push(path.display().to_string());
             } else {
-                write_whole(path, text.as_bytes())?;
+                write_whole(path, &[text.as_bytes()])?;
             }
         }
         if crooked.is_empty() {

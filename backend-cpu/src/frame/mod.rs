@@ -107,13 +107,13 @@ impl<'a> Frame<'a> {
             Work::Tiles(tiles) => Ready::Tiles(tiles, &plan.slots),
             Work::Scatter(scatter) => {
                 let operation = Operation::new(plan, step.node, scatter.operands(), &step.results);
-                match (code.implementations.get(&step.node), code.graph.node(step.node).apply()) {
-                    (Some(&Implementation::Kernel(kernel, _)), Some((_, attributes))) => Ready::Scatter {
+                match code.kernel(step.node) {
+                    Ok((kernel, attributes)) => Ready::Scatter {
                         operation, kernel, attributes, scatter,
                         arrays: vec![std::ptr::null_mut(); scatter.inputs.len()],
                         slots: scatter.inputs.iter().map(|&slot| slots[slot]).collect(),
                     },
-                    _ => Ready::Other(operation),
+                    Err(_) => Ready::Other(operation),
                 }
             }
             Work::Product(product) => {

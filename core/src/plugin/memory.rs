@@ -126,7 +126,7 @@ pub(super) fn tensor_in(tensor: TensorDescriptor) -> Result<Tensor> {
     let tensor = device_tensor_in(tensor)?;
     let host = tensor.to_host()?;
     // Who else holds another library's memory cannot be counted here.
-    if tensor.owner.is::<Foreign>() { Tensor::from_bytes(host.dtype(), host.shape(), &host.to_bytes()) } else { Ok(host) }
+    if tensor.owner.is::<Foreign>() { Tensor::from_bytes(host.dtype(), host.shape(), host.bytes()) } else { Ok(host) }
 }
 
 unsafe extern "C" fn keep(_: *const c_void) {}

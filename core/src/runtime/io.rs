@@ -2,6 +2,8 @@
 //! name first and then renamed, so that a reader never sees half of one.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -17,15 +19,21 @@ fn io_error(path: &Path, what: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::Io, format!("{}: {what}", path.display()))
 }
 
-/// Writes a file under another name and renames it, so that it is there whole or as it was.
+/// Writes a file, its parts one after the other, under another name and renames it, so that it is there whole or as it was.
 ///
 /// # Errors
 /// If it cannot be written; the file is as it was.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+pub fn write_whole(path: &Path, parts: &[&[u8]]) -> Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.partial", std::process::id()));
     let partial = path.with_file_name(name);
-    let written = std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, path));
+    let write = || {
+        let mut file = File::create(&partial)?;
+        for part in parts { file.write_all(part)?; }
+        drop(file);
+        std::fs::rename(&partial, path)
+    };
+    let written = write();
     written.map_err(|error| {
         // The partial file may not exist; the error that matters is the first.
         let _ = std::fs::remove_file(&partial);
@@ -72,8 +80,7 @@ pub fn write_npy(path: &Path, tensor: &Tensor) -> Result<()> {
     bytes.extend([1, 0]);
     bytes.extend((header.len() as u16).to_le_bytes());
     bytes.extend(header.as_bytes());
-    bytes.extend(tensor.to_bytes());
-    write_whole(path, &bytes)
+    write_whole(path, &[&bytes, tensor.bytes()])
 }
 
 /// Reads a tensor from NumPy's `.npy`, little-endian, in either order of axes.
@@ -174,15 +181,14 @@ pub fn save_state(path: &Path, session: &Session, states: &[State]) -> Result<()
             return Err(io_error(path, format!("two states are named `{}`", state.name())));
         }
     }
-    let bytes: BTreeMap<&str, Vec<u8>> = values.iter().map(|(name, value)| (*name, value.to_bytes())).collect();
     let mut views = Vec::new();
     for (name, value) in &values {
         let dtype = SAFETENSORS.iter().find(|(ours, _)| *ours == value.dtype()).map_or(Dtype::F64, |pair| pair.1);
-        let view = TensorView::new(dtype, value.shape().to_vec(), &bytes[name]);
+        let view = TensorView::new(dtype, value.shape().to_vec(), value.bytes());
         views.push((*name, view.map_err(|error| io_error(path, error))?));
     }
     let file = safetensors::serialize(views, None).map_err(|error| io_error(path, error))?;
-    write_whole(path, &file)
+    write_whole(path, &[&file])
 }
 
 /// Sets states from a safetensors file: all of them, or none if anything does not fit.

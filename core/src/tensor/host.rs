@@ -306,13 +306,18 @@ impl Tensor {
         self.len() * self.dtype().size()
     }
 
+    /// The elements as bytes in the machine's order.
+    pub fn bytes(&self) -> &[u8] {
+        fn bytes<T: Element>(elements: &[T]) -> &[u8] {
+            // SAFETY: every element type is plain data without padding, so its bytes may be read.
+            unsafe { std::slice::from_raw_parts(elements.as_ptr().cast::<u8>(), size_of_val(elements)) }
+        }
+        for_data!(&self.data, elements => bytes(elements))
+    }
+
     /// A copy of the elements as bytes in the machine's order.
     pub fn to_bytes(&self) -> Vec<u8> {
-        fn bytes<T: Element>(vector: &[T]) -> Vec<u8> {
-            // SAFETY: every element type is plain data without padding, so its bytes may be read.
-            unsafe { std::slice::from_raw_parts(vector.as_ptr().cast::<u8>(), size_of_val(vector)) }.to_vec()
-        }
-        for_data!(&self.data, vector => bytes(vector))
+        self.bytes().to_vec()
     }
 
     /// A tensor from bytes in the machine's order. A `bool` is false for 0 and true for all else.
@@ -389,7 +394,7 @@ impl Tensor {
 
     /// Whether dtype, shape and every bit are equal: a NaN equals itself, 0 and -0 differ.
     pub fn identical(&self, other: &Tensor) -> bool {
-        self.dtype() == other.dtype() && self.shape == other.shape && self.to_bytes() == other.to_bytes()
+        self.dtype() == other.dtype() && self.shape == other.shape && self.bytes() == other.bytes()
     }
 
     fn wrong_dtype(&self, wanted: DType) -> Error {

@@ -97,7 +97,7 @@ fn steps(layout: &ScanLayout, counted: Option<&Tensor>, sequences: &[Tensor]) ->
 /// The rows of a sequence.
 fn slices(sequence: &Tensor, steps: usize) -> Result<Vec<Tensor>> {
     let shape = sequence.shape().get(1..).unwrap_or_default();
-    let bytes = sequence.to_bytes();
+    let bytes = sequence.bytes();
     let size = shape.iter().product::<usize>() * sequence.dtype().size();
     (0..steps).map(|step| Tensor::from_bytes(sequence.dtype(), shape, &bytes[step * size..(step + 1) * size])).collect()
 }
@@ -109,7 +109,7 @@ fn stacked(rows: &VecDeque<Tensor>) -> Result<Tensor> {
         return fail(format!("step 0 yields a value of the shape {a:?}, step {step} one of the shape {b:?}"));
     }
     let shape: Vec<usize> = std::iter::once(rows.len()).chain(first.shape().iter().copied()).collect();
-    let bytes: Vec<u8> = rows.iter().flat_map(Tensor::to_bytes).collect();
+    let bytes: Vec<u8> = rows.iter().flat_map(Tensor::bytes).copied().collect();
     Tensor::from_bytes(first.dtype(), &shape, &bytes)
 }
 

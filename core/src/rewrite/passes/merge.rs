@@ -22,7 +22,7 @@ pub(super) fn signature(graph: &Graph, id: NodeId) -> Option<u64> {
     match view.kind {
         NodeKind::Constant(constant) => {
             let value = &constant.value;
-            (value.dtype(), value.shape(), value.to_bytes(), constant.weak).hash(&mut hasher);
+            (value.dtype(), value.shape(), value.bytes(), constant.weak).hash(&mut hasher);
         }
         NodeKind::Apply(op, attributes) if is_effectful(&**op, attributes) => return None,
         NodeKind::Apply(op, attributes) => {

@@ -201,5 +201,5 @@ pub(super) fn values(known: &FxHashMap<ValueId, Tensor>, ids: &[ValueId]) -> Res
 
 /// The tensor in memory of its own.
 pub(super) fn own_copy(tensor: &Tensor) -> Tensor {
-    Tensor::from_bytes(tensor.dtype(), tensor.shape(), &tensor.to_bytes()).unwrap_or_else(|_| tensor.clone())
+    Tensor::from_bytes(tensor.dtype(), tensor.shape(), tensor.bytes()).unwrap_or_else(|_| tensor.clone())
 }

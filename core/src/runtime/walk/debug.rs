@@ -385,7 +385,7 @@ impl Layout {
         let elements = 1 + tensor.len() * step;
         // What lies in the gaps must not matter.
         let mut bytes = vec![1u8; elements * size];
-        let source = tensor.to_bytes();
+        let source = tensor.bytes();
         for flat in 0..tensor.len() {
             let index = crate::runtime::compare::place(flat, shape);
             let at: isize = index.iter().zip(&strides).map(|(&index, &stride)| index as isize * stride).sum();
