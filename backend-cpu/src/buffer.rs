@@ -108,7 +108,7 @@ impl Drop for Block {
             self.pool.live.fetch_sub(size as u64, Ordering::Relaxed);
             let mut free = self.pool.free.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             // What is full of other sizes than those in use now starts afresh.
-            let old = if free.0 + size > KEPT { std::mem::take(&mut *free) } else { Default::default() };
+            let old = (free.0 + size > KEPT).then(|| std::mem::take(&mut *free));
             if size <= KEPT {
                 free.0 += size;
                 free.1.entry(size).or_default().push(raw);

@@ -48,9 +48,15 @@ def timed(task, before, request):
         pathlib.Path("/proc/self/clear_refs").write_text("5")
     except OSError:
         pass
-    begin = clock()
-    call()
-    batch = min(max(int(-(-100e-6 // max(clock() - begin, 1e-9))), 1), 10_000)
+    least = float("inf")
+    # The first call finds nothing in the caches.
+    for _ in range(3):
+        begin = clock()
+        call()
+        least = min(least, max(clock() - begin, 1e-9))
+        if least > 100 * 100e-6:
+            break
+    batch = min(max(int(-(-100e-6 // least)), 1), 10_000)
     times, start, rounds = [], clock(), range(batch)
     while len(times) * batch < request["calls"] or clock() - start < request["seconds"]:
         begin = clock()
