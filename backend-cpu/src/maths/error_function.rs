@@ -118,5 +118,6 @@ pub fn ndtr<L: Lanes>(l: &L, x: L::F) -> L::F {
 pub fn gelu<L: Lanes>(l: &L, x: L::F) -> L::F {
     let bounded = l.max(constant(l, -15.0, -39.5), x);
     let tail = normal_tail(l, x, l.min(constant(l, 15.0, 39.5), bounded));
-    l.select(l.lt(l.constant(0.0), x), l.sub(x, tail), tail)
+    // What rounds to 0 keeps its sign.
+    with_sign(l, l.select(l.lt(l.constant(0.0), x), l.sub(x, tail), tail), sign(l, x))
 }
