@@ -118,7 +118,7 @@ impl Region {
         Region::strided(kernel, cache, shape, strides, &[], &[])
     }
 
-    /// The same where some outputs do not lie as the shape does, but go by rows: see [`is_by_rows`]. `lie` has for each
+    /// The same where some outputs do not lie as the shape does, but go by rows: see [`is_by_rows`](super::axes::is_by_rows). `lie` has for each
     /// output how many elements are from one entry of each axis to the next; none of them where there are no such outputs.
     ///
     /// Inputs may be listed: the array of each, behind those of all inputs, has the number of the element at which each
