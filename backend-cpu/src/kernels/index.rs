@@ -362,16 +362,20 @@ fn scatter<T: Stored>(
         return;
     }
     let (length, out) = (target.len(), super::matmul::Start(target.as_mut_ptr()));
-    context.parallel(TASKS, &|task| {
-        let out = &out;
-        for (number, values) in source.chunks(run).enumerate() {
-            let from = start(number);
-            if from / run % TASKS != task { continue; }
-            assert!(from + run <= length, "rows are inside");
-            // SAFETY: inside of the target; rows that do not begin at one place differ in an index of an axis before theirs,
-            // so that they have no element together, and those that do are one task's.
-            combine(unsafe { std::slice::from_raw_parts_mut(out.0.add(from), run) }, values);
-        }
+    with_scratch(source.len().div_ceil(run), |starts: &mut [u64]| {
+        for (number, from) in starts.iter_mut().enumerate() { *from = start(number) as u64; }
+        let starts = &*starts;
+        context.parallel(TASKS, &|task| {
+            let out = &out;
+            for (&from, values) in starts.iter().zip(source.chunks(run)) {
+                let from = from as usize;
+                if from / run % TASKS != task { continue; }
+                assert!(from + run <= length, "rows are inside");
+                // SAFETY: inside of the target; rows that do not begin at one place differ in an index of an axis before theirs,
+                // so that they have no element together, and those that do are one task's.
+                combine(unsafe { std::slice::from_raw_parts_mut(out.0.add(from), run) }, values);
+            }
+        });
     });
 }
 
