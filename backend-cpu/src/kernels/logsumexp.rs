@@ -108,15 +108,13 @@ impl Part {
             return T::from_f64(largest);
         }
         let mut rough = largest + others.ln_1p();
-        let elements = || row.iter().map(|x| x.to_f64());
-        // Far from 0, of f32 a sum in f64 has enough.
-        let near = if dtype == DType::F32 { 1e-8 } else { 0.5 };
         if dtype == DType::F32 && rough.abs() < 0.5 * largest.abs() {
             rough = largest + shifted(row.iter().copied()).1.ln_1p();
+            // Of f32 a sum in f64 has enough, but for the smallest.
+            if rough.abs() >= 1e-8 * largest.abs() {
+                return T::from_f64(rough);
+            }
         }
-        if rough.abs() < near * largest.abs() {
-            rough = special::log_of_sum(elements(), rough, largest);
-        }
-        T::from_f64(rough)
+        T::from_f64(special::log_of_sum(row.iter().map(|x| x.to_f64()), rough, largest))
     }
 }

@@ -83,11 +83,17 @@ pub(super) fn own_dtype(site: &Site<'_>) -> Option<DType> {
 }
 
 /// The operands of the op of a value, and the other way round.
-pub(super) fn both_ways(site: &Site<'_>, value: ValueId, op: &str) -> Vec<[ValueId; 2]> {
+fn both_ways(site: &Site<'_>, value: ValueId, op: &str) -> Vec<[ValueId; 2]> {
     match site.made_by(value, op) {
         Some((operands, _)) => vec![[operands[0], operands[1]], [operands[1], operands[0]]],
         None => Vec::new(),
     }
+}
+
+/// What may scale a value, what is scaled, and whether it is divided.
+pub(super) fn scalings(site: &Site<'_>, value: ValueId) -> Vec<([ValueId; 2], bool)> {
+    let divided = site.made_by(value, "div").map(|(operands, _)| ([operands[1], operands[0]], true));
+    both_ways(site, value, "mul").into_iter().map(|operands| (operands, false)).chain(divided).collect()
 }
 
 pub(super) fn exponent(site: &Site<'_>, value: ValueId) -> Option<ValueId> {
@@ -136,9 +142,7 @@ fn log_of_scaled(site: &mut Site<'_>) -> Found {
 /// where that is small it is not needed, and `x` is bounded.
 fn log_of_scaled_sigmoid(site: &mut Site<'_>) -> Found {
     let (Some(scaled), Some(dtype)) = (site.operand(0), own_dtype(site)) else { return Ok(None) };
-    let divided = site.made_by(scaled, "div").map(|(operands, _)| ([operands[1], operands[0]], true));
-    let multiplied = both_ways(site, scaled, "mul").into_iter().map(|operands| (operands, false));
-    for ([number, sigmoid], inverse) in multiplied.chain(divided) {
+    for ([number, sigmoid], inverse) in scalings(site, scaled) {
         let Some(numbers) = Numbers::of(site, number, 1.0, dtype) else { continue };
         let Some(x) = site.made_by(sigmoid, "sigmoid").map(|(operands, _)| operands[0]) else { continue };
         let excess = |c: f64| parts::plus(if inverse { parts::reciprocal(c) } else { (c, 0.0) }, -1.0);

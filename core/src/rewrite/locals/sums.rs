@@ -1,6 +1,6 @@
 //! Logarithms of sums: of exponentials, however many and of whatever kind, and of 1 and more.
 
-use super::logs::{NORMAL, Numbers, both_ways, exponent, log_by_2, own_dtype};
+use super::logs::{NORMAL, Numbers, exponent, log_by_2, own_dtype, scalings};
 use super::{Found, Local, Site, built, one, stable};
 use crate::graph::{ValueId, Var};
 use crate::ops::{Attributes, length, where_};
@@ -117,9 +117,7 @@ fn bounded(x: &Var, dtype: DType) -> (Var, f64) {
 /// Where the sum itself is a normal number its logarithm is exact; the two parts of the other form may cancel.
 fn log_of_scaled_sum_of_exps(site: &mut Site<'_>) -> Found {
     let (Some(scaled), Some(dtype)) = (site.operand(0), own_dtype(site)) else { return Ok(None) };
-    let divided = site.made_by(scaled, "div").map(|(operands, _)| ([operands[1], operands[0]], true));
-    let multiplied = both_ways(site, scaled, "mul").into_iter().map(|operands| (operands, false));
-    for ([number, sum], inverse) in multiplied.chain(divided) {
+    for ([number, sum], inverse) in scalings(site, scaled) {
         let (Some(numbers), Some((x, attributes))) = (Numbers::of(site, number, 1.0, dtype), reduction_of_exps(site, sum, "sum")) else { continue };
         return built(site, &[x], |x| {
             let (exponent, most) = bounded(&x[0], dtype);
