@@ -22,7 +22,7 @@ const DTYPES: [DType; 13] = [
 
 /// Ops that the cpu backend leaves to the reference by `fallback`, each with the reason.
 const BY_FALLBACK: &[(&str, &str)] = &[
-    ("kv kve kn hyp2f1 betaincinv gammaincinv gammainccinv owens_t ndtri_exp poch gammal gammau", "a function of the core, microseconds for each element"),
+    ("kv kve log_kv log_kv_dx log_iv log_iv_dx kn hyp2f1 betaincinv gammaincinv gammainccinv owens_t ndtri_exp poch gammal gammau", "a function of the core, microseconds for each element"),
     ("repeat", "moves elements once, at the speed of memory"),
     ("specify_shape", "only looks at the shape"),
     ("linear_recurrence", "one step follows from the other"),
@@ -35,7 +35,7 @@ const BY_FALLBACK: &[(&str, &str)] = &[
 ];
 
 /// Ops that both backends compute by the same function of the core, in microseconds: on few elements.
-const SLOW: &[&str] = &["gammainc", "gammaincc", "gammainc_da", "chi2sf", "beta", "betaln", "betainc", "iv", "ive", "jv", "polygamma"];
+const SLOW: &[&str] = &["gammainc", "gammaincc", "gammainc_da", "chi2sf", "beta", "betaln", "betainc", "iv", "ive", "jv", "polygamma", "log_iv", "log_iv_dx", "log_kv", "log_kv_dx"];
 
 /// Elements for an input.
 fn random_tensor(random: &mut Rng, dtype: DType, shape: &[usize], special: bool) -> Tensor {

@@ -159,7 +159,7 @@ pub(super) fn elementwise_with_attributes(of: Of<'_>) {
         c.within((0.1, 0.9), &[&[2, 3]], move |x| at(1.25, &x[0]));
         c.within((-2.5, -0.1), &[&[3]], move |x| at(-2.0, &x[0]));
     });
-    for op in ["kv", "kve"] {
+    for op in ["kv", "kve", "log_kv", "log_kv_dx", "log_iv", "log_iv_dx"] {
         of(op, &|c| {
             for order in [0.0, 0.5, 2.3] {
                 c.within((0.6, 3.5), &[&[2, 3]], move |x| apply(op, &[Var::weak(order), x[0].clone()]));

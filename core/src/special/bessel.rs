@@ -122,7 +122,7 @@ fn hankel(order: f64, x: f64) -> Double {
 }
 
 /// The square root: one step of Newton's from that of `f64`.
-fn root(square: Double) -> Double {
+pub(super) fn root(square: Double) -> Double {
     let near = square.0.sqrt();
     (square / near + near).scale(0.5)
 }
@@ -161,25 +161,77 @@ pub fn i1e(x: f64) -> f64 {
 /// Orders beyond give NaN.
 const LARGEST_ORDER: f64 = 100.0;
 
-/// The series DLMF 10.25.2, or for large `x` the asymptotic one 10.40.1, with twice the digits.
-fn modified(v: f64, x: f64, scaled: bool) -> f64 {
+/// `log(iv(v, x))`, which neither overflows nor loses digits where it crosses 0.
+pub fn log_iv(v: f64, x: f64) -> f64 {
+    let Some((order, negative)) = domain(v, x) else { return f64::NAN };
+    if x.is_infinite() {
+        return if negative { f64::NAN } else { f64::INFINITY };
+    }
+    if x == 0.0 {
+        return libm::log(iv(v, x));
+    }
+    if negative { f64::NAN } else { parts(order, x.abs()).log() }
+}
+
+/// The derivative of [`log_iv`] in `x` (DLMF 10.29.2).
+pub fn log_iv_dx(v: f64, x: f64) -> f64 {
+    let Some((order, _)) = domain(v, x) else { return f64::NAN };
+    let size = x.abs();
+    let value = if x.is_infinite() {
+        1.0
+    } else if x == 0.0 {
+        if order == 0.0 { 0.0 } else { order * f64::INFINITY }
+    } else {
+        let (here, next) = (parts(order, size), parts(order + 1.0, size));
+        (Double::ratio(order, size) + next.here / here.here * (next.power - here.power).exp()).round()
+    };
+    if x.is_sign_negative() { -value } else { value }
+}
+
+/// A modified Bessel function, `here * exp(power)`.
+pub(super) struct Modified {
+    pub here: Double,
+    pub power: Double,
+}
+
+impl Modified {
+    /// The function times `exp(more)`.
+    pub fn value(&self, more: f64) -> f64 {
+        times_exp(self.here, self.power + more)
+    }
+
+    /// Its logarithm; NaN where it is negative.
+    pub fn log(&self) -> f64 {
+        if self.here.0 > 0.0 { (self.here.ln() + self.power).round() } else { libm::log(self.here.0) }
+    }
+}
+
+/// The order, without the sign of a whole one, and whether the function is negative for the sign of `x`; nothing where it is NaN.
+fn domain(v: f64, x: f64) -> Option<(f64, bool)> {
     let whole = v.fract() == 0.0;
     let order = if whole { v.abs() } else { v };
-    if x.is_nan() || v.is_nan() || order.abs() > LARGEST_ORDER || (x < 0.0 && !whole) {
-        return f64::NAN;
-    }
-    let negative = x < 0.0 && order % 2.0 != 0.0;
+    let inside = !x.is_nan() && order.abs() <= LARGEST_ORDER && (x >= 0.0 || whole);
+    inside.then_some((order, x < 0.0 && order % 2.0 != 0.0))
+}
+
+fn modified(v: f64, x: f64, scaled: bool) -> f64 {
+    let Some((order, negative)) = domain(v, x) else { return f64::NAN };
     let size = x.abs();
     let value = if size.is_infinite() {
         if scaled { 0.0 } else { f64::INFINITY }
-    } else if size < 40.0 + order * order / 2.0 {
-        let (sum, power) = power_series(order, size, 1.0);
-        times_exp(sum, if scaled { power - size } else { power })
     } else {
-        let sum = asymptotic(order, size) / root(PI.scale(2.0) * size);
-        times_exp(sum, Double::from(if scaled { 0.0 } else { size }))
+        parts(order, size).value(if scaled { -size } else { 0.0 })
     };
     if negative { -value } else { value }
+}
+
+/// `I` of finite numbers not below 0: the series DLMF 10.25.2, or for large `x` the asymptotic one 10.40.1, with twice the digits.
+fn parts(order: f64, x: f64) -> Modified {
+    if x < 40.0 + order * order / 2.0 {
+        let (here, power) = power_series(order, x, 1.0);
+        return Modified { here, power };
+    }
+    Modified { here: asymptotic(order, x) / root(PI.scale(2.0) * x), power: Double::from(x) }
 }
 
 /// `sum * exp(power)`, also where the exponential alone leaves the range.
@@ -196,8 +248,9 @@ fn times_exp(sum: Double, power: Double) -> f64 {
 fn power_series(order: f64, x: f64, sign: f64) -> (Double, Double) {
     let half = Double::from(x / 2.0);
     let (mut term, mut power) = (Double::from(1.0), Double::from(0.0));
-    if order.fract() == 0.0 && x < 600.0 {
-        term = (1..=order as u32).fold(term, |term, k| term * half / f64::from(k));
+    let direct = (1..=order as u32).fold(term, |term, k| term * half / f64::from(k));
+    if order.fract() == 0.0 && x < 600.0 && (x == 0.0 || direct.0 > 1e-250) {
+        term = direct;
     } else if x == 0.0 {
         // 0, or infinite as 1 / gamma(1 + order) is.
         let infinite = if (order.floor() % 2.0).abs() == 1.0 { f64::INFINITY } else { f64::NEG_INFINITY };

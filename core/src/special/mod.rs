@@ -28,8 +28,8 @@ mod polygamma;
 mod temme;
 
 pub use activation::{SELU_ALPHA, SELU_SCALE, elu, gelu, gelu_tanh, hard_sigmoid, sech_squared, selu, silu, softsign};
-pub use bessel::{i0, i0e, i1, i1e, iv, ive, j0, j1, jv};
-pub use bessel_k::{kv, kve};
+pub use bessel::{i0, i0e, i1, i1e, iv, ive, j0, j1, jv, log_iv, log_iv_dx};
+pub use bessel_k::{kv, kve, log_kv, log_kv_dx};
 pub use error_function::{erfcinv, erfcx, erfinv, ierfcx, ndtr, ndtri};
 pub use gamma::{beta, betainc, betaln, gamma, lgamma, poch};
 pub use gamma_shape::gammainc_da;

@@ -8,7 +8,7 @@ import pathlib
 import struct
 
 from mpmath import (besseli, besselj, besselk, erf, erfc, erfinv, exp, expm1, fabs, findroot, gamma, hyp2f1, log, log1p,
-                    loggamma, mp, mpf, pi, psi, quad, rgamma, sign, sqrt)
+                    loggamma, mp, mpf, pi, psi, quad, rgamma, sign, sin, sqrt)
 
 HERE = pathlib.Path(__file__).parent
 STRIDES = [0x9E3779B97F4A7C15, 0xD1B54A32D192ED03, 0xABC98388FB8FAC03, 0x8CB92BA72F3D8DD7]
@@ -99,6 +99,18 @@ def owens_t(h, a):
     return quad(lambda x: exp(-(height**2) * (1 + x * x) / 2) / (1 + x * x), ends) / (2 * pi)
 
 
+def modified(v, x):
+    """K_v(x) of a broken order by I of both signs, with digits enough for their difference."""
+    with mp.workdps(120 + int(x)):
+        return pi / 2 * (besseli(-v, x) - besseli(v, x)) / sin(pi * v)
+
+
+def log_modified(v, x):
+    """log(I_v(x)), also where I is 1 and next to nothing more."""
+    with mp.workdps(80 if x > 1 else 700):
+        return log(besseli(v, x))
+
+
 def lgamma(x):
     return loggamma(x).real
 
@@ -142,6 +154,10 @@ FUNCTIONS = {
     "jv": lambda n, x: besselj(n, x),
     "kv": besselk,
     "kve": lambda v, x: exp(x) * besselk(v, x),
+    "log_kv": lambda v, x: log(modified(v, x)),
+    "log_kv_dx": lambda v, x: v / x - modified(v + 1, x) / modified(v, x),
+    "log_iv": log_modified,
+    "log_iv_dx": lambda v, x: v / x + besseli(v + 1, x) / besseli(v, x),
     "hyp2f1": hyp2f1,
     "owens_t": owens_t,
     "poch": lambda x, m: gamma(x + m) * rgamma(x),

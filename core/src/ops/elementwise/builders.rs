@@ -32,7 +32,7 @@ methods!(
         tan arcsin arccos arctan sinh cosh tanh sech_squared arcsinh arccosh arctanh erf erfc erfcx ierfcx erfinv
         erfcinv ndtr ndtri log_ndtr ndtri_exp iround xlogx factorial ultra_fast_sigmoid i0 i1 i0e i1e j0 j1 logit cbrt selu softsign hard_sigmoid trigamma deg2rad rad2deg isposinf isneginf gamma lgamma digamma sigmoid
         log_sigmoid softplus log1mexp silu gelu isnan isinf isfinite logical_not stop_gradient;
-    binary: floor_div pow maximum minimum arctan2 logaddexp logsubexp hypot xlogy xlog1py copysign fmod heaviside gammainc gammaincc gammal gammau chi2sf beta betaln owens_t gammaincinv gammainccinv poch kv kve iv ive jv polygamma eq ne lt le gt ge logical_and logical_or
+    binary: floor_div pow maximum minimum arctan2 logaddexp logsubexp hypot xlogy xlog1py copysign fmod heaviside gammainc gammaincc gammal gammau chi2sf beta betaln owens_t gammaincinv gammainccinv poch kv kve log_kv log_kv_dx iv ive log_iv log_iv_dx jv polygamma eq ne lt le gt ge logical_and logical_or
         logical_xor
 );
 

@@ -183,6 +183,23 @@ pub(super) fn kve(p: &P<'_>, i: usize, g: &Var) -> Out {
     }
     Some(g * (p.y - 0.5 * ((v - 1.0).kve(x) + (v + 1.0).kve(x))))
 }
+pub(super) fn log_kv(p: &P<'_>, i: usize, g: &Var) -> Out {
+    let [v, x] = p.x else { return None };
+    if i == 0 { none_in("log_kv", "v") } else { Some(g * v.log_kv_dx(x)) }
+}
+pub(super) fn log_iv(p: &P<'_>, i: usize, g: &Var) -> Out {
+    let [v, x] = p.x else { return None };
+    if i == 0 { none_in("log_iv", "v") } else { Some(g * v.log_iv_dx(x)) }
+}
+/// Of `y = K' / K`, by the differential equation of both functions (DLMF 10.25.1).
+pub(super) fn log_kv_dx(p: &P<'_>, i: usize, g: &Var) -> Out {
+    let [v, x] = p.x else { return None };
+    if i == 0 { none_in("log_kv_dx", "v") } else { Some(g * (1.0 + (v / x).square() - p.y / x - p.y.square())) }
+}
+pub(super) fn log_iv_dx(p: &P<'_>, i: usize, g: &Var) -> Out {
+    let [v, x] = p.x else { return None };
+    if i == 0 { none_in("log_iv_dx", "v") } else { Some(g * (1.0 + (v / x).square() - p.y / x - p.y.square())) }
+}
 // Derivatives of Bessel functions by those of the orders beside (DLMF 10.6.1, 10.29.1), which unlike
 // the formulas with `1/x` hold at 0.
 pub(super) fn j0(p: &P<'_>, _: usize, g: &Var) -> Out { Some(-(g * p.x[0].j1())) }

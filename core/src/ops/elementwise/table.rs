@@ -115,12 +115,16 @@ pub(super) fn ops() -> Vec<Elementwise> {
     add("kv", two_orders, Float, Some(s::kv), "The modified Bessel function of the second kind of real order `v` (DLMF 10.25.3); NaN below 0 and for orders above 1e5. It has no gradient in `v`.");
     add("kn", &["n", "x"], Order, Some(s::kn), "The modified Bessel function of the second kind of order `n`, a whole number.");
     add("kve", two_orders, Float, Some(s::kve), "`exp(x) * kv(v, x)`, which does not underflow. It has no gradient in `v`.");
+    add("log_kv", two_orders, Float, Some(s::log_kv), "`log(kv(v, x))`, exact also where `kv` underflows, overflows or is near 1. It has no gradient in `v`.");
+    add("log_kv_dx", two_orders, Float, Some(s::log_kv_dx), "The derivative of `log_kv` in `x`. It has no gradient in `v`.");
     add("i0", one, Float, Some(s::i0), "The modified Bessel function of order 0, as `np.i0` (DLMF 10.25.2).");
     add("i1", one, Float, Some(s::i1), "The modified Bessel function of order 1.");
     add("iv", two_orders, Float, Some(s::iv), "The modified Bessel function of real order `v`, of at most 100 in magnitude, else NaN (DLMF 10.25.2). It has no gradient in `v`.");
     add("i0e", one, Float, Some(s::i0e), "`exp(-abs(x)) * i0(x)`, which does not overflow; its gradient at 0 is 0.");
     add("i1e", one, Float, Some(s::i1e), "`exp(-abs(x)) * i1(x)`, which does not overflow.");
     add("ive", two_orders, Float, Some(s::ive), "`exp(-abs(x)) * iv(v, x)`, which does not overflow. It has no gradient in `v`.");
+    add("log_iv", two_orders, Float, Some(s::log_iv), "`log(iv(v, x))`, exact also where `iv` underflows, overflows or is near 1. It has no gradient in `v`.");
+    add("log_iv_dx", two_orders, Float, Some(s::log_iv_dx), "The derivative of `log_iv` in `x`. It has no gradient in `v`.");
     add("j0", one, Float, Some(s::j0), "The Bessel function of order 0 (DLMF 10.2.2).");
     add("j1", one, Float, Some(s::j1), "The Bessel function of order 1.");
     add("jv", two_orders, Float, Some(s::jv), "The Bessel function of real order `v`, of at most 100 in magnitude, else NaN (DLMF 10.2.2). It has no gradient in `v`.");

@@ -466,6 +466,8 @@ fn element(bits: Bits, op: &str, dtype: DType, x: &[&Interval]) -> Result<Interv
         "erfc" => bits.erfc(a),
         "kv" => bits.kv(a, b),
         "iv" => bits.iv(a, b),
+        "log_kv" => bits.log(&bits.kv(a, b)),
+        "log_iv" => bits.log(&bits.iv(a, b)),
         _ => return Err(unknown(op)),
     })
 }
