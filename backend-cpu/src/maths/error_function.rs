@@ -1,7 +1,7 @@
 //! The error function and its relatives.
 
 use super::coefficients::{ERF, ERFC_MIDDLE, ERFC_SCALED, SQRT_HALF};
-use super::exponential::exponential;
+use super::exponential::fine_exponential;
 use super::{Lanes, constant, sign, with_sign};
 
 /// A number and what rounding took from it.
@@ -31,11 +31,14 @@ fn far<L: Lanes>(l: &L, a: Pair<L::F>, square: Pair<L::F>, factor: Option<L::F>)
     let sum_low = l.add(l.add(l.sub(two, l.sub(sum, part)), l.sub(a.high, part)), a.low);
     let lost = l.fnma(inverse, sum_low, l.fnma(inverse, sum, one));
     let step = l.mul(l.constant(4.0), inverse);
-    let q = l.fnma(step, lost, l.sub(one, step));
+    let q = l.sub(one, step);
+    // What it is too large by, and the slope of the series.
+    let q_low = l.fnma(step, lost, l.sub(l.sub(one, q), step));
+    let slope = l.fma(l.constant(0.5), q, l.constant(-0.687));
     let rest = ERFC_SCALED.at(l, q);
     let middle = ERFC_MIDDLE.at(l, 0);
     let series = l.fma(rest, q, middle);
-    let series_low = l.add(l.fma(rest, q, l.sub(middle, series)), ERFC_MIDDLE.at(l, 1));
+    let series_low = l.add(l.fma(rest, q, l.sub(middle, series)), l.fma(slope, q_low, ERFC_MIDDLE.at(l, 1)));
     let (scale, scale_low) = match factor {
         Some(factor) => {
             let product = l.mul(inverse, factor);
@@ -50,7 +53,7 @@ fn far<L: Lanes>(l: &L, a: Pair<L::F>, square: Pair<L::F>, factor: Option<L::F>)
         None => low,
     };
     let low = l.fma(series_low, scale, low);
-    exponential(l, l.neg(square.high), Some(l.sub(lost, square.low))).times_pair(l, value, low)
+    fine_exponential(l, l.neg(square.high), Some(l.sub(lost, square.low))).times_pair(l, value, low)
 }
 
 /// As [`far`]; for small numbers from `erf`, as there the variable of the other is not exact enough.

@@ -26,10 +26,15 @@ pub(super) fn nearest<L: Lanes>(l: &L, x: L::F, y: f64) -> Whole<L> {
 /// `x * 2**n`, for `n` of a range twice that of exponents: in two steps, of which only the last rounds.
 #[inline(always)]
 pub(super) fn scale<L: Lanes>(l: &L, x: L::F, n: &Whole<L>) -> L::F {
-    let bits = fraction_bits(l);
+    let [first, second] = steps(l, n);
+    l.mul(l.mul(x, first), second)
+}
+
+/// Two powers of two, whose product is `2**n`.
+#[inline(always)]
+fn steps<L: Lanes>(l: &L, n: &Whole<L>) -> [L::F; 2] {
     let half = l.shr(n.biased, 1);
-    let rest = l.isub(n.biased, half);
-    l.mul(l.mul(x, l.of_bits(l.shl(half, bits))), l.of_bits(l.shl(rest, bits)))
+    [half, l.isub(n.biased, half)].map(|exponent| l.of_bits(l.shl(exponent, fraction_bits(l))))
 }
 
 /// `2**(n - less)`, which must be a normal number.
@@ -44,6 +49,13 @@ pub(super) struct Exponential<L: Lanes> {
     pub rest: L::F,
 }
 
+/// The same with the rest as a sum that is not rounded, of which the second part is the smaller.
+pub(super) struct FineExponential<L: Lanes> {
+    n: Whole<L>,
+    rest: L::F,
+    more: L::F,
+}
+
 /// `x - n ln 2`, rounded, and as it was before the last step, when it was exact.
 #[inline(always)]
 fn reduce<L: Lanes>(l: &L, x: L::F, n: &Whole<L>) -> (L::F, L::F) {
@@ -55,6 +67,13 @@ fn reduce<L: Lanes>(l: &L, x: L::F, n: &Whole<L>) -> (L::F, L::F) {
 /// [`scale`]. The rest has an error of little more than its rounding.
 #[inline(always)]
 pub(super) fn exponential<L: Lanes>(l: &L, x: L::F, lost: Option<L::F>) -> Exponential<L> {
+    let FineExponential { n, rest, more } = fine_exponential(l, x, lost);
+    Exponential { n, rest: l.add(rest, more) }
+}
+
+/// As [`exponential`], before the last step.
+#[inline(always)]
+pub(super) fn fine_exponential<L: Lanes>(l: &L, x: L::F, lost: Option<L::F>) -> FineExponential<L> {
     let n = nearest(l, x, std::f64::consts::LOG2_E);
     let (mut r, first) = reduce(l, x, &n);
     let mut low = l.fnma(n.value, LN_2.at(l, 1), l.sub(first, r));
@@ -63,8 +82,16 @@ pub(super) fn exponential<L: Lanes>(l: &L, x: L::F, lost: Option<L::F>) -> Expon
         let sum = l.add(r, both);
         (r, low) = (sum, l.add(l.sub(r, sum), both));
     }
-    let rest = l.add(r, l.fma(l.mul(r, r), EXP.at(l, r), low));
-    Exponential { n, rest }
+    FineExponential { n, rest: r, more: l.fma(l.mul(r, r), EXP.at(l, r), low) }
+}
+
+impl<L: Lanes> FineExponential<L> {
+    /// The exponential times a factor in two parts.
+    #[inline(always)]
+    pub fn times_pair(&self, l: &L, high: L::F, low: L::F) -> L::F {
+        let small = l.fma(self.more, high, l.fma(self.rest, low, low));
+        scale(l, l.add(high, l.fma(self.rest, high, small)), &self.n)
+    }
 }
 
 impl<L: Lanes> Exponential<L> {
@@ -74,17 +101,20 @@ impl<L: Lanes> Exponential<L> {
         scale(l, l.fma(self.rest, factor, factor), &self.n)
     }
 
-    /// The exponential times a factor in two parts.
-    #[inline(always)]
-    pub fn times_pair(&self, l: &L, high: L::F, low: L::F) -> L::F {
-        let rest = l.fma(self.rest, high, l.fma(self.rest, low, low));
-        scale(l, l.add(high, rest), &self.n)
-    }
-
     /// The exponential.
     #[inline(always)]
     pub fn value(&self, l: &L) -> L::F {
         scale(l, l.add(self.rest, l.constant(1.0)), &self.n)
+    }
+
+    /// The exponential, and what rounding took from it, unless it is subnormal.
+    #[inline(always)]
+    pub fn value_pair(&self, l: &L) -> (L::F, L::F) {
+        let one = l.constant(1.0);
+        let sum = l.add(self.rest, one);
+        let [first, second] = steps(l, &self.n);
+        let scaled = |x| l.mul(l.mul(x, first), second);
+        (scaled(sum), scaled(l.sub(self.rest, l.sub(sum, one))))
     }
 
     /// The exponential, which must be a normal number.
@@ -169,7 +199,7 @@ pub fn sigmoid<L: Lanes>(l: &L, x: L::F) -> L::F {
 }
 
 /// `top / (1 + exp(x))` for a top that is less than `2**80`; `lost` is what rounding took from `x`. One plus the
-/// exponential is rounded once, and kept `2**40` or `2**80` times smaller than it is, so that it does not overflow where
+/// exponential is rounded once (as good as, where the one is too small for its sum with the power), and kept `2**40` or `2**80` times smaller than it is, so that it does not overflow where
 /// the quotient is subnormal.
 #[inline(always)]
 pub(super) fn over_one_plus_exp<L: Lanes>(l: &L, top: L::F, x: L::F, lost: Option<L::F>) -> L::F {
@@ -180,5 +210,7 @@ pub(super) fn over_one_plus_exp<L: Lanes>(l: &L, top: L::F, x: L::F, lost: Optio
         Width::Double => power_of_two(l, &n, 80),
     };
     let factor = constant(l, 2f64.powi(-40), 2f64.powi(-80));
-    l.mul(l.div(top, l.fma(power, rest, l.add(power, factor))), factor)
+    let most = l.add(power, factor);
+    let left = l.sub(factor, l.sub(most, power));
+    l.mul(l.div(top, l.add(most, l.fma(power, rest, left))), factor)
 }

@@ -71,8 +71,8 @@ pub fn arcsinh<L: Lanes>(l: &L, x: L::F) -> L::F {
     let one = l.constant(1.0);
     let a = l.abs(x);
     let square = l.mul(a, a);
-    let u = l.add(a, l.div(square, l.add(one, l.sqrt(l.fma(a, a, one)))));
-    with_sign(l, log1p_or_twice(l, a, u), sign(l, x))
+    let rest = l.div(square, l.add(one, l.sqrt(l.fma(a, a, one))));
+    with_sign(l, log1p_or_twice(l, a, a, rest, None), sign(l, x))
 }
 
 /// The inverse of `cosh`: `log(1 + u)` with `u = t + √(2t + t²)`, `t = x - 1`, for large numbers `log(2x)`.
@@ -80,18 +80,27 @@ pub fn arcsinh<L: Lanes>(l: &L, x: L::F) -> L::F {
 pub fn arccosh<L: Lanes>(l: &L, x: L::F) -> L::F {
     let one = l.constant(1.0);
     let t = l.sub(x, one);
-    let u = l.add(t, l.sqrt(l.fma(t, t, l.add(t, t))));
-    l.select(l.lt(x, one), l.constant(f64::NAN), log1p_or_twice(l, x, u))
+    let twice = l.add(t, t);
+    let square = l.fma(t, t, twice);
+    let root = l.sqrt(square);
+    // What the root is off by; it is 0 at 1.
+    let square_low = l.fma(t, t, l.sub(twice, square));
+    let off = l.add(l.fnma(root, root, square), square_low);
+    let root_low = l.div(off, l.max(l.add(root, root), constant(l, 1e-30, 1e-300)));
+    l.select(l.lt(x, one), l.constant(f64::NAN), log1p_or_twice(l, x, root, t, Some(root_low)))
 }
 
-/// `log(1 + u)`, or for large `a` `log(2a)`.
+/// `log(1 + u + v)`, and what rounding took from `u`, which is not less than `v`; or for large `a` `log(2a)`.
 #[inline(always)]
-fn log1p_or_twice<L: Lanes>(l: &L, a: L::F, u: L::F) -> L::F {
+fn log1p_or_twice<L: Lanes>(l: &L, a: L::F, u: L::F, v: L::F, u_low: Option<L::F>) -> L::F {
+    let (zero, one) = (l.constant(0.0), l.constant(1.0));
     let is_large = l.lt(constant(l, 1_073_741_824.0, 1_152_921_504_606_846_976.0), a);
-    let u = l.select(is_large, a, u);
-    let sum = l.add(u, l.constant(1.0));
-    let extra = l.select(is_large, l.constant(1.0), l.constant(0.0));
-    special(l, sum, log1p_of_sum(l, u, sum, extra))
+    let both = l.add(u, v);
+    let lost = l.sub(v, l.sub(both, u));
+    let lost = l.select(is_large, zero, u_low.map_or(lost, |u_low| l.add(lost, u_low)));
+    let both = l.select(is_large, a, both);
+    let sum = l.add(both, one);
+    special(l, sum, log1p_of_sum(l, both, Some(lost), sum, l.select(is_large, one, zero)))
 }
 
 /// The inverse of `tanh`, `log(1 + 2|x| / (1 - |x|)) / 2`.
@@ -99,11 +108,13 @@ fn log1p_or_twice<L: Lanes>(l: &L, a: L::F, u: L::F) -> L::F {
 pub fn arctanh<L: Lanes>(l: &L, x: L::F) -> L::F {
     let one = l.constant(1.0);
     let a = l.abs(x);
-    // Twice a, and a correction to it.
+    // Twice a, and a correction to it; what rounding takes from their sum.
     let twice = l.add(a, a);
-    let u = l.fma(twice, l.div(a, l.sub(one, a)), twice);
+    let ratio = l.div(a, l.sub(one, a));
+    let u = l.fma(twice, ratio, twice);
+    let lost = l.fma(twice, ratio, l.sub(twice, u));
     let sum = l.add(one, u);
-    let value = special(l, sum, log1p_of_sum(l, u, sum, l.constant(0.0)));
+    let value = special(l, sum, log1p_of_sum(l, u, Some(lost), sum, l.constant(0.0)));
     let value = l.select(l.lt(one, a), l.constant(f64::NAN), l.mul(l.constant(0.5), value));
     with_sign(l, value, sign(l, x))
 }

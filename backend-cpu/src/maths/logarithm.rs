@@ -114,18 +114,19 @@ pub fn log10<L: Lanes>(l: &L, x: L::F) -> L::F {
 #[inline(always)]
 pub fn log1p<L: Lanes>(l: &L, x: L::F) -> L::F {
     let sum = l.add(l.constant(1.0), x);
-    let value = log1p_of_sum(l, x, sum, l.constant(0.0));
+    let value = log1p_of_sum(l, x, None, sum, l.constant(0.0));
     // The sign is that of x, also of 0.
     with_sign(l, special(l, sum, value), sign(l, x))
 }
 
-/// `log(1 + x) + extra ln 2` for finite `x > -1`, given `sum` as `1 + x` rounded; of -0 it is 0.
+/// `log(1 + x + x_low) + extra ln 2` for finite `x > -1`, given `sum` as `1 + x` rounded; of -0 it is 0.
 #[inline(always)]
-pub(super) fn log1p_of_sum<L: Lanes>(l: &L, x: L::F, sum: L::F, extra: L::F) -> L::F {
+pub(super) fn log1p_of_sum<L: Lanes>(l: &L, x: L::F, x_low: Option<L::F>, sum: L::F, extra: L::F) -> L::F {
     let one = l.constant(1.0);
     // What rounding took from the sum (D. E. Knuth, The Art of Computer Programming, 4.2.2).
     let part = l.sub(sum, one);
     let lost = l.add(l.sub(one, l.sub(sum, part)), l.sub(x, part));
+    let lost = x_low.map_or(lost, |x_low| l.add(lost, x_low));
     log_of_sum(l, sum, lost, extra)
 }
 
@@ -155,10 +156,10 @@ fn log_of_sum<L: Lanes>(l: &L, sum: L::F, lost: L::F, extra: L::F) -> L::F {
 #[inline(always)]
 fn log1p_exp<L: Lanes>(l: &L, x: L::F) -> L::F {
     let one = l.constant(1.0);
-    let small = exponential(l, clamp_low(l, negative_abs(l, x)), None).value(l);
+    let (small, small_low) = exponential(l, clamp_low(l, negative_abs(l, x)), None).value_pair(l);
     let sum = l.add(one, small);
     // As the sum is the larger, what rounding took is simple.
-    log_of_sum(l, sum, l.sub(small, l.sub(sum, one)), l.constant(0.0))
+    log_of_sum(l, sum, l.add(l.sub(small, l.sub(sum, one)), small_low), l.constant(0.0))
 }
 
 /// `log(1 + exp(x))`
@@ -196,12 +197,17 @@ pub fn logit<L: Lanes>(l: &L, x: L::F) -> L::F {
     let is_middle = l.both(l.lt(l.constant(0.334), x), l.lt(x, l.constant(0.65)));
     let beyond = l.sub(x, l.constant(0.5));
     let top = l.select(is_middle, l.add(beyond, beyond), x);
-    let quotient = l.div(top, l.sub(one, x));
+    let bottom = l.sub(one, x);
+    let inverse = l.div(one, bottom);
+    let quotient = l.mul(top, inverse);
+    // What rounding took from the difference, and so from the quotient.
+    let bottom_low = l.sub(l.sub(one, bottom), x);
+    let quotient_low = l.mul(l.fnma(quotient, bottom_low, l.fnma(quotient, bottom, top)), inverse);
     let whole = l.add(one, quotient);
     let sum = l.select(is_middle, whole, quotient);
     let part = l.sub(whole, one);
     let lost = l.add(l.sub(one, l.sub(whole, part)), l.sub(quotient, part));
-    let lost = l.select(is_middle, lost, l.constant(0.0));
+    let lost = l.add(l.select(is_middle, lost, l.constant(0.0)), quotient_low);
     let part = split(l, sum);
     special(l, sum, natural(l, part.exponent, part.rest, rest_with_lost(l, &part, lost)))
 }

@@ -26,14 +26,7 @@ const MOST: f64 = 2.0;
 /// That of the worst of all `f32`.
 const MOST_OF_ALL: f64 = 3.0;
 
-const UNARY: &[Unary] = &[
-    Unary::Exp, Unary::Exp2, Unary::Expm1, Unary::Log, Unary::Log2, Unary::Log10, Unary::Log1p, Unary::Log1mexp,
-    Unary::Logit,
-    Unary::Sigmoid, Unary::LogSigmoid, Unary::Softplus, Unary::Silu, Unary::Gelu, Unary::GeluTanh, Unary::Selu,
-    Unary::Softsign, Unary::HardSigmoid, Unary::Sin, Unary::Cos, Unary::Tan, Unary::Arcsin, Unary::Arccos, Unary::Arctan,
-    Unary::Sinh, Unary::Cosh, Unary::Tanh, Unary::SechSquared, Unary::Arcsinh, Unary::Arccosh, Unary::Arctanh,
-    Unary::Erf, Unary::Erfc, Unary::Ndtr,
-];
+const UNARY: &[Unary] = &[Unary::Logit, Unary::Sigmoid, Unary::LogSigmoid, Unary::Silu, Unary::Gelu, Unary::GeluTanh, Unary::Selu, Unary::Tan, Unary::Arcsinh, Unary::Arccosh, Unary::Arctanh, Unary::Erf, Unary::Erfc, Unary::Ndtr];
 
 const BINARY: &[Binary] = &[Binary::Pow, Binary::Arctan2, Binary::Hypot, Binary::Xlogy, Binary::Xlog1py];
 
@@ -341,7 +334,7 @@ fn measure(stride: u64, most: f64) -> Vec<Row> {
     let mut failures = Vec::new();
     for &operation in UNARY {
         let name = operation.name();
-        let (single, at) = worst_single(operation, stride);
+        let (single, at) = worst_single(operation, stride); println!("{name} {single} at {at:e}");
         if single > most {
             failures.push(format!("{name}({at:e}), f32: {single} ulp"));
         }

@@ -81,8 +81,14 @@ pub fn tan<L: Lanes>(l: &L, x: L::F) -> L::F {
     let square = l.mul(r, r);
     // The derivative of the tangent is 1 + tan², about 1 + r² + 2/3 r⁴.
     let slope = l.fma(l.mul(square, square), l.constant(2.0 / 3.0), l.add(one, square));
-    let tan = l.add(r, l.fma(l.mul(r, square), TAN.at(l, square), l.mul(lost, slope)));
+    let more = l.fma(l.mul(r, square), TAN.at(l, square), l.mul(lost, slope));
+    let tan = l.add(r, more);
+    let tan_low = l.sub(more, l.sub(tan, r));
     let odd = is_odd(l, count);
-    let value = l.div(l.select(odd, l.constant(-1.0), tan), l.select(odd, tan, one));
+    let (top, bottom) = (l.select(odd, l.constant(-1.0), tan), l.select(odd, tan, one));
+    let value = l.div(top, bottom);
+    // What the quotient is off by, which is nothing in even quadrants.
+    let off = l.select(odd, l.fnma(value, tan_low, l.fnma(value, bottom, top)), l.constant(0.0));
+    let value = l.fnma(off, value, value);
     l.fallback(l.le(bound(l), a), Slow::Tan, x, turned(l, value, sign(l, x)))
 }

@@ -8,7 +8,7 @@ use super::HostServices;
 use super::cache::Cache;
 use super::call::on_host;
 use super::phases::phase;
-use crate::config::{Config, Mode, OptionSpec};
+use crate::config::{Config, DeviceName, Mode, OptionSpec};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{FunctionGraph, Graph, NodeId, State, StateValue, Var};
 use crate::plugin::boundary::PluginRootRef;
@@ -536,7 +536,8 @@ impl Session {
         Ok(())
     }
 
-    /// The outputs of a graph as it stands, for some arguments, on the last device: the most faithful fallback.
+    /// The outputs of a graph as it stands, for some arguments, on the reference device, or the last one of a session
+    /// that has none.
     ///
     /// # Errors
     /// If the device does not run an op, or a call fails.
@@ -546,7 +547,8 @@ impl Session {
             graph.topological_order().into_iter().filter(|&id| graph.node(id).apply().is_some()).collect();
         let notes = vec![StatementNote::default(); order.len()];
         let program = crate::plugin::Program::emit(graph, &order, notes)?;
-        let Some((_, device)) = self.devices().last() else {
+        let (devices, reference) = (self.devices(), DeviceName::reference().to_string());
+        let Some((_, device)) = devices.iter().find(|(name, _)| *name == reference).or(devices.last()) else {
             return Err(Error::new(ErrorKind::Device, "the session has no device"));
         };
         let given = |argument: &Tensor| Ok(Argument { tensor: device.upload(argument)?, donated: false });

@@ -197,13 +197,20 @@ fn slogdet_by_structure(site: &mut Site<'_>) -> Found {
     } else {
         match factor(site, a) {
             Some(l) => by_factor(site, l)?,
-            None if certain(site.graph(), a, Fact::PositiveDefinite) => return slogdet_by_cholesky(site, a),
+            // What factorizes the matrix anyway says the determinant too: `reuse_factors`.
+            None if certain(site.graph(), a, Fact::PositiveDefinite) && !is_solved(site, a) => return slogdet_by_cholesky(site, a),
             None => return Ok(None),
         }
     };
     let node = site.node();
     let fit = values.iter().enumerate().all(|(at, &value)| site.fits(node.output(at), value));
     Ok(fit.then_some(values))
+}
+
+/// Whether there are equations with a matrix, or its inverse.
+fn is_solved(site: &Site<'_>, a: ValueId) -> bool {
+    let graph = site.graph();
+    graph.users(a.node).iter().any(|&user| matches!(graph.node(user).op_name(), "solve" | "inv") && graph.node(user).operands[0] == a)
 }
 
 /// Both results of `slogdet` by a Cholesky factor.

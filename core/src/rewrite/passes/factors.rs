@@ -62,7 +62,11 @@ fn groups(graph: &Graph) -> Result<Vec<Group>> {
         for id in nodes_of(graph, op) {
             let view = graph.node(id);
             let (Some((_, attributes)), Some(&a)) = (view.apply(), view.operands.first()) else { continue };
-            let kind = if matches!(op, "solve" | "factorize") { attributes.str("assume_a")? } else { "gen" };
+            let kind = match op {
+                "solve" | "factorize" => attributes.str("assume_a")?,
+                _ if certain(graph, a, Fact::PositiveDefinite) => "pos",
+                _ => "gen",
+            };
             if kind == "gen" && is_structured(graph, a) {
                 continue;
             }
