@@ -125,6 +125,9 @@ impl Executable for Run {
             let types: Vec<Type> = view.operands.iter().map(|&operand| graph.ty(operand).clone()).collect();
             let results: Vec<Type> = view.results.iter().map(|result| result.ty.clone()).collect();
             let mut found = arignote_backend_reference::apply(&**op, attributes, &operands, &types, &results)?;
+            if op.name() == self.device.op && self.device.kind == "slow" {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
             let together = self.parsed.statements.len() > 1;
             let overwrites = self.notes.get(number).is_some_and(|note| !note.overwrites.is_empty());
             let wrong = op.name() == self.device.op

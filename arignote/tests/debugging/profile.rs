@@ -1,6 +1,9 @@
 //! The mode `profile`, on devices that keep times and on one that does not; drawings and explanations.
 
+use arignote::graph::Var;
 use arignote::inspect;
+use arignote::ops::host_call;
+use arignote::tensor::{DType, Type};
 
 use super::*;
 
@@ -38,6 +41,8 @@ fn every_device_is_measured() {
         }
         let trace = inspect::trace(&profile);
         let events = trace["traceEvents"].as_array().unwrap();
+        let named = |event: &serde_json::Value| events.iter().any(|name| name["name"] == "thread_name" && name["tid"] == event["tid"]);
+        assert!(events.iter().filter(|event| event["ph"] == "X").all(named), "{trace}");
         let of = |category: &str| events.iter().filter(|event| event["cat"] == category).collect::<Vec<_>>();
         assert_eq!(of("call").len(), 3);
         assert!(!of("op").is_empty() && of("compile").len() >= 5);
@@ -54,6 +59,37 @@ fn every_device_is_measured() {
             assert_eq!(of("program").len() % 3, 0);
         }
     }
+}
+
+/// A closure that takes its time, and a kernel of a device that does, stand first, with their lines.
+#[test]
+fn what_is_slow_is_found() {
+    for device in ["reference", "cpu"] {
+        let x = Var::input("x", Type::new(DType::F64, ["n".into()]));
+        let line = line!() + 1;
+        let slow = host_call(&[&x], &[Type::new(DType::F64, ["n".into()])], |values| {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            Ok(values.to_vec())
+        });
+        let y = (&slow[0] * &x).tanh();
+        let f = FunctionBuilder::new("f").input(&x).output(&y).build(&session(config(device, "profile"))).unwrap();
+        f.call(&[vector(&[1.0, 2.0])]).unwrap();
+        found(&f, "host_call", &format!("profile.rs:{line}:"));
+    }
+    let faulty = config("faulty", "profile").with("backend.faulty.fault", "slow tanh").unwrap();
+    let f = compile(&session(faulty), PROGRAM);
+    f.call(&[argument()]).unwrap();
+    found(&f, "tanh", "program.arig:3:");
+}
+
+#[track_caller]
+fn found(f: &Function, op: &str, place: &str) {
+    let profile = f.profile();
+    let slowest = profile.rows.iter().max_by(|a, b| a.seconds.total_cmp(&b.seconds)).unwrap();
+    assert!(slowest.op == op && slowest.seconds >= 0.02 && slowest.location.contains(place), "{:#?}", profile.rows);
+    let table = inspect::table(&profile);
+    let first = table.lines().skip_while(|line| !line.ends_with("  op")).nth(1).unwrap_or_default();
+    assert!(first.contains(op), "{table}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Plans: for one signature of argument shapes, the steps of a run and where each value lies.
 
+mod copies;
 mod known;
 mod memory;
 mod regions;

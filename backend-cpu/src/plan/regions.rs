@@ -4,11 +4,12 @@
 //! Nodes join from the last one back, each a region that runs later, so that no region needs what a later one computes.
 //! They then run later than they stand in the program, but elementwise ones cannot fail.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use arignote_core::graph::{NodeId, ValueId};
 use arignote_core::tensor::Shape;
 
+use super::copies::Joined;
 use super::known::Known;
 use crate::code::{Code, Implementation};
 use crate::kernel::ir::Reduction;
@@ -19,7 +20,7 @@ use crate::reads::{Readers, Reads};
 
 /// Instructions of a region at most, unless one node alone has more: machine code of so many stays in the nearest
 /// instruction cache.
-const REGION: usize = 2000;
+pub(super) const REGION: usize = 2000;
 
 /// What is computed together.
 pub(super) struct Regions<'a> {
@@ -39,11 +40,13 @@ pub(super) struct Regions<'a> {
     /// By the last node of a region all of it.
     pub members: HashMap<NodeId, Vec<NodeId>>,
     root: HashMap<NodeId, NodeId>,
+    /// By the last node of a region what it computes for itself beside others that do.
+    copies: HashMap<NodeId, BTreeSet<NodeId>>,
 }
 
 impl<'a> Regions<'a> {
-    /// The regions of a program.
-    pub fn new(code: &'a Code, known: &'a Known) -> Regions<'a> {
+    /// The regions of a program, given which arguments may be written over.
+    pub fn new(code: &'a Code, known: &'a Known, donated: &[bool]) -> Regions<'a> {
         let nodes: Vec<NodeId> = code.nodes.iter().copied().filter(|&id| !known.is_known(code, id)).collect();
         let reductions: HashMap<NodeId, Spec> = nodes.iter().filter_map(|&id| Some((id, reduction(code, known, id)?))).collect();
         let reads = Reads::new(code, &known.shape_of, &nodes, &|id| reductions.contains_key(&id), &|value| known.values.contains_key(&value));
@@ -51,24 +54,48 @@ impl<'a> Regions<'a> {
         let readers = reads.readers(&live);
         let outputs: HashSet<NodeId> = code.graph.outputs().iter().map(|value| value.node).collect();
         let root = Joining::new(code, known, &live, &readers, &reductions, &outputs).all(&live);
-        let order = live.iter().copied().filter(|id| root[id] == *id).collect();
         let mut members: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
         for &id in &live { members.entry(root[&id]).or_default().push(id); }
-        Regions { code, reads, reductions, live, readers, outputs, order, members, root }
+        let joined = Joined { code, known, readers: &readers, reductions: &reductions, outputs: &outputs, root: &root, members: &members, donated };
+        let copies = joined.copies(&live);
+        let mut regions = Regions { code, reads, reductions, live, readers, outputs, order: Vec::new(), members, root, copies };
+        regions.take_copies();
+        regions
+    }
+
+    /// Gives regions the nodes that they compute for themselves, and leaves out those that nobody reads any more.
+    fn take_copies(&mut self) {
+        let position: HashMap<NodeId, usize> = self.live.iter().enumerate().map(|(at, &id)| (id, at)).collect();
+        for (region, copies) in &self.copies {
+            let members = self.members.entry(*region).or_default();
+            members.extend(copies);
+            members.sort_by_key(|member| position[member]);
+        }
+        let is_read = |&id: &NodeId| {
+            let readers = self.readers.all.get(&id).into_iter().flatten();
+            let copied = |reader: &NodeId| self.copies.get(&self.root[reader]).is_some_and(|copies| copies.contains(&id));
+            self.outputs.contains(&id) || !self.copies.values().any(|copies| copies.contains(&id)) || readers.into_iter().any(|reader| !copied(reader))
+        };
+        self.order = self.live.iter().copied().filter(|id| self.root[id] == *id).filter(is_read).collect();
+    }
+
+    /// Whether a region computes a node, for itself or for others.
+    fn computes(&self, region: NodeId, id: NodeId) -> bool {
+        self.root.get(&id) == Some(&region) || self.copies.get(&region).is_some_and(|copies| copies.contains(&id))
     }
 
     /// The values that a region reads from outside.
     pub fn inputs(&self, id: NodeId) -> Vec<ValueId> {
         let mut seen: HashSet<ValueId> = HashSet::new();
         let operands = self.members[&id].iter().flat_map(|&member| self.code.graph.node(member).operands).copied();
-        operands.filter(|value| self.root.get(&value.node) != Some(&id) && seen.insert(*value)).collect()
+        operands.filter(|value| !self.computes(id, value.node) && seen.insert(*value)).collect()
     }
 
     /// The values that a region computes for others.
     pub fn produced(&self, id: NodeId) -> Vec<ValueId> {
         let firsts = |keep: &dyn Fn(&NodeId) -> bool| self.members[&id].iter().filter(|member| keep(member)).map(|member| member.output(0)).collect();
         if self.code.is_elementwise(id) {
-            firsts(&|&member| self.is_result(member))
+            firsts(&|&member| self.root[&member] == id && self.is_result(member))
         } else if self.reductions.contains_key(&id) {
             firsts(&|member| self.reductions.contains_key(member))
         } else {
@@ -78,7 +105,7 @@ impl<'a> Regions<'a> {
 
     /// Whether a node of a region is computed for others too.
     fn is_result(&self, id: NodeId) -> bool {
-        let read = || self.readers.all.get(&id).into_iter().flatten().any(|reader| self.root[reader] != self.root[&id]);
+        let read = || self.readers.all.get(&id).into_iter().flatten().any(|reader| !self.computes(self.root[reader], id));
         self.outputs.contains(&id) || self.root[&id] == id || read()
     }
 
@@ -86,7 +113,7 @@ impl<'a> Regions<'a> {
     pub fn overwritten_by(&self, id: NodeId, result: ValueId) -> Vec<ValueId> {
         let (mut found, mut seen, mut left) = (Vec::new(), HashSet::new(), vec![result]);
         while let Some(value) = left.pop() {
-            if self.root.get(&value.node) != Some(&id) {
+            if !self.computes(id, value.node) {
                 found.push(value);
                 continue;
             }
@@ -133,7 +160,7 @@ fn reduction(code: &Code, known: &Known, id: NodeId) -> Option<Spec> {
 }
 
 /// How many instructions an elementwise node is of a kernel of its own.
-fn instructions(code: &Code, id: NodeId) -> usize {
+pub(super) fn instructions(code: &Code, id: NodeId) -> usize {
     let node = code.graph.node(id);
     match code.implementations.get(&id) {
         Some(Implementation::Elementwise(operation)) => {

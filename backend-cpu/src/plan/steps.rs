@@ -28,7 +28,7 @@ use crate::{arena, epilogues, scatters};
 /// # Errors
 /// If an elementwise node does not fit its operands, or the plan would read or overwrite what it must not.
 pub(super) fn lay_out(code: &Code, cache: &Cache, known: &Known, donated: &[bool]) -> Result<Plan> {
-    let regions = Regions::new(code, known);
+    let regions = Regions::new(code, known, donated);
     let mut layout = Layout::new(code, cache, known, &regions, donated);
     let (mut steps, mut accesses) = (Vec::new(), Vec::new());
     for (at, &id) in regions.order.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! Profiles for people, as tables, and for trace viewers such as Perfetto.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use serde_json::{Value, json};
@@ -89,6 +89,10 @@ pub fn trace(profile: &Profile) -> Value {
         json!({ "ph": "M", "pid": 1, "name": "process_name", "args": { "name": format!("arignote: {}", profile.function) } }),
         json!({ "ph": "M", "pid": 1, "tid": 0, "name": "thread_name", "args": { "name": "compiling" } }),
     ];
+    let threads: BTreeSet<usize> = profile.slices.iter().map(|slice| slice.thread).collect();
+    events.extend(threads.into_iter().map(|thread| {
+        json!({ "ph": "M", "pid": 1, "tid": thread + 1, "name": "thread_name", "args": { "name": format!("calls of thread {thread}") } })
+    }));
     let whole: f64 = profile.compiling.iter().map(|(_, seconds)| seconds).sum();
     let mut at = 0.0;
     for (name, seconds) in &profile.compiling {
