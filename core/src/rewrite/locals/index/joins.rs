@@ -152,6 +152,14 @@ pub(in crate::rewrite::locals) fn adjacent(site: &mut Site<'_>, first: ValueId, 
             both[axis] = Axis::Slice { start, stop, step: 1 };
             at(site, x, &both).map(Some)
         }
+        // Up to a place and from it on, from whichever end it counts.
+        (Axis::Slice { start: None | Some(0), stop: Some(end), step: 1 }, Axis::Slice { start: Some(begin), stop: None, step: 1 })
+            if others && end == begin =>
+        {
+            let mut both = a;
+            both[axis] = ALL;
+            at(site, x, &both).map(Some)
+        }
         _ => Ok(None),
     }
 }
