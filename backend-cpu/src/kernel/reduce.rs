@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use super::ir::{Kind, Origin, Reduction};
 use super::lower::{Lowering, Register};
 use super::portable::combine;
-use super::compiled::{Cache, Totals};
+use super::compiled::{Cache, REDUCTIONS, Totals};
 use super::run::{Listed, Region, SMALL};
 use crate::buffer::with_scratch;
 use crate::kernels::Context;
@@ -94,8 +94,8 @@ fn accumulator(result: DType) -> DType {
     if matches!(result, DType::F16 | DType::BF16) { DType::F32 } else { result }
 }
 
-/// Whether reductions along such axes of a shape may be several at once.
-pub fn takes_several(shape: &[usize], axes: &[usize]) -> bool {
+/// Whether reductions along such axes of a shape go row by row, each to one element, and not over columns.
+fn is_by_rows(shape: &[usize], axes: &[usize]) -> bool {
     let together = axes.windows(2).all(|pair| pair[1] == pair[0] + 1);
     let after = axes.last().map_or(0, |axis| axis + 1);
     !together || shape[after.min(shape.len())..].iter().product::<usize>() == 1
@@ -111,8 +111,7 @@ pub fn is_supported(reduction: Reduction, result: DType) -> bool {
 }
 
 impl Reducing {
-    /// Reduces values of elements of `shape`: one, or several if [`takes_several`] says so, along the same axes.
-    /// `strides` are those of the inputs of the kernel that computes them.
+    /// Reduces one or several values of elements of `shape` along the same axes. `strides` are those of the inputs of the kernel that computes them.
     pub fn new(lowering: Lowering, reduced: &[Reduced<'_>], cache: &Cache, shape: &[usize], strides: &[Option<Vec<usize>>]) -> Reducing {
         Reducing::listed(lowering, reduced, cache, shape, strides, &[])
     }
@@ -138,7 +137,7 @@ impl Reducing {
         let inner = if together { shape[after..].iter().product() } else { 1 };
         let natural = natural(shape);
         let full: Vec<Vec<usize>> = strides.iter().map(|strides| strides.clone().unwrap_or_else(|| natural.clone())).collect();
-        if takes_several(shape, &spec.axes) {
+        if is_by_rows(shape, &spec.axes) {
             let order: Vec<usize> = kept.iter().chain(&spec.axes).copied().collect();
             let moved: Vec<usize> = order.iter().map(|&axis| shape[axis]).collect();
             let strides: Vec<Option<Vec<usize>>> = full.iter().map(|strides| Some(order.iter().map(|&axis| strides[axis]).collect())).collect();
@@ -151,14 +150,13 @@ impl Reducing {
             let region = Region::strided(lowering.finish_reduced(&values), cache, &moved, &strides, &[], listed);
             return Reducing { identities: region.identities(), region, layout: Layout::Rows, totals, outer: size(&kept), length, inner };
         }
-        let (value, dtype) = (values[0].0, accumulator(totals[0].result));
         assert!(listed.is_empty(), "lists go with reductions along the last axes");
-        let sum = lowering.input(dtype);
-        let sum = lowering.combined(spec.reduction, sum, value);
+        let before: SmallVec<[Register; 1]> = totals.iter().map(|total| lowering.input(accumulator(total.result))).collect();
+        let sums: Vec<Register> = values.iter().zip(before).map(|(&(value, reduction), sum)| lowering.combined(reduction, sum, value)).collect();
         let beside = if spec.axes.len() == 1 { (WIDTH / inner).clamp(1, length) } else { 1 };
         let block: Vec<usize> = std::iter::once(beside).chain(shape[after..].iter().copied()).collect();
-        let columns = full.iter().map(|strides| Some(strides[after - 1..].to_vec())).chain([None]).collect::<Vec<_>>();
-        let kernel = lowering.finish(&[sum]);
+        let columns = full.iter().map(|strides| Some(strides[after - 1..].to_vec())).chain(sums.iter().map(|_| None)).collect::<Vec<_>>();
+        let kernel = lowering.finish(&sums);
         let sizes = kernel.inputs.iter().map(|dtype| dtype.size()).collect();
         let region = Region::new(kernel, cache, &block, &columns);
         let layout = Layout::Columns {
@@ -243,43 +241,56 @@ impl Reducing {
                 let parts = (self.length / (2 * ROWS * beside)).clamp(1, (32 / (self.outer * columns)).max(1));
                 let size = self.length.div_ceil(parts).next_multiple_of(ROWS * beside);
                 let parts = self.length.div_ceil(size);
-                let (total, target) = (&self.totals[0], results[0]);
-                let dtype = accumulator(total.result);
-                let width = dtype.size();
-                let tasks = |cells: &Target| parallel(self.outer * parts * columns, &|task| {
-                    let inputs = &inputs;
-                    let (outer, part, column) = (task / columns / parts, task / columns % parts, task % columns);
-                    let (from, to) = (column * COLUMNS, ((column + 1) * COLUMNS).min(inner));
-                    let rows = (part * size, ((part + 1) * size).min(self.length));
-                    let out = cells.0.wrapping_add(((outer * parts + part) * beside * inner + from) * width);
-                    let job = Job { reducing: self, inputs: inputs.0, beside, axes, strides, sizes, outer, from, to, dtype };
-                    // SAFETY: the caller's promise; each task has cells of its own.
-                    unsafe { job.add(rows, out) };
-                });
-                if parts * beside == 1 && dtype == total.result && !total.mean {
-                    return tasks(&Target(target));
-                }
+                let tasks = |cells: &[*mut u8]| {
+                    let cells = Arrays(cells);
+                    parallel(self.outer * parts * columns, &|task| {
+                        let (inputs, cells) = (&inputs, &cells);
+                        let (outer, part, column) = (task / columns / parts, task / columns % parts, task % columns);
+                        let (from, to) = (column * COLUMNS, ((column + 1) * COLUMNS).min(inner));
+                        let rows = (part * size, ((part + 1) * size).min(self.length));
+                        let first = (outer * parts + part) * beside * inner + from;
+                        let out: Sums = self.totals.iter().zip(cells.0).map(|(total, cells)| cells.wrapping_add(first * total.width())).collect();
+                        let job = Job { reducing: self, inputs: inputs.0, beside, axes, strides, sizes, outer, from, to };
+                        // SAFETY: the caller's promise; each task has cells of its own.
+                        unsafe { job.add(rows, &out) };
+                    });
+                };
                 let rows = parts * beside;
-                with_scratch(self.outer * rows * inner, |sums: &mut [u64]| {
-                    let cells = Target(sums.as_mut_ptr().cast());
+                if rows == 1 && self.totals.iter().all(|total| accumulator(total.result) == total.result && !total.mean) {
+                    return tasks(results);
+                }
+                let each = self.outer * rows * inner;
+                with_scratch(each * several, |sums: &mut [u64]| {
+                    let cells: Sums = sums.chunks_mut(each).map(|sums| sums.as_mut_ptr().cast()).collect();
                     tasks(&cells);
-                    for outer in 0..self.outer {
-                        let row = |at: usize| cells.0.wrapping_add((outer * rows + at) * inner * width);
-                        // Neighbours first.
-                        let mut step = 1;
-                        while step < rows {
-                            for at in (0..rows - step).step_by(2 * step) {
-                                // SAFETY: the rows were written above, and are not the same.
-                                unsafe { total.combine_rows(row(at), row(at + step), inner) };
-                            }
-                            step *= 2;
-                        }
-                        for column in 0..inner {
-                            // SAFETY: as above; the result has room.
-                            unsafe { total.put(target, outer * inner + column, read(dtype, row(0).wrapping_add(column * width)), self.length) };
-                        }
+                    for ((total, &cells), &target) in self.totals.iter().zip(&cells).zip(results) {
+                        // SAFETY: the rows were written above; the result has room.
+                        unsafe { self.add_parts(total, cells, rows, target) };
                     }
                 });
+            }
+        }
+    }
+
+    /// Adds so many rows of columns to one of a result, for each entry of the axes before: neighbours first.
+    ///
+    /// # Safety
+    /// The cells have these rows, of the accumulator's dtype, and the result has room.
+    unsafe fn add_parts(&self, total: &Total, cells: *mut u8, rows: usize, target: *mut u8) {
+        let (inner, width) = (self.inner, total.width());
+        for outer in 0..self.outer {
+            let row = |at: usize| cells.wrapping_add((outer * rows + at) * inner * width);
+            let mut step = 1;
+            while step < rows {
+                for at in (0..rows - step).step_by(2 * step) {
+                    // SAFETY: the caller's promise; the rows are not the same.
+                    unsafe { total.combine_rows(row(at), row(at + step), inner) };
+                }
+                step *= 2;
+            }
+            for column in 0..inner {
+                // SAFETY: the caller's promise.
+                unsafe { total.put(target, outer * inner + column, read(accumulator(total.result), row(0).wrapping_add(column * width)), self.length) };
             }
         }
     }
@@ -382,6 +393,11 @@ impl Reducing {
 }
 
 impl Total {
+    /// Bytes of an element of the accumulator.
+    fn width(&self) -> usize {
+        accumulator(self.result).size()
+    }
+
     /// Reduces rows of values of the accumulator's dtype.
     ///
     /// # Safety
@@ -510,41 +526,45 @@ struct Job<'a> {
     outer: usize,
     from: usize,
     to: usize,
-    dtype: DType,
 }
+
+/// Where the first of some columns of each sum is.
+type Sums = SmallVec<[*mut u8; REDUCTIONS]>;
 
 impl Job<'_> {
     /// Adds rows into `out`, halves of many apart.
     ///
     /// # Safety
     /// The inputs cover the rows, and `out` has room for the columns of as many rows as are side by side.
-    unsafe fn add(&self, (start, end): (usize, usize), out: *mut u8) {
+    unsafe fn add(&self, (start, end): (usize, usize), out: &[*mut u8]) {
         let Reducing { region, totals, .. } = self.reducing;
-        let Total { reduction, kind, .. } = &totals[0];
-        let (count, dtype, width) = ((self.to - self.from) * self.beside, self.dtype, self.dtype.size());
+        let count = (self.to - self.from) * self.beside;
         let most = ROWS * self.beside;
         if end - start > most {
             let half = start + ((end - start) / 2).next_multiple_of(most);
             // SAFETY: the caller's promise.
             unsafe { self.add((start, half), out) };
-            with_scratch(count, |right: &mut [u64]| {
-                let right: *mut u8 = right.as_mut_ptr().cast();
+            with_scratch(count * totals.len(), |right: &mut [u64]| {
+                let right: Sums = right.chunks_mut(count).map(|right| right.as_mut_ptr().cast()).collect();
                 // SAFETY: the caller's promise; the scratch has room for elements of any type.
                 unsafe {
-                    self.add((half, end), right);
-                    totals[0].combine_rows(out, right, count);
+                    self.add((half, end), &right);
+                    for ((total, &out), &right) in totals.iter().zip(out).zip(&right) { total.combine_rows(out, right, count); }
                 }
             });
             return;
         }
-        for at in 0..count {
-            // SAFETY: the caller's promise.
-            unsafe { write(dtype, out.wrapping_add(at * width), identity(*reduction, *kind, dtype)) };
+        for (total, out) in totals.iter().zip(out) {
+            let dtype = accumulator(total.result);
+            for at in 0..count {
+                // SAFETY: the caller's promise.
+                unsafe { write(dtype, out.wrapping_add(at * dtype.size()), identity(total.reduction, total.kind, dtype)) };
+            }
         }
         let mut arrays: SmallVec<[*mut u8; 16]> = SmallVec::from_slice(self.inputs);
         // The sums lie as columns do from the first one on, and are read where they are written.
-        let sums = out.wrapping_sub(self.from * width);
-        arrays.extend([sums, sums]);
+        let sums: Sums = totals.iter().zip(out).map(|(total, out)| out.wrapping_sub(self.from * total.width())).collect();
+        arrays.extend(sums.iter().chain(&sums).copied());
         for row in (start..end).step_by(self.beside) {
             let mut rest = self.outer * self.reducing.length + row;
             let mut offsets: SmallVec<[usize; 16]> = SmallVec::from_elem(0, self.inputs.len());

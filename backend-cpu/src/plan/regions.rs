@@ -251,7 +251,6 @@ impl<'a> Joining<'a> {
     fn of_reduction(&mut self, id: NodeId) -> Option<NodeId> {
         let spec = self.reductions.get(&id)?;
         let shape = self.known.shape_of[&self.code.graph.node(id).operands[0]].as_slice();
-        if !reduce::takes_several(shape, &spec.axes) { return None }
         let first = self.roots(id).map(|root| self.position[&root]).min().unwrap_or(usize::MAX);
         let (leader, count) = self.several.entry((shape, spec.axes.as_slice())).or_insert((id, 0));
         if *count == REDUCTIONS || first <= self.position[leader] { (*leader, *count) = (id, 0); }
