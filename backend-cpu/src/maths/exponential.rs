@@ -195,22 +195,32 @@ pub fn expm1<L: Lanes>(l: &L, x: L::F) -> L::F {
 /// `1 / (1 + exp(-x))`
 #[inline(always)]
 pub fn sigmoid<L: Lanes>(l: &L, x: L::F) -> L::F {
-    over_one_plus_exp(l, l.constant(1.0), l.neg(x), None)
+    l.div(small(l), small_one_plus_exp(l, l.neg(x), None))
 }
 
-/// `top / (1 + exp(x))` for a top that is less than `2**80`; `lost` is what rounding took from `x`. One plus the
-/// exponential is rounded once (as good as, where the one is too small for its sum with the power), and kept `2**40` or `2**80` times smaller than it is, so that it does not overflow where
-/// the quotient is subnormal.
+/// `top / (1 + exp(x))` for a top that is less than `2**80`; `lost` is what rounding took from `x`.
 #[inline(always)]
 pub(super) fn over_one_plus_exp<L: Lanes>(l: &L, top: L::F, x: L::F, lost: Option<L::F>) -> L::F {
+    l.mul(l.div(top, small_one_plus_exp(l, x, lost)), small(l))
+}
+
+/// What one plus an exponential is kept smaller by, so that it does not overflow where its reciprocal is subnormal.
+#[inline(always)]
+fn small<L: Lanes>(l: &L) -> L::F {
+    constant(l, 2f64.powi(-40), 2f64.powi(-80))
+}
+
+/// `1 + exp(x)` times [`small`], rounded once, or as good as that where the one is too small for its sum with the power of two;
+/// `lost` is what rounding took from `x`.
+#[inline(always)]
+fn small_one_plus_exp<L: Lanes>(l: &L, x: L::F, lost: Option<L::F>) -> L::F {
     let x = l.max(constant(l, -20.0, -40.0), l.min(constant(l, 115.0, 755.0), x));
     let Exponential { n, rest } = exponential(l, x, lost);
     let power = match l.width() {
         Width::Single => power_of_two(l, &n, 40),
         Width::Double => power_of_two(l, &n, 80),
     };
-    let factor = constant(l, 2f64.powi(-40), 2f64.powi(-80));
-    let most = l.add(power, factor);
-    let left = l.sub(factor, l.sub(most, power));
-    l.mul(l.div(top, l.add(most, l.fma(power, rest, left))), factor)
+    let most = l.add(power, small(l));
+    let left = l.sub(small(l), l.sub(most, power));
+    l.add(most, l.fma(power, rest, left))
 }

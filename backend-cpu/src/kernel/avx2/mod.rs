@@ -122,7 +122,7 @@ impl Code {
             None => dynasm!(ops ; .arch x64 ; xor ecx, ecx),
             Some(_) => dynasm!(ops ; .arch x64 ; mov [rbp + frame::STEPS], rcx ; mov rcx, rdx),
         }
-        let mut compiler = Compiler { kernel, form, steps, ops, pool: Pool::default(), homes: vec![None; kernel.instructions.len()], slots: Vec::new(), frame: frame::SLOTS, jobs: &jobs, thunk, marks: Vec::new() };
+        let mut compiler = Compiler { kernel, form, steps, ops, pool: Pool::default(), homes: vec![None; kernel.instructions.len()], slots: Vec::new(), frame: frame::SLOTS, jobs: &jobs, thunk, marks: Vec::new(), kept: Vec::new() };
         compiler.fixed();
         match steps {
             None => compiler.elements(),
@@ -238,6 +238,8 @@ struct Compiler<'a> {
     thunk: DynamicLabel,
     /// See [`Code`].
     marks: Vec<(u32, u32)>,
+    /// The constants that stay in registers while the loop over elements runs, by their instructions.
+    kept: Vec<usize>,
 }
 
 impl Compiler<'_> {
@@ -258,6 +260,7 @@ impl Compiler<'_> {
 
     /// The loop over elements.
     fn elements(&mut self) {
+        self.keep_constants();
         self.start_accumulators();
         let (end, tail) = (self.ops.new_dynamic_label(), self.ops.new_dynamic_label());
         self.turns(self.form.unroll);
@@ -268,6 +271,36 @@ impl Compiler<'_> {
         Section::new(self, 1, true).run();
         dynasm!(self.ops ; .arch x64 ; =>end);
         self.store_accumulators();
+    }
+
+    /// Loads constants that would be loaded for each vector into registers that would be free all the time. Which these are is found by
+    /// writing the loop for nothing.
+    fn keep_constants(&mut self) {
+        for _ in 0..2 {
+            let mut ops = Assembler::new(0);
+            let thunk = ops.new_dynamic_label();
+            let mut trial = Compiler {
+                kernel: self.kernel, form: self.form, steps: None, ops, pool: Pool::default(), homes: self.homes.clone(), slots: Vec::new(), frame: self.frame,
+                jobs: self.jobs, thunk, marks: Vec::new(), kept: self.kept.clone(),
+            };
+            let usage = Section::new(&mut trial, self.form.unroll, false).run();
+            let free = REGISTERS - self.reserved() - usage.most;
+            let mut loaded: Vec<usize> = (0..usage.loads.len()).filter(|&at| usage.loads[at] > 0).collect();
+            loaded.sort_by_key(|&at| std::cmp::Reverse(usage.loads[at]));
+            loaded.truncate(free);
+            if loaded.is_empty() { break; }
+            self.kept.extend(loaded);
+        }
+        for number in 0..self.kept.len() {
+            let (Instruction::Constant(bits), kind) = self.kernel.instructions[self.kept[number]] else { continue };
+            let (register, from) = (self.keeper(number), self.pool.constant(kind, bits));
+            move_to(&mut self.ops, self.form.long(kind), register, from);
+        }
+    }
+
+    /// The register of a constant that stays in one: those below the accumulators.
+    fn keeper(&self, number: usize) -> u8 {
+        (REGISTERS - 1 - self.kernel.reductions.len() * self.form.unroll - number) as u8
     }
 
     /// The loop over steps, of a whole vector or of one under a mask.
@@ -318,10 +351,10 @@ impl Compiler<'_> {
         (0..carried.len()).filter(|&input| carried[input] == Some(output)).filter_map(|input| self.carrier(input)).collect()
     }
 
-    /// Registers that hold accumulators or what goes from step to step.
+    /// Registers that hold accumulators, constants, or what goes from step to step.
     fn reserved(&self) -> usize {
         let carried = self.steps.map_or(0, |steps| steps.carried.iter().flatten().count());
-        self.kernel.reductions.len() * self.form.unroll + carried
+        self.kernel.reductions.len() * self.form.unroll + carried + self.kept.len()
     }
 
     /// The register of a reduction's accumulator for one of the vectors of a turn.

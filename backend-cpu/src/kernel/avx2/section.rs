@@ -31,6 +31,16 @@ pub struct Section<'a, 'b> {
     freed: Vec<i32>,
     at: usize,
     job: usize,
+    usage: Usage,
+}
+
+/// What registers were used for.
+#[derive(Default)]
+pub struct Usage {
+    /// The most that were taken at once.
+    pub most: usize,
+    /// How often each constant was loaded, by its instruction.
+    pub loads: Vec<u32>,
 }
 
 impl<'a, 'b> Section<'a, 'b> {
@@ -38,7 +48,13 @@ impl<'a, 'b> Section<'a, 'b> {
         let count = compiler.kernel.instructions.len();
         let mut states = vec![State::default(); count * copies];
         for (state, &home) in states.iter_mut().zip(&compiler.homes) { state.memory = home; }
-        Section { compiler, copies, masked, states, holders: [None; REGISTERS], uses: vec![Vec::new(); count], pinned: Vec::new(), freed: Vec::new(), at: 0, job: 0 }
+        for (number, &at) in compiler.kept.iter().enumerate() {
+            // Needed once more than it is read, so that its register stays.
+            let register = Some(compiler.keeper(number));
+            states[at] = State { register, memory: None, needed: 1 };
+        }
+        let usage = Usage { most: 0, loads: vec![0; count] };
+        Section { compiler, copies, masked, states, holders: [None; REGISTERS], uses: vec![Vec::new(); count], pinned: Vec::new(), freed: Vec::new(), at: 0, job: 0, usage }
     }
 
     fn instruction(&self, at: usize) -> (Instruction, Kind) {
@@ -104,7 +120,7 @@ impl<'a, 'b> Section<'a, 'b> {
     }
 
     /// Computes the rest, for each copy.
-    pub fn run(mut self) {
+    pub fn run(mut self) -> Usage {
         let count = self.uses.len();
         let kernel = self.compiler.kernel;
         let changes = |section: &Self, at: usize| !section.compiler.form.fixed[at] && section.source(at as u32) == at;
@@ -170,6 +186,7 @@ impl<'a, 'b> Section<'a, 'b> {
             self.job = job;
             self.count_job(at);
         }
+        self.usage
     }
 
     /// Adds a vector to an accumulator; under a mask, what is beyond the elements as what changes nothing.
@@ -208,6 +225,8 @@ impl<'a, 'b> Section<'a, 'b> {
     /// A register that is free, or is made free.
     fn take(&mut self) -> u8 {
         let most = REGISTERS - self.compiler.reserved();
+        let taken = self.holders[..most].iter().filter(|holder| holder.is_some()).count();
+        self.usage.most = self.usage.most.max((taken + 1).min(most));
         if let Some(free) = (0..most).find(|&register| self.holders[register].is_none() && !self.pinned.contains(&(register as u8))) {
             return free as u8;
         }
@@ -251,6 +270,8 @@ impl<'a, 'b> Section<'a, 'b> {
             None => {
                 let register = self.take();
                 let from = self.memory(key);
+                let at = self.instruction_of(key);
+                if self.is_constant(at) { self.usage.loads[at] += 1; }
                 let long = self.long(self.kind_of(key));
                 move_to(&mut self.compiler.ops, long, register, from);
                 self.holders[register as usize] = Some(key);
