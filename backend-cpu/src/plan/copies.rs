@@ -28,7 +28,8 @@ pub(super) struct Joined<'a> {
     /// The region of each node.
     pub root: &'a HashMap<NodeId, NodeId>,
     pub members: &'a HashMap<NodeId, Vec<NodeId>>,
-    pub donated: &'a [bool],
+    /// What is in memory to the end, and nobody writes over: arguments that are not donated, and outputs.
+    pub stays: HashSet<NodeId>,
 }
 
 /// How a node comes from what stays in memory.
@@ -106,7 +107,7 @@ impl Joined<'_> {
                 }
                 let operands = self.code.graph.node(node).operands.iter().copied();
                 for value in operands.filter(|value| !self.known.values.contains_key(value)) {
-                    if self.stays(value.node) && self.known.count(value) <= self.known.count(whole) {
+                    if self.stays.contains(&value.node) && self.known.count(value) <= self.known.count(whole) {
                         tree.large.insert(value);
                     } else if self.known.count(value) * SMALLER > self.known.count(whole) {
                         left.push(value.node);
@@ -115,13 +116,5 @@ impl Joined<'_> {
             }
         }
         Some(tree)
-    }
-
-    /// Whether a node's results are in memory to the end, and nobody writes over them.
-    fn stays(&self, id: NodeId) -> bool {
-        match self.code.graph.inputs().iter().position(|&input| input == id) {
-            Some(number) => !self.donated.get(number).copied().unwrap_or(false),
-            None => self.outputs.contains(&id),
-        }
     }
 }

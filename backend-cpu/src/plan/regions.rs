@@ -56,7 +56,9 @@ impl<'a> Regions<'a> {
         let root = Joining::new(code, known, &live, &readers, &reductions, &outputs).all(&live);
         let mut members: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
         for &id in &live { members.entry(root[&id]).or_default().push(id); }
-        let joined = Joined { code, known, readers: &readers, reductions: &reductions, outputs: &outputs, root: &root, members: &members, donated };
+        let own = |(number, &id): (usize, &NodeId)| (!donated.get(number).copied().unwrap_or(false)).then_some(id);
+        let stays = code.graph.inputs().iter().enumerate().filter_map(own).chain(outputs.iter().copied()).collect();
+        let joined = Joined { code, known, readers: &readers, reductions: &reductions, outputs: &outputs, root: &root, members: &members, stays };
         let copies = joined.copies(&live);
         let mut regions = Regions { code, reads, reductions, live, readers, outputs, order: Vec::new(), members, root, copies };
         regions.take_copies();
@@ -71,10 +73,11 @@ impl<'a> Regions<'a> {
             members.extend(copies);
             members.sort_by_key(|member| position[member]);
         }
-        let is_read = |&id: &NodeId| {
-            let readers = self.readers.all.get(&id).into_iter().flatten();
-            let copied = |reader: &NodeId| self.copies.get(&self.root[reader]).is_some_and(|copies| copies.contains(&id));
-            self.outputs.contains(&id) || !self.copies.values().any(|copies| copies.contains(&id)) || readers.into_iter().any(|reader| !copied(reader))
+        let copied: HashSet<NodeId> = self.copies.values().flatten().copied().collect();
+        let is_read = |id: &NodeId| {
+            let mut readers = self.readers.all.get(id).into_iter().flatten();
+            let has_copy = |reader: &NodeId| self.copies.get(&self.root[reader]).is_some_and(|copies| copies.contains(id));
+            !copied.contains(id) || self.outputs.contains(id) || readers.any(|reader| !has_copy(reader))
         };
         self.order = self.live.iter().copied().filter(|id| self.root[id] == *id).filter(is_read).collect();
     }

@@ -248,9 +248,10 @@ fn times_exp(sum: Double, power: Double) -> f64 {
 fn power_series(order: f64, x: f64, sign: f64) -> (Double, Double) {
     let half = Double::from(x / 2.0);
     let (mut term, mut power) = (Double::from(1.0), Double::from(0.0));
-    let direct = (1..=order as u32).fold(term, |term, k| term * half / f64::from(k));
-    if order.fract() == 0.0 && x < 600.0 && (x == 0.0 || direct.0 > 1e-250) {
-        term = direct;
+    let whole = order.fract() == 0.0 && x < 600.0;
+    let product = if whole { (1..=order as u32).fold(term, |term, k| term * half / f64::from(k)) } else { term };
+    if whole && (x == 0.0 || product.0 > 1e-250) {
+        term = product;
     } else if x == 0.0 {
         // 0, or infinite as 1 / gamma(1 + order) is.
         let infinite = if (order.floor() % 2.0).abs() == 1.0 { f64::INFINITY } else { f64::NEG_INFINITY };
