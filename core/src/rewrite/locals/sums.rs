@@ -11,7 +11,7 @@ pub(super) fn locals() -> Vec<Local> {
         stable(
             "log_of_sum_of_exps",
             &["log"],
-            "log(exp(x) + sum(exp(y)) + exp(z) + 2 + ...) => logaddexp of x, logsumexp(y), z, log(2), ...",
+            "log(exp(x) + exp(y) + exp(z) + ...) => logsumexp(stack([x, y, z, ...])), and with sum(exp(y)) or numbers among them logaddexp of x, logsumexp(y), log(2), ...",
             log_of_sum_of_exps,
         ),
         stable(
@@ -151,6 +151,15 @@ fn log_of_mean_of_exps(site: &mut Site<'_>) -> Found {
     })
 }
 
+/// The exponents of terms that are exponentials, of the dtype of their sum.
+fn exponents(site: &Site<'_>, terms: &[Term], sum: ValueId) -> Option<Vec<ValueId>> {
+    let exponent = |term: &Term| match term {
+        Term::Exp(x) if site.ty(*x).dtype == site.ty(sum).dtype => Some(*x),
+        _ => None,
+    };
+    terms.iter().map(exponent).collect()
+}
+
 fn log_of_sum_of_exps(site: &mut Site<'_>) -> Found {
     let Some(sum) = site.operand(0) else { return Ok(None) };
     if !site.ty(sum).dtype.is_float() {
@@ -185,6 +194,21 @@ fn log_of_sum_of_exps(site: &mut Site<'_>) -> Found {
     let softplus = terms.len() == 2 && exps == 1 && terms.iter().any(|term| matches!(term, Term::Number(1.0)));
     if terms.len() < 2 || exps == 0 || plain || (softplus && terms.iter().any(|term| matches!(term, Term::Exp(_)))) {
         return Ok(None);
+    }
+    // Of as many as these `logsumexp` loses no digits where it crosses 0, as sums of two at a time would.
+    if let Some(exponents) = exponents(site, &terms, sum).filter(|exponents| exponents.len() > 2) {
+        let mut rows = Vec::new();
+        for x in exponents {
+            rows.push(if site.same_shape(x, sum) {
+                x
+            } else {
+                let sizes = site.apply("shape", &[sum], Attributes::new())?;
+                site.apply("broadcast_to", &[x, sizes], Attributes::new())?
+            });
+        }
+        let rows = site.apply("stack", &rows, Attributes::new().with("axis", 0i64))?;
+        let value = site.apply("logsumexp", &[rows], Attributes::new().with("axis", 0i64).with("keepdims", false))?;
+        return one(site, value);
     }
     let mut total = None;
     for term in terms {
