@@ -191,14 +191,16 @@ pub(super) fn log_iv(p: &P<'_>, i: usize, g: &Var) -> Out {
     let [v, x] = p.x else { return None };
     if i == 0 { none_in("log_iv", "v") } else { Some(g * v.log_iv_dx(x)) }
 }
-/// Of `y = K' / K`, by the differential equation of both functions (DLMF 10.25.1).
 pub(super) fn log_kv_dx(p: &P<'_>, i: usize, g: &Var) -> Out {
-    let [v, x] = p.x else { return None };
-    if i == 0 { none_in("log_kv_dx", "v") } else { Some(g * (1.0 + (v / x).square() - p.y / x - p.y.square())) }
+    if i == 0 { none_in("log_kv_dx", "v") } else { modified_log_slope(p, g) }
 }
 pub(super) fn log_iv_dx(p: &P<'_>, i: usize, g: &Var) -> Out {
+    if i == 0 { none_in("log_iv_dx", "v") } else { modified_log_slope(p, g) }
+}
+/// Of `y = K' / K`, or `I' / I`, by the differential equation of both functions (DLMF 10.25.1).
+fn modified_log_slope(p: &P<'_>, g: &Var) -> Out {
     let [v, x] = p.x else { return None };
-    if i == 0 { none_in("log_iv_dx", "v") } else { Some(g * (1.0 + (v / x).square() - p.y / x - p.y.square())) }
+    Some(g * (1.0 + (v / x).square() - p.y / x - p.y.square()))
 }
 // Derivatives of Bessel functions by those of the orders beside (DLMF 10.6.1, 10.29.1), which unlike
 // the formulas with `1/x` hold at 0.
