@@ -74,12 +74,13 @@ impl<'a> Regions<'a> {
             members.sort_by_key(|member| position[member]);
         }
         let copied: HashSet<NodeId> = self.copies.values().flatten().copied().collect();
-        let is_read = |id: &NodeId| {
-            let mut readers = self.readers.all.get(id).into_iter().flatten();
-            let has_copy = |reader: &NodeId| self.copies.get(&self.root[reader]).is_some_and(|copies| copies.contains(id));
-            !copied.contains(id) || self.outputs.contains(id) || readers.any(|reader| !has_copy(reader))
-        };
-        self.order = self.live.iter().copied().filter(|id| self.root[id] == *id).filter(is_read).collect();
+        let stays = |id: &NodeId| !copied.contains(id) || self.outputs.contains(id) || self.is_read_elsewhere(*id);
+        self.order = self.live.iter().copied().filter(|id| self.root[id] == *id).filter(stays).collect();
+    }
+
+    /// Whether a region reads a node that it does not compute.
+    fn is_read_elsewhere(&self, id: NodeId) -> bool {
+        self.readers.all.get(&id).into_iter().flatten().any(|reader| !self.computes(self.root[reader], id))
     }
 
     /// Whether a region computes a node, for itself or for others.
@@ -108,8 +109,7 @@ impl<'a> Regions<'a> {
 
     /// Whether a node of a region is computed for others too.
     fn is_result(&self, id: NodeId) -> bool {
-        let read = || self.readers.all.get(&id).into_iter().flatten().any(|reader| !self.computes(self.root[reader], id));
-        self.outputs.contains(&id) || self.root[&id] == id || read()
+        self.outputs.contains(&id) || self.root[&id] == id || self.is_read_elsewhere(id)
     }
 
     /// The inputs of a region over which the program has its nodes, one after the other, write what ends up as a result.

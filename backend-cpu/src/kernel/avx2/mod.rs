@@ -276,6 +276,10 @@ impl Compiler<'_> {
     /// Loads constants that would be loaded for each vector into registers that would be free all the time. Which these are is found by
     /// writing the loop for nothing.
     fn keep_constants(&mut self) {
+        if !self.kernel.instructions.iter().any(|(instruction, _)| matches!(instruction, Instruction::Constant(_))) {
+            return;
+        }
+        // What stays in a register takes no other one, so that a second look may find more of them free.
         for _ in 0..2 {
             let mut ops = Assembler::new(0);
             let thunk = ops.new_dynamic_label();
