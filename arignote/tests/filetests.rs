@@ -1,5 +1,6 @@
 //! Runs every file under `core/tests/filetests`, and the examples of `docs/language.md` that expect
-//! something, on every backend that is linked in.
+//! something, on every backend that is linked in: on the cpu with one thread and with two, with native code and with
+//! portable code.
 //!
 //! A file holds one function to call (the last one) and, in comments:
 //!
@@ -114,8 +115,14 @@ fn filetests_on_every_backend() {
     assert!(examples.len() >= 6, "only {} examples were found", examples.len());
     let mut failures = Vec::new();
     // What the cpu backend has no kernel for runs on the reference; `backends.rs` says what that may be.
-    for (device, fallback) in [("reference", vec![]), ("cpu", vec!["reference".to_owned()])] {
-        let config = Config::default().with("device", device).unwrap().with("fallback", fallback).unwrap();
+    let cpu = Config::default().with("device", "cpu").unwrap().with("fallback", vec!["reference".to_owned()]).unwrap();
+    let cpu = |threads: i64, codegen: &str| cpu.clone().with("backend.cpu.threads", threads).unwrap().with("backend.cpu.codegen", codegen).unwrap();
+    let devices = [
+        ("the reference", Config::default().with("device", "reference").unwrap()),
+        ("the cpu", cpu(1, "native")), ("the cpu with two threads", cpu(2, "native")),
+        ("the cpu with portable code", cpu(1, "portable")), ("the cpu with two threads and portable code", cpu(2, "portable")),
+    ];
+    for (device, config) in devices {
         let session = arignote::session_with(config).unwrap();
         for path in &files {
             let text = std::fs::read_to_string(path).unwrap();

@@ -239,8 +239,7 @@ fn compare(case: &Case, results: &[Tensor], failures: &mut Vec<String>) {
     }
 }
 
-fn golden_on(device: &str, fallback: Vec<String>) {
-    let config = Config::default().with("device", device).unwrap().with("fallback", fallback).unwrap();
+fn golden_on(device: &str, config: Config) {
     let session = arignote::session_with(config).unwrap();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/tests/golden");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -280,11 +279,32 @@ fn golden_on(device: &str, fallback: Vec<String>) {
 
 #[test]
 fn golden_on_the_reference() {
-    golden_on("reference", Vec::new());
+    golden_on("reference", Config::default().with("device", "reference").unwrap());
 }
 
 /// What the cpu backend has no kernel for runs on the reference; `backends.rs` says what that may be.
+fn golden_on_the_cpu(threads: i64, codegen: &str) {
+    let config = Config::default().with("device", "cpu").unwrap().with("fallback", vec!["reference".to_owned()]).unwrap();
+    let config = config.with("backend.cpu.threads", threads).unwrap().with("backend.cpu.codegen", codegen).unwrap();
+    golden_on(&format!("cpu, {threads} threads, {codegen} code"), config);
+}
+
 #[test]
-fn golden_on_the_cpu() {
-    golden_on("cpu", vec!["reference".to_owned()]);
+fn golden_on_one_thread() {
+    golden_on_the_cpu(1, "native");
+}
+
+#[test]
+fn golden_on_two_threads() {
+    golden_on_the_cpu(2, "native");
+}
+
+#[test]
+fn golden_in_portable_code() {
+    golden_on_the_cpu(1, "portable");
+}
+
+#[test]
+fn golden_in_portable_code_on_two_threads() {
+    golden_on_the_cpu(2, "portable");
 }

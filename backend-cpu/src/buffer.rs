@@ -288,13 +288,29 @@ impl<'a> View<'a> {
         if dtype == self.dtype {
             return Cow::Borrowed(typed(self.bytes));
         }
-        Cow::Owned(stored_type!(self.dtype, S => {
-            let source: &[S] = typed(self.bytes);
-            match dtype {
-                DType::Bool => source.iter().map(|v| T::from_i64(i64::from(v.to_f64() != 0.0))).collect(),
-                _ => source.iter().map(|&v| convert::<S, T>(v)).collect(),
-            }
-        }))
+        let mut elements = vec![T::default(); self.count()];
+        self.write(dtype, &mut elements);
+        Cow::Owned(elements)
+    }
+
+    /// Calls `body` with the elements converted to the stored type of `dtype` (which must be `T`), in scratch memory if
+    /// they have another.
+    pub fn with<T: Stored, R>(&self, dtype: DType, body: impl FnOnce(&[T]) -> R) -> R {
+        if dtype == self.dtype {
+            return body(typed(self.bytes));
+        }
+        with_scratch(self.count(), |elements: &mut [T]| {
+            self.write(dtype, elements);
+            body(elements)
+        })
+    }
+
+    /// Writes the elements converted to the stored type of `dtype` (which must be `T`).
+    fn write<T: Stored>(&self, dtype: DType, out: &mut [T]) {
+        stored_type!(self.dtype, S => {
+            let convert = if dtype == DType::Bool { |v: S| T::from_i64(i64::from(v.to_f64() != 0.0)) } else { convert::<S, T> };
+            for (out, &value) in out.iter_mut().zip(typed::<S>(self.bytes)) { *out = convert(value); }
+        });
     }
 
     /// The elements as `i64`.
@@ -321,7 +337,19 @@ impl ViewMut<'_> {
     pub fn store<S: Stored>(&mut self, from: DType, source: &[S]) {
         let view = View { dtype: from, shape: self.shape, bytes: as_bytes(source) };
         let dtype = self.dtype;
-        stored_type!(dtype, T => typed_mut::<T>(self.bytes).copy_from_slice(&view.cast::<T>(dtype)));
+        stored_type!(dtype, T => view.write::<T>(dtype, typed_mut(self.bytes)));
+    }
+
+    /// Fills the elements by what computes them in the stored type of `dtype` (which must be `T`), in scratch memory if
+    /// they have another.
+    pub fn computed<T: Stored>(&mut self, dtype: DType, compute: impl FnOnce(&mut [T])) {
+        if dtype == self.dtype {
+            return compute(typed_mut(self.bytes));
+        }
+        with_scratch(self.count(), |out: &mut [T]| {
+            compute(out);
+            self.store(dtype, out);
+        });
     }
 }
 

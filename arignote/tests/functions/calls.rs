@@ -36,6 +36,39 @@ fn inputs_by_position_or_name() {
 }
 
 #[test]
+fn arguments_that_are_given_away_become_results() {
+    for device in ["reference", "cpu"] {
+        let f = linear(&session(device), None);
+        let long = |value: f64| vector(&[value; 1000]);
+        let (x, y) = (long(1.0), long(2.0));
+        let starts = [x.as_ptr(), y.as_ptr()];
+        let sum = f.call_owned(vec![x, y]).unwrap().remove(0);
+        assert_eq!(sum.to_f64_vec(), [12.0; 1000]);
+        // What a call computed can be given away too, but is left as it is where somebody holds it.
+        let (start, kept) = (sum.as_ptr(), sum.clone());
+        let other = f.call_owned(vec![sum, long(0.5)]).unwrap().remove(0);
+        assert_eq!((other.to_f64_vec(), kept.to_f64_vec()), (vec![120.5; 1000], vec![12.0; 1000]));
+        let last = f.call_owned(vec![kept, other.clone()]).unwrap().remove(0);
+        assert_eq!((last.to_f64_vec(), other.to_f64_vec()), (vec![240.5; 1000], vec![120.5; 1000]));
+        if device == "cpu" {
+            assert!(starts.contains(&start), "the first result is not in the memory of an argument");
+            assert_eq!(last.as_ptr(), start);
+        }
+        // One tensor at two places.
+        let twice = f.call_owned(vec![last.clone(), last]).unwrap().remove(0);
+        assert_eq!(twice.to_f64_vec(), [2645.5; 1000]);
+        told(f.call_owned(vec![long(1.0)]), &["`linear` needs the input `y: f64[n]`"]);
+        told(f.call_owned(vec![long(1.0), long(1.0), long(1.0)]), &["`linear` takes 2 inputs"]);
+        told(f.call_owned(vec![long(1.0), vector(&[1.0])]), &["the dim `n` is 1000 in the input `x` and 1 in `y`"]);
+        // A default is not given away.
+        let f = linear(&session(device), Some(vector(&[1.0, 2.0])));
+        for _ in 0..2 {
+            assert_eq!(f.call_owned(vec![vector(&[1.0, 1.0])]).unwrap()[0].to_f64_vec(), [11.0, 12.0]);
+        }
+    }
+}
+
+#[test]
 fn inputs_that_do_not_fit_are_errors() {
     let f = linear(&session("cpu"), None);
     let (x, y) = (vector(&[1.0, 2.0]), vector(&[3.0, 4.0]));

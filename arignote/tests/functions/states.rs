@@ -39,6 +39,26 @@ fn all_new_values_come_from_the_old_ones() {
 }
 
 #[test]
+fn a_state_is_updated_where_its_first_value_lies() {
+    let session = session("cpu");
+    let first = vector(&[1.0; 1000]);
+    let start = first.as_ptr();
+    let state = State::new("a", first);
+    let f = FunctionBuilder::new("f").update(&state, &(Var::state(&state) * 2.0)).build(&session).unwrap();
+    f.call(&[]).unwrap();
+    let seen = session.get(&state).unwrap();
+    assert_eq!((seen.as_ptr(), seen.to_f64_vec()), (start, vec![2.0; 1000]));
+    // Whoever looks at it keeps what was there.
+    f.call(&[]).unwrap();
+    assert_eq!((seen.to_f64_vec(), session.get(&state).unwrap().to_f64_vec()), (vec![2.0; 1000], vec![4.0; 1000]));
+    // A first value that somebody else holds stays as it is.
+    let shared = vector(&[1.0; 1000]);
+    session.set(&state, shared.clone()).unwrap();
+    f.call(&[]).unwrap();
+    assert_eq!((shared.to_f64_vec(), session.get(&state).unwrap().to_f64_vec()), (vec![1.0; 1000], vec![2.0; 1000]));
+}
+
+#[test]
 fn states_that_share_a_value_stay_apart() {
     for session in sessions() {
         let ((a, va), (b, vb)) = (state("a", &[1.0]), state("b", &[2.0]));

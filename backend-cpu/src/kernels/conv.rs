@@ -2,8 +2,6 @@
 //! that is made part by part in cache. How the work is cut depends on the shapes alone, and sums are added in a
 //! fixed order, so that the number of threads does not change any bit.
 
-use std::borrow::Cow;
-
 use arignote_core::tensor::DType;
 use arignote_core::{Error, ErrorKind, Result};
 
@@ -11,7 +9,7 @@ use super::matmul::{Layout, Matrix, Sizes, Start};
 use super::number::Number;
 use super::sliding::{Axis, axes};
 use super::{Call, Context};
-use crate::buffer::{Stored, View, typed_mut, with_scratch};
+use crate::buffer::{Stored, View, with_scratch};
 
 /// Elements of a matrix of windows that is made at once.
 const PART: usize = 1 << 16;
@@ -56,6 +54,12 @@ impl Geometry {
     /// Elements of a window.
     fn window(&self) -> usize {
         self.axes.iter().map(|axis| axis.window).product()
+    }
+
+    /// Multiplications of the convolution, and of each of its gradients.
+    fn multiplications(&self) -> usize {
+        let products = [self.groups, self.channels, self.results, self.window(), self.places()];
+        products.iter().fold(self.images, |all, &each| all.saturating_mul(each))
     }
 
     /// Lines of places, along the last axis.
@@ -142,13 +146,18 @@ fn scatter<T: Number>(geometry: &Geometry, matrix: &[T], channels: usize, lines:
     });
 }
 
-/// The kernel with the elements of each window in the other order, where the attribute `flip` says so.
-fn flipped<'a, T: Stored>(geometry: &Geometry, w: Cow<'a, [T]>) -> Cow<'a, [T]> {
+/// Calls `body` with the kernel, the elements of each window in the other order where the attribute `flip` says so.
+fn with_flipped<T: Stored>(geometry: &Geometry, w: &[T], body: impl FnOnce(&[T])) {
     let window = geometry.window();
     if !geometry.flip || window == 0 {
-        return w;
+        return body(w);
     }
-    Cow::Owned(w.chunks(window).flat_map(|window| window.iter().rev().copied()).collect())
+    with_scratch(w.len(), |flipped: &mut [T]| {
+        for (flipped, window) in flipped.chunks_mut(window).zip(w.chunks(window)) {
+            for (flipped, &element) in flipped.iter_mut().zip(window.iter().rev()) { *flipped = element; }
+        }
+        body(flipped);
+    });
 }
 
 fn rows_of(length: usize) -> Layout {
@@ -165,7 +174,7 @@ fn convolve<T: Matrix>(context: &Context<'_>, geometry: &Geometry, x: &[T], w: &
         return out.fill(T::default());
     }
     let start = Start(out.as_mut_ptr());
-    context.parallel(geometry.images * geometry.groups * parts, &|task| {
+    context.multiply(geometry.multiplications(), geometry.images * geometry.groups * parts, &|task| {
         let start = &start;
         let (image_and_group, part) = (task / parts, task % parts);
         let (number, group) = (image_and_group / geometry.groups, image_and_group % geometry.groups);
@@ -203,7 +212,7 @@ fn differentiate_input<T: Matrix>(context: &Context<'_>, geometry: &Geometry, w:
     let each = geometry.channels.div_ceil(parts).max(1);
     let parts = geometry.channels.div_ceil(each);
     let start = Start(out.as_mut_ptr());
-    context.parallel(geometry.images * geometry.groups * parts, &|task| {
+    context.multiply(geometry.multiplications(), geometry.images * geometry.groups * parts, &|task| {
         let start = &start;
         let (image_and_group, part) = (task / parts, task % parts);
         let group = image_and_group % geometry.groups;
@@ -240,22 +249,43 @@ fn differentiate_input<T: Matrix>(context: &Context<'_>, geometry: &Geometry, w:
 }
 
 fn differentiate_weights<T: Matrix>(context: &Context<'_>, geometry: &Geometry, x: &[T], g: &[T], out: &mut [T]) {
-    let (places, image, window) = (geometry.places(), geometry.image(), geometry.window());
-    let (depth, width) = (geometry.channels * window, geometry.axes[2].count);
-    if places == 0 || geometry.images == 0 {
+    if geometry.places() == 0 || geometry.images == 0 {
         return out.fill(T::default());
     }
-    // Some images at a time give a partial sum.
+    let size = out.len();
     let sums = (PARTIAL / size_of_val(out).max(1)).clamp(4, TASKS).min(geometry.images);
     let images = geometry.images.div_ceil(sums);
+    let sums = geometry.images.div_ceil(images);
+    if sums == 1 {
+        sum_images(context, geometry, x, g, images, out);
+    } else {
+        with_scratch(sums * size, |partial: &mut [T]| {
+            sum_images(context, geometry, x, g, images, partial);
+            context.chunks(out, 4096, &|chunk, out| {
+                let from = chunk * 4096;
+                out.copy_from_slice(&partial[from..from + out.len()]);
+                for sum in partial[size..].chunks(size) {
+                    for (out, &value) in out.iter_mut().zip(&sum[from..]) { *out = out.add(value); }
+                }
+            });
+        });
+    }
+    let window = geometry.window();
+    if geometry.flip && window > 0 {
+        out.chunks_mut(window).for_each(<[T]>::reverse);
+    }
+}
+
+/// For each so many images the sum of their gradients in the weights, one after the other in `out`.
+fn sum_images<T: Matrix>(context: &Context<'_>, geometry: &Geometry, x: &[T], g: &[T], images: usize, out: &mut [T]) {
+    let (places, image, window) = (geometry.places(), geometry.image(), geometry.window());
+    let (depth, width) = (geometry.channels * window, geometry.axes[2].count);
     let sums = geometry.images.div_ceil(images);
     let parts = geometry.channel_parts(sums * geometry.groups);
     let each = geometry.channels.div_ceil(parts).max(1);
     let parts = geometry.channels.div_ceil(each);
-    let size = out.len();
-    let mut partial = vec![T::default(); if sums > 1 { sums * size } else { 0 }];
-    let start = Start(if sums > 1 { partial.as_mut_ptr() } else { out.as_mut_ptr() });
-    context.parallel(sums * geometry.groups * parts, &|task| {
+    let (size, start) = (out.len() / sums, Start(out.as_mut_ptr()));
+    context.multiply(geometry.multiplications(), sums * geometry.groups * parts, &|task| {
         let start = &start;
         let (sum_and_group, part) = (task / parts, task % parts);
         let (sum, group) = (sum_and_group / geometry.groups, sum_and_group % geometry.groups);
@@ -292,18 +322,6 @@ fn differentiate_weights<T: Matrix>(context: &Context<'_>, geometry: &Geometry, 
             }
         }
     });
-    if sums > 1 {
-        context.chunks(out, 4096, &|chunk, out| {
-            let from = chunk * 4096;
-            out.copy_from_slice(&partial[from..from + out.len()]);
-            for sum in partial[size..].chunks(size) {
-                for (out, &value) in out.iter_mut().zip(&sum[from..]) { *out = out.add(value); }
-            }
-        });
-    }
-    if geometry.flip && window > 0 {
-        out.chunks_mut(window).for_each(<[T]>::reverse);
-    }
 }
 
 type Compute<T> = fn(&Context<'_>, &Geometry, &[T], &[T], &mut [T]);
@@ -311,18 +329,14 @@ type Compute<T> = fn(&Context<'_>, &Geometry, &[T], &[T], &mut [T]);
 /// Two operands and the result in the dtype that is computed in, `f32` at least.
 fn run(call: &mut Call<'_, '_>, operands: [View<'_>; 2], geometry: &Geometry, weights: Option<usize>, narrow: Compute<f32>, wide: Compute<f64>) -> Result<()> {
     fn with<T: Matrix>(call: &mut Call<'_, '_>, operands: [View<'_>; 2], geometry: &Geometry, weights: Option<usize>, dtype: DType, compute: Compute<T>) {
-        let mut operands = operands.map(|operand| operand.cast::<T>(dtype));
-        if let Some(weights) = weights {
-            operands[weights] = flipped(geometry, std::mem::take(&mut operands[weights]));
-        }
-        let result = &mut call.results[0];
-        if result.dtype == dtype {
-            compute(call.context, geometry, &operands[0], &operands[1], typed_mut(result.bytes));
-        } else {
-            let mut out = vec![T::default(); result.count()];
-            compute(call.context, geometry, &operands[0], &operands[1], &mut out);
-            result.store(dtype, &out);
-        }
+        let (context, result) = (call.context, &mut call.results[0]);
+        operands[0].with::<T, _>(dtype, |first| operands[1].with::<T, _>(dtype, |second| {
+            result.computed::<T>(dtype, |out| match weights {
+                None => compute(context, geometry, first, second, out),
+                Some(0) => with_flipped(geometry, first, |w| compute(context, geometry, w, second, out)),
+                Some(_) => with_flipped(geometry, second, |w| compute(context, geometry, first, w, out)),
+            });
+        }));
     }
     match call.results[0].dtype {
         DType::F64 => with(call, operands, geometry, weights, DType::F64, wide),

@@ -1,7 +1,8 @@
 //! Matrix products: `faer` for `f32` and `f64` (and for what is narrower, in `f32`), plain loops for integers.
 //! A product is cut into blocks by its size alone, each computed by one thread, so that the number of threads
 //! does not change any bit. Operands are read by strides, so that a product of a transposed matrix, or
-//! of a part of one, copies nothing.
+//! of a part of one, is no product of a copy; but of a large matrix on the left that lies column by column,
+//! some rows at a time are copied into their order, as each block would read them across.
 
 use std::ops::Range;
 
@@ -262,7 +263,7 @@ fn products<T: Matrix>(context: &Context<'_>, x: &[T], y: &[T], products: &Produ
         if across == 1 { finished.elements(start.0, first..first + sizes.m * n); }
     };
     let count = pairs.len() * down * across;
-    if m * k * n * pairs.len() <= SMALL / 4 { (0..count).for_each(task) } else { context.parallel(count, &task) }
+    context.multiply(m * k * n * pairs.len(), count, &task);
     // Rows in pieces take longer than another look at all of them.
     if across > 1 { finished.all(context, start.0, pairs.len() * m * n); }
 }
@@ -301,7 +302,7 @@ fn tall_products<T: Matrix>(context: &Context<'_>, tall: Tall<T>, x: &[T], y: &[
             finished.elements(start.0, first..first + sizes.m * n);
         };
         let count = pairs.len() * down;
-        if m * k * n * pairs.len() <= SMALL / 4 { (0..count).for_each(task) } else { context.parallel(count, &task) }
+        context.multiply(m * k * n * pairs.len(), count, &task);
     });
 }
 
@@ -319,15 +320,8 @@ fn with_vectors<T: Matrix>(context: &Context<'_>, vectors: Vectors<T>, x: &[T], 
         let (product, row) = (at / down, at % down * height);
         let rows = height.min(m - row);
         let first = pairs[product].1;
-        let gathered: Vec<T>;
-        let factor = if right.row == 1 || k == 1 {
-            &y[first..first + k]
-        } else {
-            gathered = (0..k as isize).map(|i| y[(first as isize + i * right.row) as usize]).collect();
-            &gathered
-        };
         // SAFETY: the rows are inside their product, which no other task writes; the layouts are those of the operands.
-        unsafe {
+        let multiply = |factor: &[T]| unsafe {
             let matrix = from.0.add(pairs[product].0).offset(row as isize * left.row);
             let target = std::slice::from_raw_parts_mut(start.0.add(product * m + row), rows);
             if left.column == 1 || k == 1 {
@@ -338,6 +332,14 @@ fn with_vectors<T: Matrix>(context: &Context<'_>, vectors: Vectors<T>, x: &[T], 
                 let column = Layout { row: 1, column: 1 };
                 T::product((matrix, left), (factor.as_ptr(), column), (target.as_mut_ptr(), column), Sizes { m: rows, k, n: 1 }, false);
             }
+        };
+        if right.row == 1 || k == 1 {
+            multiply(&y[first..first + k]);
+        } else {
+            with_scratch(k, |factor: &mut [T]| {
+                for (i, factor) in factor.iter_mut().enumerate() { *factor = y[(first as isize + i as isize * right.row) as usize]; }
+                multiply(factor);
+            });
         }
         finished.elements(start.0, product * m + row..product * m + row + rows);
     };
@@ -439,16 +441,12 @@ pub fn matmul(call: &mut Call<'_, '_>) -> Result<()> {
         dtype => dtype,
     };
     number_type!(dtype, T => {
-        let (x, y) = (x.cast::<T>(dtype), y.cast::<T>(dtype));
         let all = |after| Products { pairs: &pairs, left: left.layout, right: right.layout, sizes, finished: Finished { after, first: 0 } };
-        if dtype == result.dtype {
-            products::<T>(context, &x, &y, &all(after), crate::buffer::typed_mut(result.bytes));
-        } else {
-            let mut out = vec![T::default(); result.count()];
-            products::<T>(context, &x, &y, &all(None), &mut out);
-            result.store(dtype, &out);
-            if let Some(after) = after { after(result.bytes.as_mut_ptr(), 0..out.len()); }
-        }
+        x.with::<T, _>(dtype, |x| y.with::<T, _>(dtype, |y| {
+            let own = dtype == result.dtype;
+            result.computed::<T>(dtype, |out| products::<T>(context, x, y, &all(after.filter(|_| own)), out));
+            if let Some(after) = after.filter(|_| !own) { after(result.bytes.as_mut_ptr(), 0..result.count()); }
+        }));
     });
     Ok(())
 }

@@ -6,7 +6,7 @@ use arignote_core::tensor::{DType, Element};
 use super::Call;
 use super::matmul::Start;
 use super::number::Number;
-use crate::buffer::{ViewMut, typed_mut};
+use crate::buffer::typed_mut;
 use crate::stored_type;
 
 /// Rows of at least so many elements are vectors' work.
@@ -38,16 +38,6 @@ pub(super) fn shifted<T: Number>(line: impl Iterator<Item = T> + Clone) -> (T, f
     // An infinite largest has no distance from itself.
     let others = if base.is_finite() { others } else { f64::NAN };
     (peak, others)
-}
-
-/// Writes a result that is computed in a dtype, which may be wider than its own.
-fn write<T: Number>(result: &mut ViewMut<'_>, dtype: DType, compute: impl FnOnce(&mut [T])) {
-    if dtype == result.dtype {
-        return compute(typed_mut::<T>(result.bytes));
-    }
-    let mut out = vec![T::default(); result.count()];
-    compute(&mut out);
-    result.store(dtype, &out);
 }
 
 fn along(call: &mut Call<'_, '_>, logarithm: bool) -> Result<()> {
@@ -83,7 +73,7 @@ fn along(call: &mut Call<'_, '_>, logarithm: bool) -> Result<()> {
         let run = |out: &mut [T]| call.context.chunks(out, group * row, &|chunk, out| {
             for (i, out) in out.chunks_mut(row).enumerate() { apply(chunk * group + i, out); }
         });
-        write::<T>(result, dtype, run);
+        result.computed::<T>(dtype, run);
     });
     Ok(())
 }
@@ -159,7 +149,7 @@ pub fn cross_entropy_with_gradient(call: &mut Call<'_, '_>) -> Result<()> {
                 unsafe { *start.0.add(at) = loss };
             }
         });
-        write::<T>(result, dtype, run);
+        result.computed::<T>(dtype, run);
     });
     loss_result.store(DType::F64, &losses);
     Ok(())

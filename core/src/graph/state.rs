@@ -30,6 +30,17 @@ pub enum StateValue {
     Device(DeviceTensor),
 }
 
+impl StateValue {
+    /// Leaves a value in host memory that nobody else holds to the device that computes there, which may write over it then.
+    pub(crate) fn settle(&mut self) {
+        let StateValue::Host(tensor) = self else { return };
+        if tensor.is_unique() {
+            let tensor = std::mem::replace(tensor, Tensor::vector(Vec::<bool>::new()));
+            *self = tensor.into_sole().map_or_else(StateValue::Host, StateValue::Device);
+        }
+    }
+}
+
 impl State {
     /// A state variable with an initial value. Every dim is that of the value unless the type, given
     /// by [`State::with_type`], says otherwise.

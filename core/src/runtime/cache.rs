@@ -18,11 +18,11 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// The compiled function of a graph, and for each of its states the one that the graph has in its place.
+    /// The compiled function of a graph, for calls that give their arguments away or not, and for each of its states the one that the graph has in its place.
     ///
     /// # Errors
     /// Those of `compile`, which is called for a graph that is not known.
-    pub(super) fn get(&self, graph: &FunctionGraph, compile: impl FnOnce() -> Result<Compiled>) -> Result<(Arc<Compiled>, Vec<State>)> {
+    pub(super) fn get(&self, graph: &FunctionGraph, owned: bool, compile: impl FnOnce() -> Result<Compiled>) -> Result<(Arc<Compiled>, Vec<State>)> {
         let fresh = |compiled: Compiled| {
             let states = compiled.states().to_vec();
             (Arc::new(compiled), states)
@@ -33,7 +33,7 @@ impl Cache {
             known.get(&hash).into_iter().flatten().filter_map(Weak::upgrade).collect()
         };
         for compiled in candidates {
-            if let Some(pairs) = correspondence(compiled.function(), graph) {
+            if compiled.owned == owned && let Some(pairs) = correspondence(compiled.function(), graph) {
                 let place = |state: &State| pairs.iter().find(|(own, _)| own.is(state)).map(|(_, there)| there.clone());
                 if let Some(states) = compiled.states().iter().map(place).collect() {
                     return Ok((compiled, states));

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, MutexGuard};
 
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use super::compile::{Step, check_arguments};
 use super::loans::Loans;
@@ -36,7 +36,7 @@ impl Direct {
     /// How such a call goes, if calls of these steps are such.
     pub fn of(inputs: usize, states: &[State], constants: &[(usize, Tensor)], steps: &[Step], outputs: &[usize]) -> Option<Direct> {
         let [step] = steps else { return None };
-        if !states.is_empty() || !step.in_host_memory {
+        if !states.is_empty() || !step.in_host_memory || step.donate.contains(&true) {
             return None;
         }
         let source = |&slot: &usize| {
@@ -55,6 +55,10 @@ impl Direct {
 pub(super) type Guards<'a> = SmallVec<[Option<MutexGuard<'a, StateValue>>; 8]>;
 
 impl Resident {
+    fn of(tensor: Tensor) -> Resident {
+        Resident { host: Some(tensor), ..Resident::default() }
+    }
+
     fn on_host(&mut self, devices: &[(String, Arc<dyn Device>)]) -> Result<Tensor> {
         if let Some(tensor) = &self.host {
             return Ok(tensor.clone());
@@ -82,15 +86,9 @@ impl Resident {
 }
 
 /// A device's tensor in host memory. What lies there already is shared: the owner, which counts its holders, stays
-/// the same, so that [`is_sole`] sees them.
+/// the same, so that none of them finds its memory written over.
 pub(super) fn on_host(device: &dyn Device, tensor: &DeviceTensor) -> Result<Tensor> {
     if tensor.memory == MemoryKind::HOST { tensor.to_host() } else { device.download(tensor) }
-}
-
-/// Whether nobody but the state itself, the call's table of values and the argument in hand holds the
-/// memory of a state's value: only then may a step overwrite it.
-fn is_sole(tensor: &DeviceTensor) -> bool {
-    Arc::strong_count(&tensor.owner) <= 3
 }
 
 /// The values of states, locked.
@@ -114,6 +112,24 @@ pub(super) fn lock_states(states: &[State]) -> Result<Guards<'_>> {
 }
 
 impl Compiled {
+    /// A call that may write over its arguments, as far as nobody else holds them.
+    ///
+    /// # Errors
+    /// As those of [`Compiled::call`]; the arguments are gone then too.
+    pub(super) fn call_owned(&self, session: &Session, states: &[State], arguments: Vec<Tensor>) -> Result<Vec<Tensor>> {
+        if self.observed.is_some() {
+            return self.call(session, states, &arguments, None);
+        }
+        check_arguments(&self.inputs, &arguments)?;
+        let in_host_memory = self.in_host_memory();
+        let given = arguments.into_iter().map(|argument| match if in_host_memory { argument.into_sole() } else { Err(argument) } {
+            Ok(tensor) => Ok(Resident { devices: smallvec![(session.device_of(&tensor)?, tensor)], host: None }),
+            Err(argument) => Ok(Resident::of(argument)),
+        });
+        let given = given.collect::<Result<_>>()?;
+        self.call_with(session, states, given, None)
+    }
+
     /// A call. What it leaves behind holds nothing of what is on loan.
     ///
     /// # Errors
@@ -141,17 +157,24 @@ impl Compiled {
         if let (Some(direct), [step]) = (&self.direct, &self.steps[..]) {
             return self.call_directly(direct, step, arguments, loans);
         }
-        let given = arguments.iter().map(|argument| Resident { host: Some(argument.clone()), ..Resident::default() });
-        let mut values: SmallVec<[Resident; 4]> = given.collect();
+        self.call_with(session, states, arguments.iter().cloned().map(Resident::of).collect(), loans)
+    }
+
+    /// A call with arguments that fit.
+    fn call_with(
+        &self, session: &Session, states: &[State], mut values: SmallVec<[Resident; 4]>, loans: Option<&Loans<'_>>,
+    ) -> Result<Vec<Tensor>> {
         values.reserve_exact(self.slots.saturating_sub(values.len()));
         values.resize_with(self.slots, Resident::default);
         for (slot, constant) in &self.constants {
             values[*slot].host = Some(constant.clone());
         }
         let mut guards = lock_states(states)?;
+        let in_host_memory = self.in_host_memory();
         for (state, guard) in guards.iter_mut().enumerate() {
             let slot = self.inputs.len() + state;
             let Some(guard) = guard else { continue };
+            if in_host_memory { guard.settle() }
             match &**guard {
                 StateValue::Host(tensor) => match values.get_mut(slot) {
                     Some(value) if self.reads_state(state) => value.host = Some(tensor.clone()),
@@ -218,6 +241,11 @@ impl Compiled {
         Ok(results)
     }
 
+    /// Whether something of it is computed in host memory.
+    fn in_host_memory(&self) -> bool {
+        self.steps.iter().any(|step| step.in_host_memory)
+    }
+
     /// Whether the state has a slot of its own: those that are only written have none.
     fn reads_state(&self, state: usize) -> bool {
         state < self.read_states
@@ -240,7 +268,9 @@ impl Compiled {
         let mut arguments = Vec::with_capacity(step.arguments.len());
         for (&slot, &donate) in step.arguments.iter().zip(&step.donate) {
             let tensor = values[slot].on_device(step.device, step.in_host_memory, &self.devices)?;
-            let donated = donate && is_sole(&tensor);
+            // Nobody but the state itself, the call's table of values and the argument in hand may hold its memory.
+            let holders = if slot < self.inputs.len() { 2 } else { 3 };
+            let donated = donate && Arc::strong_count(&tensor.owner) <= holders;
             arguments.push(Argument { tensor, donated });
         }
         let results = self.execute(step, arguments)?;

@@ -37,6 +37,8 @@ pub struct Compiled {
     /// For each updated state: its index among the states and the slot of its new value.
     pub(super) updates: Vec<(usize, usize)>,
     pub(super) devices: Vec<(String, Arc<dyn crate::plugin::Device>)>,
+    /// Whether calls give their arguments away.
+    pub(super) owned: bool,
     function: FunctionGraph,
     stated: Graph,
     graph: Graph,
@@ -65,6 +67,8 @@ pub struct CompileRequest {
     pub watches: Vec<Arc<dyn Watch>>,
     /// After how many firings rewriting stops: those of rules are counted one by one, those of a pass's run together.
     pub most_firings: Option<usize>,
+    /// Whether calls give their arguments away, so that programs may write over them.
+    pub owned: bool,
 }
 
 /// What rewriting has done so far, and after how many firings it stops.
@@ -72,6 +76,14 @@ pub struct CompileRequest {
 pub(super) struct Rewriting {
     pub report: Report,
     pub most_firings: Option<usize>,
+}
+
+/// Which arguments a step may write over, unless they are results too.
+struct Taken<'a> {
+    /// States to which the call gives new values in this step.
+    replaced: &'a [State],
+    /// Whether inputs are among them, where no later step reads them.
+    inputs: bool,
 }
 
 /// One program on one device.
@@ -136,7 +148,7 @@ impl Compiled {
         let mut graph = decompose_unsupported(session, graph, &mut rewriting)?;
         make_firm(&mut graph)?;
         graph.compact();
-        let mut compiled = phase("place", || Builder::new(session, graph)?.finish(function, stated, rewriting.report))?;
+        let mut compiled = phase("place", || Builder::new(session, graph)?.finish(function, stated, rewriting.report, request.owned))?;
         let clock = session.profiles().then(Clock::new);
         let walk = Walk::of(session, &compiled, clock.as_ref(), &request.watches)?;
         if let (Some(clock), None) = (&clock, &walk) {
@@ -390,7 +402,7 @@ impl<'a> Builder<'a> {
     }
 
     fn finish(
-        mut self, function: &FunctionGraph, stated: Graph, report: Report,
+        mut self, function: &FunctionGraph, stated: Graph, report: Report, owned: bool,
     ) -> Result<Compiled> {
         let groups = placement::groups(&self.graph, &self.order, &self.places);
         let mut group_of: FxHashMap<NodeId, usize> = FxHashMap::default();
@@ -402,8 +414,8 @@ impl<'a> Builder<'a> {
         // A new value that a state may refuse after the last step forbids overwriting any old one.
         let certain = self.updates_certainly_fit(function);
         for (number, group) in groups.iter().enumerate() {
-            let donates = certain && number + 1 == groups.len();
-            let (step, program) = self.step(group, number, &group_of, &updated, donates, &mut nodes)?;
+            let replaced = if certain && number + 1 == groups.len() { &updated[..] } else { &[] };
+            let (step, program) = self.step(group, number, &group_of, &Taken { replaced, inputs: owned }, &mut nodes)?;
             let device = self.session.devices()[group.device].0.clone();
             steps.push(step);
             programs.push((device, program));
@@ -436,7 +448,7 @@ impl<'a> Builder<'a> {
         let direct = Direct::of(inputs.len(), &self.states, &self.constants, &steps, &slots);
         Ok(Compiled {
             direct, inputs, states: self.states, read_states, slots: self.slots.len(), constants: self.constants, steps, outputs: slots,
-            updates, devices: self.session.devices().to_vec(), function: function.clone(), stated,
+            updates, devices: self.session.devices().to_vec(), owned, function: function.clone(), stated,
             graph: self.graph, report, nodes, programs, records: Arc::new(self.records), observed: None, phases: Vec::new(),
         })
     }
@@ -471,7 +483,7 @@ impl<'a> Builder<'a> {
     }
 
     fn step(
-        &mut self, group: &Group, number: usize, group_of: &FxHashMap<NodeId, usize>, updated: &[State], donates: bool,
+        &mut self, group: &Group, number: usize, group_of: &FxHashMap<NodeId, usize>, taken: &Taken<'_>,
         reports: &mut Vec<NodeReport>,
     ) -> Result<(Step, Program)> {
         let mut results: Vec<ValueId> = Vec::new();
@@ -489,15 +501,16 @@ impl<'a> Builder<'a> {
             }
         }
         let Extract { graph: part, given: arguments, statements, originals } = extract(&self.graph, &group.nodes, &results)?;
-        // A state's old value may be overwritten by the last step of a call that gives it a new one,
-        // unless the old value is also a result.
         let donate: Vec<bool> = arguments
             .iter()
-            .map(|value| match self.graph.node(value.node).kind {
-                NodeKind::State(state) => {
-                    donates && updated.iter().any(|s| s.is(state)) && !self.graph.outputs().contains(value)
-                }
-                _ => false,
+            .map(|value| {
+                let last = || self.graph.users(value.node).iter().all(|user| group_of.get(user).is_none_or(|&group| group <= number));
+                let may = match self.graph.node(value.node).kind {
+                    NodeKind::State(state) => taken.replaced.iter().any(|replaced| replaced.is(state)),
+                    NodeKind::Input(_) => taken.inputs && last(),
+                    _ => false,
+                };
+                may && !self.graph.outputs().contains(value)
             })
             .collect();
         let place = |original: &NodeId| self.places[original.0 as usize].as_ref();

@@ -1,6 +1,6 @@
 //! [`Function`]: a compiled graph that can be called.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::loans::Loans;
 use crate::error::{Error, ErrorKind, Result, nearest};
@@ -20,6 +20,8 @@ pub struct Function {
     /// Those of the graph in the same order, which [`Function::with_states`] puts others in place of.
     own_states: Vec<State>,
     request: CompileRequest,
+    /// The code for calls that give their arguments away, and the place of each of its states among `states`.
+    owned: Arc<OnceLock<(Arc<Compiled>, Vec<usize>)>>,
 }
 
 impl Function {
@@ -41,7 +43,8 @@ impl Function {
         for state in &states {
             session.initialize(state)?;
         }
-        Ok(Function { session: session.clone(), graph: Arc::new(graph), compiled, own_states: states.clone(), states, request })
+        let owned = Arc::default();
+        Ok(Function { session: session.clone(), graph: Arc::new(graph), compiled, own_states: states.clone(), states, request, owned })
     }
 
     /// Calls the function with arguments by position; trailing ones may be left out if they have defaults.
@@ -63,6 +66,47 @@ impl Function {
             filled.push(self.default(position)?);
         }
         self.compiled.call(&self.session, &self.states, &filled, None)
+    }
+
+    /// Calls the function with arguments that it may write over, as far as nobody else holds them: results then take
+    /// their memory (JAX calls it donation, Theano borrowing). The first such call compiles the function anew for that.
+    ///
+    /// ```
+    /// # use arignote_core::{graph::Var, runtime::FunctionBuilder, tensor::{DType, Tensor, Type}};
+    /// # fn call(session: &arignote_core::runtime::Session) -> arignote_core::Result<()> {
+    /// let x = Var::input("x", Type::new(DType::F64, ["n".into()]));
+    /// let f = FunctionBuilder::new("f").input(&x).output(&(&x * 2.0)).build(session)?;
+    /// let x = Tensor::vector(vec![1.0, 2.0]);
+    /// let twice = f.call_owned(vec![x])?.remove(0);
+    /// // The memory of `x` again.
+    /// let four_times = f.call_owned(vec![twice])?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Function::call`]. The arguments are gone also then.
+    pub fn call_owned(&self, mut arguments: Vec<Tensor>) -> Result<Vec<Tensor>> {
+        let count = self.graph.inputs.len();
+        if arguments.len() > count {
+            return self.call(&arguments);
+        }
+        for position in arguments.len()..count {
+            arguments.push(self.default(position)?);
+        }
+        let (compiled, places) = match self.owned.get() {
+            Some(known) => known,
+            None => {
+                let request = CompileRequest { owned: true, ..self.request.clone() };
+                let (compiled, states) = self.session.compiled(&self.graph, &request)?;
+                let place = |state: &State| self.own_states.iter().position(|own| own.is(state));
+                let places = states.iter().map(place).collect::<Option<_>>();
+                let places = places.ok_or_else(|| Error::new(ErrorKind::Internal, "a function compiled again has other states"))?;
+                self.owned.get_or_init(|| (compiled, places))
+            }
+        };
+        let states: Vec<State> = places.iter().map(|&place| self.states[place].clone()).collect();
+        compiled.call_owned(&self.session, &states, arguments)
     }
 
     /// Calls the function with arguments by name, in any order; those with defaults may be left out.

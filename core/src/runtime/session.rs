@@ -498,7 +498,7 @@ impl Session {
             && request.most_firings.is_none();
         let compile = || Compiled::new(self, graph, request);
         if plain {
-            return self.inner.cache.get(graph, compile);
+            return self.inner.cache.get(graph, request.owned, compile);
         }
         let compiled = compile()?;
         let states = compiled.states().to_vec();

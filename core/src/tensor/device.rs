@@ -36,7 +36,8 @@ pub struct DeviceTensor {
     pub strides: smallvec::SmallVec<[isize; 4]>,
     /// Bytes from `data` to the first element.
     pub byte_offset: usize,
-    /// Keeps the allocation alive.
+    /// Keeps the allocation alive. A run that is given the tensor as a donated argument, by whoever holds the owner alone,
+    /// may write over it.
     pub owner: Arc<dyn Any + Send + Sync>,
 }
 

@@ -30,7 +30,7 @@ pub(super) enum Elements<T> {
     Lent(Lent<T>),
 }
 
-/// Elements in memory that an owner keeps alive and nobody writes to meanwhile.
+/// Elements in memory that an owner keeps alive. Nobody writes to them meanwhile but whoever is the owner's only holder.
 pub(super) struct Lent<T> {
     start: NonNull<T>,
     length: usize,
@@ -67,6 +67,13 @@ impl<T: Send + Sync + 'static> Elements<T> {
 }
 
 impl<T> Elements<T> {
+    /// The first element, to write through, if nobody else holds the elements.
+    pub(super) fn sole(&mut self) -> Option<*mut T> {
+        match self {
+            Elements::Own(vector) => Arc::get_mut(vector).map(Vec::as_mut_ptr),
+            Elements::Lent(lent) => (Arc::strong_count(&lent.owner) == 1).then(|| lent.start.as_ptr()),
+        }
+    }
 
     /// Whether nobody else holds the elements.
     pub(super) fn is_unique(&self) -> bool {

@@ -116,7 +116,8 @@ impl Tensor {
     /// A tensor whose elements, in row-major order from `start` on, an owner keeps alive; `None` if that is null or not aligned.
     ///
     /// # Safety
-    /// The elements are initialized, live as long as a clone of the owner does, and are not written to meanwhile.
+    /// The elements are initialized, live as long as a clone of the owner does, and are not written to meanwhile but by
+    /// whoever is its only holder, who may.
     pub unsafe fn kept_by(owner: Arc<dyn std::any::Any + Send + Sync>, dtype: DType, shape: &[usize], start: *mut u8) -> Option<Tensor> {
         let data = dispatch_dtype!(dtype, T => {
             // SAFETY: the caller's promise.
@@ -148,6 +149,14 @@ impl Tensor {
     /// What keeps the elements alive, for descriptors.
     pub(super) fn owner(&self) -> Arc<dyn std::any::Any + Send + Sync> {
         for_data!(&self.data, vector => vector.owner())
+    }
+
+    /// The tensor in host memory for a call that may write over it; as it is if others hold its elements too.
+    pub(crate) fn into_sole(mut self) -> std::result::Result<DeviceTensor, Tensor> {
+        match for_data!(&mut self.data, elements => elements.sole().map(<*mut _>::cast::<u8>)) {
+            Some(data) => Ok(DeviceTensor { data, ..DeviceTensor::from_host(self) }),
+            None => Err(self),
+        }
     }
 
     /// A tensor from its elements in row-major order.
