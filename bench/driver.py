@@ -180,6 +180,21 @@ def tolerance_of(workload):
     return workload["tolerance"] or (2e-4 if single else 1e-10)
 
 
+def pairs(text):
+    """What `--leave-out` names."""
+    found = []
+    for part in filter(None, text.split(",")):
+        contender, colon, workload = part.strip().partition(":")
+        if not colon:
+            raise argparse.ArgumentTypeError(f"`{part}` is not CONTENDER:WORKLOAD")
+        found.append((contender, workload))
+    return found
+
+
+def is_left_out(leave_out, peer, workload):
+    return any(fnmatch.fnmatch(peer, contender) and fnmatch.fnmatch(workload, name) for contender, name in leave_out)
+
+
 def run(workload, names, arguments, environment, versions):
     """For each contender its measurements, or why there are none."""
     folder = TARGET / "data"
@@ -204,6 +219,9 @@ def run(workload, names, arguments, environment, versions):
     rows, living = {}, {}
     try:
         for name in names:
+            if name in PEERS and is_left_out(arguments.leave_out, name, workload["name"]):
+                rows[name] = {"reason": tables.LEFT_OUT}
+                continue
             contender = Contender(name, command_of(name, arguments), environment)
             living[name] = contender
             try:
@@ -246,10 +264,46 @@ def machine(threads):
     return f"{model}, {os.cpu_count()} cores, {threads} threads, {platform.system()} {platform.machine()}"
 
 
+def said(*command):
+    """What a program prints, or None if it is not there or fails."""
+    try:
+        return subprocess.run(command, cwd=HERE.parent, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def commit():
+    """The commit that is measured, or None where this is no repository; the page itself may have changed."""
+    # Unlike `git`, this does not find a repository around this folder.
+    name = said("git", "rev-parse", "--short", "HEAD") if (HERE.parent / ".git").exists() else None
+    changes = said("git", "--no-optional-locks", "status", "--porcelain", "--", ".", ":!bench/RESULTS.md")
+    return f"{name} with changes" if name and changes else name
+
+
+def memory():
+    """GiB of the machine, or None where the system does not say."""
+    try:
+        return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / (1 << 30), 1)
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def describe(arguments):
+    """What the head of the page says; what is not known is absent."""
+    about = {
+        "date": datetime.date.today().isoformat(), "commit": commit(), "machine": machine(arguments.threads), "memory": memory(),
+        "rustc": said("rustc", "-V"), "quick": arguments.quick,
+    }
+    return {key: value for key, value in about.items() if value is not None}
+
+
 def main():
     parser = argparse.ArgumentParser(prog="cargo xtask bench", description="Times workloads beside other libraries.")
     parser.add_argument("--only", help="workloads, separated by commas; * and ? stand for letters: --only 'ew_*,mlp_60'")
     parser.add_argument("--peers", help=f"contenders beside arignote, separated by commas, or none: {', '.join(PEERS)}")
+    parser.add_argument(
+        "--leave-out", type=pairs, default=[], metavar="CONTENDER:WORKLOAD,...",
+        help="cells that stay empty; * and ? stand for letters in both: --leave-out 'pytensor-*:deep_chain'")
     parser.add_argument("--quick", action="store_true", help="a glance instead of a measurement: less time for each")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--ours", required=True, help=argparse.SUPPRESS)
@@ -261,6 +315,9 @@ def main():
         parser.error(f"unknown peers: {', '.join(unknown)}")
     names = ["arignote", *wanted]
     workloads = list(specifications())
+    for pair in arguments.leave_out:
+        if not any(is_left_out([pair], peer, workload["name"]) for peer in PEERS for workload in workloads):
+            parser.error(f"--leave-out: no cell of a peer matches {':'.join(pair)}")
     if arguments.only:
         patterns = arguments.only.split(",")
         workloads = [workload for workload in workloads if any(fnmatch.fnmatch(workload["name"], pattern) for pattern in patterns)]
@@ -271,8 +328,7 @@ def main():
         log.unlink()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:arguments.threads])
-    environment, versions, results = environment_of(arguments.threads), {}, {}
-    about = {"machine": machine(arguments.threads), "date": datetime.date.today().isoformat(), "quick": arguments.quick}
+    environment, versions, results, about = environment_of(arguments.threads), {}, {}, describe(arguments)
     whole = not (arguments.only or arguments.peers is not None or arguments.quick)
     page = HERE / "RESULTS.md" if whole else TARGET / "RESULTS.md"
     for number, workload in enumerate(workloads):

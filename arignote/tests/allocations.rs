@@ -80,8 +80,9 @@ static ALONE: Mutex<()> = Mutex::new(());
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Calls a function until its plans, pools and threads are warm, then checks the next call.
-fn check(what: &str, f: &Function, arguments: &[Tensor]) {
+/// Calls a function until its plans, pools and threads are warm: the results of the next call, the sizes of what that
+/// allocates of large memory, and how many small ones.
+fn counted(f: &Function, arguments: &[Tensor]) -> (Vec<Tensor>, Vec<usize>, usize) {
     for _ in 0..20 {
         f.call(arguments).unwrap();
     }
@@ -90,10 +91,15 @@ fn check(what: &str, f: &Function, arguments: &[Tensor]) {
     ACTIVE.store(true, Ordering::SeqCst);
     let results = f.call(arguments);
     ACTIVE.store(false, Ordering::SeqCst);
-    let large = results.unwrap().iter().filter(|result| result.byte_len() >= LARGE).count();
     let found = LARGE_COUNT.load(Ordering::Relaxed);
-    let sizes: Vec<usize> = SIZES.iter().take(found).map(|size| size.load(Ordering::Relaxed)).collect();
-    let (small, ops) = (COUNT.load(Ordering::Relaxed), f.compiled().nodes().len());
+    let sizes = SIZES.iter().take(found).map(|size| size.load(Ordering::Relaxed)).collect();
+    (results.unwrap(), sizes, COUNT.load(Ordering::Relaxed))
+}
+
+fn check(what: &str, f: &Function, arguments: &[Tensor]) {
+    let (results, sizes, small) = counted(f, arguments);
+    let large = results.iter().filter(|result| result.byte_len() >= LARGE).count();
+    let ops = f.compiled().nodes().len();
     println!("{what}: large {sizes:?}, {small} small ones for {ops} ops");
     assert!(large > 0, "{what}: no output is large enough to be seen");
     assert!(sizes.is_empty(), "{what}: large allocations of {sizes:?} bytes");
@@ -127,6 +133,16 @@ fn a_second_call_allocates_nothing_large() {
     let f = moved.iter().fold(FunctionBuilder::new("moves").input(&x), |f, value| f.output(value));
     check("moves", &f.build(&session).unwrap(), &[filled(&[60, 70])]);
 
+    let [image, w] = ["image", "w"].map(|name| input(name, &["?", "?", "?", "?"]));
+    let maps = Var::apply("conv2d", &[image.clone(), w.clone()], arignote::ops::Attributes::new());
+    let gradients = grad(&maps.square().sum(None), &[&image, &w]);
+    let f = gradients.iter().fold(FunctionBuilder::new("convolutions").input(&image).input(&w).output(&maps), |f, value| f.output(value));
+    check("convolutions", &f.build(&session).unwrap(), &[filled(&[20, 3, 30, 30]), filled(&[8, 3, 5, 5])]);
+
+    let [a, b] = ["a", "b"].map(|name| Var::input(name, Type::new(DType::F16, ["n".into(), "n".into()])));
+    let f = FunctionBuilder::new("halves").input(&a).input(&b).output(&a.matmul(&b)).output(&a.matmul(&b.slice(1, Some(0), Some(1))));
+    check("halves", &f.build(&session).unwrap(), &[filled(&[100, 100]).cast(DType::F16), filled(&[100, 100]).cast(DType::F16)]);
+
     // A step of training: two layers, gradients, four states.
     let labels = Var::input("labels", Type::new(DType::I64, ["n".into()]));
     let shapes: [&[usize]; 4] = [&[50, 80], &[80], &[80, 20], &[20]];
@@ -144,6 +160,29 @@ fn a_second_call_allocates_nothing_large() {
     }
     let labels = Tensor::vector((0..64).map(|at| at % 20).collect::<Vec<i64>>());
     check("training", &f.build(&session).unwrap(), &[filled(&[64, 50]), labels]);
+}
+
+#[test]
+fn a_loop_allocates_nothing_per_step() {
+    let _alone = ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let config = Config::default().with("device", "cpu").unwrap().with("fallback", Vec::<String>::new()).unwrap();
+    let session = arignote::session_with(config).unwrap();
+    let input = |name: &str, dims: &[&str]| Var::input(name, Type::new(DType::F64, dims.iter().map(|&d| Dim::from(d))));
+    let (x, wx, wh) = (input("x", &["t", "b", "k"]), input("wx", &["k", "n"]), input("wh", &["n", "n"]));
+    for batch in [1, 20] {
+        let run = Scan::new().sequence("x", &x).state("h", &arignote::ops::create::zeros(&[batch, 30], DType::F64)).run(|step| {
+            step.set("h", &(step.get("x").matmul(&wx) + step.get("h").matmul(&wh)).tanh());
+        });
+        let slope = grad(&run.last("h").sum(None), &[&wh]).remove(0);
+        let f = FunctionBuilder::new("loop").input(&x).input(&wx).input(&wh).output(&slope).output(&run.last("h"));
+        let f = f.build(&session).unwrap();
+        let counts = [10, 100].map(|steps| {
+            let (_, large, small) = counted(&f, &[filled(&[steps, batch, 40]), filled(&[40, 30]), filled(&[30, 30])]);
+            assert!(large.is_empty(), "{steps} steps of a batch of {batch}: large allocations of {large:?} bytes");
+            small
+        });
+        assert_eq!(counts[0], counts[1], "small allocations of 10 steps and of 100, batch of {batch}");
+    }
 }
 
 /// The first result of a call, and the most memory that it takes beside what was there before.

@@ -30,13 +30,16 @@ pub const OPS: [&str; 3] = ["scan", "if", "recompute"];
 /// Shapes that plans are remembered for at most.
 const PLANS: usize = 256;
 
+/// What plans are made for: the shapes of all operands, and by their numbers the values that are known.
+type Given = (Vec<Shape>, Vec<(usize, Vec<i64>)>);
+
 /// A loop, a branch, or what is computed again, with the programs inside.
 pub struct Control {
     /// Which of them it is.
     pub kind: Kind,
     /// The programs: of a loop one step, of a branch first what is computed where the condition holds.
     pub inner: Vec<Inner>,
-    plans: RwLock<HashMap<Vec<Shape>, Arc<Planned>>>,
+    plans: RwLock<HashMap<Given, Arc<Planned>>>,
 }
 
 /// Which op a [`Control`] is.
@@ -91,24 +94,35 @@ impl Control {
         Ok(Control { kind: Kind::Scan(layout), inner: vec![inner], plans: RwLock::default() })
     }
 
-    /// The plan for operands of these shapes.
+    /// The plan for operands of these shapes, where some whole numbers among them, as lengths, are known already.
     ///
     /// # Errors
     /// If the lengths of sequences differ.
     pub fn plan(
         self: &Arc<Control>, context: &Context<'_>, pool: &Arc<Pool>, dtypes: &[DType], operands: &[&[usize]],
+        known: &dyn Fn(usize) -> Option<Tensor>,
     ) -> Result<Arc<Planned>> {
-        let key: Vec<Shape> = operands.iter().map(|&shape| shape.into()).collect();
+        let values: Vec<(usize, Tensor)> = (self.varying()..operands.len()).filter_map(|at| Some((at, known(at).filter(|value| !value.dtype().is_float())?))).collect();
+        let key = (operands.iter().map(|&shape| shape.into()).collect(), values.iter().map(|(at, value)| (*at, value.to_i64_vec())).collect());
         if let Some(plan) = self.plans.read().unwrap_or_else(|poisoned| poisoned.into_inner()).get(&key) {
             return Ok(plan.clone());
         }
-        let plan = Arc::new(Planned::new(self, context, pool, dtypes, operands)?);
+        let plan = Arc::new(Planned::new(self, context, pool, dtypes, operands, &values)?);
         let mut plans = self.plans.write().unwrap_or_else(|poisoned| poisoned.into_inner());
         if plans.len() >= PLANS {
             plans.clear();
         }
         plans.insert(key, plan.clone());
         Ok(plan)
+    }
+
+    /// How many operands, from the first, are not those of the programs inside, or not the same in each step.
+    fn varying(&self) -> usize {
+        match &self.kind {
+            Kind::Scan(layout) => usize::from(layout.counted) + layout.sequences + layout.states,
+            Kind::If => 1,
+            Kind::Recompute => 0,
+        }
     }
 
     /// The results for these operands, in new memory.
@@ -118,7 +132,7 @@ impl Control {
     pub fn evaluate(self: &Arc<Control>, context: &Context<'_>, pool: &Arc<Pool>, operands: &[View<'_>]) -> Result<Vec<Value>> {
         let shapes: Vec<&[usize]> = operands.iter().map(|operand| operand.shape).collect();
         let dtypes: Vec<DType> = operands.iter().map(|operand| operand.dtype).collect();
-        let planned = self.plan(context, pool, &dtypes, &shapes)?;
+        let planned = self.plan(context, pool, &dtypes, &shapes, &|_| None)?;
         let taken = match &self.kind {
             Kind::Scan(layout) => return scan(self, &planned, layout, context, pool, operands),
             Kind::If => usize::from(operands[0].bytes == [0]),
@@ -147,11 +161,11 @@ impl Inner {
         Ok(Inner { code, donated })
     }
 
-    /// A plan for arguments of these shapes; `None` if shapes depend on values, or do not fit: then running says
-    /// what is wrong, if it comes to that.
-    fn plan(&self, context: &Context<'_>, pool: &Arc<Pool>, shapes: &[&[usize]]) -> Option<Arc<Plan>> {
+    /// A plan for arguments of these shapes, some of which have these values; `None` if shapes depend on others, or do not
+    /// fit: then running says what is wrong, if it comes to that.
+    fn plan(&self, context: &Context<'_>, pool: &Arc<Pool>, shapes: &[&[usize]], values: &[(usize, Tensor)]) -> Option<Arc<Plan>> {
         let shapes: Vec<Shape> = shapes.iter().map(|&shape| shape.into()).collect();
-        Plan::new(&self.code, context, pool, &shapes, &self.donated).ok().flatten().map(Arc::new)
+        Plan::new(&self.code, context, pool, &shapes, values, &self.donated).ok().flatten().map(Arc::new)
     }
 }
 
@@ -263,6 +277,7 @@ pub enum Target {
 impl Planned {
     fn new(
         control: &Arc<Control>, context: &Context<'_>, pool: &Arc<Pool>, dtypes: &[DType], operands: &[&[usize]],
+        values: &[(usize, Tensor)],
     ) -> Result<Planned> {
         let mut planned = Planned {
             control: control.clone(), operands: dtypes.iter().copied().zip(operands.iter().map(|&shape| shape.into())).collect(),
@@ -277,7 +292,10 @@ impl Planned {
             Kind::If => operands[1..].to_vec(),
             Kind::Recompute => operands.to_vec(),
         };
-        planned.bodies = control.inner.iter().map(|inner| inner.plan(context, pool, &inside)).collect();
+        // Inside, operands are counted from the first that is one there.
+        let before = operands.len() - inside.len();
+        let values: Vec<(usize, Tensor)> = values.iter().map(|(at, value)| (at - before, value.clone())).collect();
+        planned.bodies = control.inner.iter().map(|inner| inner.plan(context, pool, &inside, &values)).collect();
         planned.scratch = planned.bodies.iter().flatten().map(|plan| plan.arena).max().unwrap_or(0);
         if let Kind::Scan(layout) = &control.kind {
             let plan = planned.bodies[0].take_if(|plan| !(0..layout.states).all(|state| {

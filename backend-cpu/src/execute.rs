@@ -113,7 +113,7 @@ impl Runner {
     }
 
     fn plan(&self, signature: &Signature) -> Result<Option<Plan>> {
-        Plan::new(&self.code, &self.context(), &self.pool, &signature.shapes, &signature.donated)
+        Plan::new(&self.code, &self.context(), &self.pool, &signature.shapes, &[], &signature.donated)
     }
 
     fn note(&self, node: NodeId, start: Instant, bytes: usize) {

@@ -265,7 +265,7 @@ mod tests {
         let code = Code::new(Graph::from_vars(&[x], &[total, again]).unwrap(), &[], &[], &TestHost).unwrap();
         let (cache, pool) = (Cache::default(), Arc::new(Pool::default()));
         let context = Context { host: &TestHost, threads: 1, cache: &cache };
-        let plan = Plan::new(&code, &context, &pool, &[Shape::from_slice(&[6])], &[false]).unwrap().unwrap();
+        let plan = Plan::new(&code, &context, &pool, &[Shape::from_slice(&[6])], &[], &[false]).unwrap().unwrap();
         (code, plan)
     }
 

@@ -144,16 +144,20 @@ def mlp_relu(parameters, x, y):
     return descend(loss, parameters, 0.01)
 
 
-def lenet(parameters, x, y):
-    def layer(x, w, b):
-        maps = lax.conv_general_dilated(x, w, (1, 1), "VALID") + b[:, None, None]
-        return jnp.tanh(lax.reduce_window(maps, -jnp.inf, lax.max, (1, 1, 2, 2), (1, 1, 2, 2), "VALID"))
+def lenet(parameters, x, y, pool1=2, pool2=2, before=lambda maps: maps):
+    def layer(x, w, b, pool):
+        maps = before(lax.conv_general_dilated(x, w, (1, 1), "VALID") + b[:, None, None])
+        window = (1, 1, pool, pool)
+        return jnp.tanh(lax.reduce_window(maps, -jnp.inf, lax.max, window, window, "VALID"))
 
     def loss(p):
-        features = layer(layer(x, p["w1"], p["b1"]), p["w2"], p["b2"])
+        features = layer(layer(x, p["w1"], p["b1"], pool1), p["w2"], p["b2"], pool2)
         hidden = jnp.tanh(features.reshape(len(y), -1) @ p["w3"] + p["b3"])
         return cross_entropy(hidden @ p["w4"] + p["b4"], y), None
     return descend(loss, parameters, 0.01)
+
+
+conv_small = conv_med = conv_large = functools.partial(lenet, before=jnp.tanh)
 
 
 def rnn_scan(parameters, x, y):

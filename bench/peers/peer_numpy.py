@@ -223,42 +223,80 @@ def mlp_relu(x, y, w1, b1, w2, b2, w3, b3):
     return call
 
 
-def windows_of(x, k):
-    """[batch, height, width, channels * k * k]: a row for each place of a k by k kernel."""
-    view = np.lib.stride_tricks.sliding_window_view(x, (k, k), axis=(2, 3))
-    n, c, h, w = view.shape[:4]
-    return np.ascontiguousarray(view.transpose(0, 2, 3, 1, 4, 5)).reshape(n, h, w, c * k * k)
+def columns_of(x, k):
+    """[batch, channels * k * k, height * width]: a column for each place of a k by k kernel."""
+    n, c, h, w = x.shape
+    h, w = h - k + 1, w - k + 1
+    columns = np.empty((n, c, k, k, h, w), x.dtype)
+    for i in range(k):
+        for j in range(k):
+            columns[:, :, i, j] = x[:, :, i:i + h, j:j + w]
+    return columns.reshape(n, c * k * k, h * w)
 
 
-def pooled(maps):
-    """Maxima of 2 by 2 windows of [batch, height, width, channels], and where they are."""
-    n, h, w, c = maps.shape
-    quads = maps.reshape(n, h // 2, 2, w // 2, 2, c)
-    top = np.maximum(np.maximum(quads[:, :, 0, :, 0], quads[:, :, 0, :, 1]), np.maximum(quads[:, :, 1, :, 0], quads[:, :, 1, :, 1]))
-    return top, quads == top[:, :, None, :, None, :]
+def images_of(columns, shape, k):
+    """The sum over all columns that an element of the images was copied to."""
+    n, c, h, w = shape
+    images = np.zeros(shape, columns.dtype)
+    h, w = h - k + 1, w - k + 1
+    columns = columns.reshape(n, c, k, k, h, w)
+    for i in range(k):
+        for j in range(k):
+            images[:, :, i:i + h, j:j + w] += columns[:, :, i, j]
+    return images
+
+
+def pooled(maps, k):
+    """Maxima of k by k windows of [batch, channels, height, width], and where they are.
+
+    Rows come first, as they are contiguous.
+    """
+    n, c, h, w = maps.shape
+    bands = maps.reshape(n, c, h // k, k, w)
+    high = bands[:, :, :, 0].copy()
+    for i in range(1, k):
+        np.maximum(high, bands[:, :, :, i], out=high)
+    high = high.reshape(n, c, h // k, w // k, k)
+    top = high[..., 0].copy()
+    for j in range(1, k):
+        np.maximum(top, high[..., j], out=top)
+    return top, bands == np.repeat(top, k, axis=3)[:, :, :, None]
 
 
 def unpooled(gradient, where):
-    n, h, _, w, _, c = where.shape
-    return (where * gradient[:, :, None, :, None, :]).reshape(n, 2 * h, 2 * w, c)
+    """[batch, channels, height * width]."""
+    n, c, _, k, _ = where.shape
+    return (where * np.repeat(gradient, k, axis=3)[:, :, :, None]).reshape(n, c, -1)
 
 
-def lenet(x, y, w1, b1, w2, b2, w3, b3, w4, b4):
-    batch, k = len(y), 5
+def squashed(top, times):
+    """tanh, and its slope."""
+    slope = np.ones_like(top)
+    for _ in range(times):
+        np.tanh(top, out=top)
+        slope *= 1 - top * top
+    return top, slope
+
+
+def lenet(x, y, w1, b1, w2, b2, w3, b3, w4, b4, pool1=2, pool2=2, times=1):
+    batch, k = len(y), w1.shape[2]
+
+    def layer(x, w, b, pool):
+        n, _, height, width = x.shape
+        columns = columns_of(x, k)
+        maps = w.reshape(len(w), -1) @ columns
+        maps += b[:, None]
+        top, where = pooled(maps.reshape(n, len(w), height - k + 1, width - k + 1), pool)
+        return columns, where, *squashed(top, times)
+
+    def descend_layer(w, b, gradient, columns):
+        descend(w.reshape(len(w), -1), (gradient @ columns.transpose(0, 2, 1)).sum(axis=0), 0.01)
+        descend(b, gradient.sum(axis=(0, 2)), 0.01)
 
     def call():
-        # Maps are kept as [batch, height, width, channels]: convolutions are products then.
-        rows1 = windows_of(x, k)
-        maps1 = rows1 @ w1.reshape(len(w1), -1).T
-        maps1 += b1
-        first, where1 = pooled(maps1)
-        first = np.tanh(first)
-        rows2 = windows_of(first.transpose(0, 3, 1, 2), k)
-        maps2 = rows2 @ w2.reshape(len(w2), -1).T
-        maps2 += b2
-        second, where2 = pooled(maps2)
-        second = np.tanh(second)
-        flat = second.transpose(0, 3, 1, 2).reshape(batch, -1)
+        columns1, where1, first, slope1 = layer(x, w1, b1, pool1)
+        columns2, where2, second, slope2 = layer(first, w2, b2, pool2)
+        flat = second.reshape(batch, -1)
         hidden = flat @ w3
         hidden += b3
         np.tanh(hidden, out=hidden)
@@ -272,26 +310,23 @@ def lenet(x, y, w1, b1, w2, b2, w3, b3, w4, b4):
         hidden *= hidden
         np.subtract(1, hidden, out=hidden)
         back *= hidden
-        below = back @ w3.T
+        slope2 *= (back @ w3.T).reshape(second.shape)
         descend(w3, flat.T @ back, 0.01)
         descend(b3, back.sum(axis=0), 0.01)
-        n, h, w, c = second.shape
-        below = below.reshape(n, c, h, w).transpose(0, 2, 3, 1) * (1 - second * second)
-        gradient2 = unpooled(below, where2).reshape(-1, c)
-        in_rows = (gradient2 @ w2.reshape(c, -1)).reshape(*rows2.shape[:3], len(w1), k, k)
-        descend(w2.reshape(c, -1), gradient2.T @ rows2.reshape(len(gradient2), -1), 0.01)
-        descend(b2, gradient2.sum(axis=0), 0.01)
-        under = np.zeros_like(first)
-        height, width = in_rows.shape[1:3]
-        for i in range(k):
-            for j in range(k):
-                under[:, i:i + height, j:j + width] += in_rows[..., i, j]
-        under *= 1 - first * first
-        gradient1 = unpooled(under, where1).reshape(-1, len(w1))
-        descend(w1.reshape(len(w1), -1), gradient1.T @ rows1.reshape(len(gradient1), -1), 0.01)
-        descend(b1, gradient1.sum(axis=0), 0.01)
+        gradient2 = unpooled(slope2, where2)
+        slope1 *= images_of(w2.reshape(len(w2), -1).T @ gradient2, first.shape, k)
+        descend_layer(w2, b2, gradient2, columns2)
+        descend_layer(w1, b1, unpooled(slope1, where1), columns1)
         return [loss]
     return call
+
+
+def conv_small(**inputs):
+    # tanh before the maxima as well: it increases, so that it can be taken of the maxima alone.
+    return lenet(**inputs, times=2)
+
+
+conv_med = conv_large = conv_small
 
 
 def rnn_scan(x, y, wx, wh, b, wo, bo):

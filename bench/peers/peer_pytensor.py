@@ -1,5 +1,6 @@
 """PyTensor by its C or its Numba linker: `pytensor.function` with shared variables and updates."""
 
+import functools
 import math
 
 import numpy as np
@@ -122,20 +123,23 @@ def mlp_relu(x, y, w1, b1, w2, b2, w3, b3):
     return [loss], descend(loss, [w1, b1, w2, b2, w3, b3], 0.01)
 
 
-def lenet(x, y, w1, b1, w2, b2, w3, b3, w4, b4):
-    def layer(x, w, b):
+def lenet(x, y, w1, b1, w2, b2, w3, b3, w4, b4, pool1=2, pool2=2, before=lambda maps: maps):
+    def layer(x, w, b, pool):
         # There is no convolution of batches of maps: a product with shifted images, beside each other.
         n, _, height, width = x.type.shape
         c, _, k, _ = w.type.shape
         height, width = height - k + 1, width - k + 1
         shifted = pt.stack([x[:, :, i:i + height, j:j + width] for i in range(k) for j in range(k)], axis=2)
         maps = (w.reshape((c, -1)) @ shifted.reshape((n, -1, height * width))).reshape((n, c, height, width)) + b[:, None, None]
-        quads = maps.reshape((n, c, height // 2, 2, width // 2, 2))
-        return pt.tanh(pt.max(quads, axis=(3, 5)))
-    features = layer(layer(x, w1, b1), w2, b2)
+        windows = before(maps).reshape((n, c, height // pool, pool, width // pool, pool))
+        return pt.tanh(pt.max(windows, axis=(3, 5)))
+    features = layer(layer(x, w1, b1, pool1), w2, b2, pool2)
     hidden = pt.tanh(features.flatten(2) @ w3 + b3)
     loss = cross_entropy(hidden @ w4 + b4, y)
     return [loss], descend(loss, [w1, b1, w2, b2, w3, b3, w4, b4], 0.01)
+
+
+conv_small = conv_med = conv_large = functools.partial(lenet, before=pt.tanh)
 
 
 def scan(function, **arguments):

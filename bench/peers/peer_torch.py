@@ -1,6 +1,7 @@
 """PyTorch, eager or with torch.compile: the forward function is compiled, its backward comes with it, and the step of
 gradient descent updates parameters in place."""
 
+import functools
 import math
 
 import torch
@@ -146,13 +147,16 @@ def mlp_relu(x, y, w1, b1, w2, b2, w3, b3):
     return descend(cost, (x, y), (w1, b1, w2, b2, w3, b3), 0.01)
 
 
-def lenet(x, y, w1, b1, w2, b2, w3, b3, w4, b4):
+def lenet(x, y, w1, b1, w2, b2, w3, b3, w4, b4, pool1=2, pool2=2, before=lambda maps: maps):
     def cost(x, y, w1, b1, w2, b2, w3, b3, w4, b4):
-        maps = torch.tanh(F.max_pool2d(F.conv2d(x, w1, b1), 2))
-        maps = torch.tanh(F.max_pool2d(F.conv2d(maps, w2, b2), 2))
+        maps = torch.tanh(F.max_pool2d(before(F.conv2d(x, w1, b1)), pool1))
+        maps = torch.tanh(F.max_pool2d(before(F.conv2d(maps, w2, b2)), pool2))
         hidden = torch.tanh(torch.addmm(b3, maps.flatten(1), w3))
         return (F.cross_entropy(torch.addmm(b4, hidden, w4), y),)
     return descend(cost, (x, y), (w1, b1, w2, b2, w3, b3, w4, b4), 0.01)
+
+
+conv_small = conv_med = conv_large = functools.partial(lenet, before=torch.tanh)
 
 
 def rnn_scan(x, y, wx, wh, b, wo, bo):

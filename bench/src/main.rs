@@ -27,7 +27,7 @@ struct Answer {
     /// Seconds of a call, one entry for each batch of calls.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     seconds: Vec<f64>,
-    /// Bytes at the peak of the calls, beyond what was there before the graph was built.
+    /// Bytes at the peak of the calls, beyond what was there before the graph was built; without pages of files.
     #[serde(skip_serializing_if = "Option::is_none")]
     peak: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -113,12 +113,15 @@ fn time(task: &Task, before: i64, seconds: f64, calls: usize) -> Result<Answer> 
         }
         times.push(begin.elapsed().as_secs_f64() / batch as f64);
     }
-    Ok(Answer { seconds: times, peak: Some(resident("VmHWM:") - before), ..Answer::default() })
+    Ok(Answer { seconds: times, peak: Some((resident("VmHWM:") - before).max(0)), ..Answer::default() })
 }
 
-/// Bytes of resident memory by a line of Linux' `/proc/self/status`; 0 elsewhere.
+/// Bytes of resident memory by a line of Linux' `/proc/self/status`, without pages of files: those are the library,
+/// read from disk when it first needs them. 0 elsewhere.
 fn resident(line: &str) -> i64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let found = status.lines().find_map(|text| text.strip_prefix(line)?.split_whitespace().next()?.parse::<i64>().ok());
-    found.unwrap_or(0) * 1024
+    let kilobytes = |line: &str| -> Option<i64> {
+        status.lines().find_map(|text| text.strip_prefix(line)?.split_whitespace().next()?.parse().ok())
+    };
+    (kilobytes(line).unwrap_or(0) - kilobytes("RssFile:").unwrap_or(0)) * 1024
 }

@@ -28,7 +28,8 @@ pub fn formula(name: &str) -> Result<Formula> {
         "softmax_reg" => softmax_reg,
         "mlp_tanh" => mlp_tanh,
         "mlp_relu" => mlp_relu,
-        "lenet" => lenet,
+        "lenet" => |s| convolutions(s, [2, 2], Var::clone),
+        "conv_small" | "conv_med" | "conv_large" => convnet,
         "rnn_scan" => rnn_scan,
         "lstm_scan" => lstm_scan,
         "scan_pow" => scan_pow,
@@ -155,14 +156,21 @@ fn mlp_relu(s: &mut Setup) -> Result<()> {
     s.descend(&loss, 0.01)
 }
 
-fn lenet(s: &mut Setup) -> Result<()> {
+fn convnet(s: &mut Setup) -> Result<()> {
+    let windows = [s.constant("pool1")?, s.constant("pool2")?];
+    convolutions(s, windows, Var::tanh)
+}
+
+/// Two convolutions, each with maxima of square windows and tanh, then two dense layers. `before` is applied to the maps
+/// that the maxima are taken of.
+fn convolutions(s: &mut Setup, windows: [i64; 2], before: fn(&Var) -> Var) -> Result<()> {
     let [x, y] = s.inputs(["x", "y"])?;
     let [w1, b1, w2, b2, w3, b3, w4, b4] = s.states(["w1", "b1", "w2", "b2", "w3", "b3", "w4", "b4"])?;
-    let layer = |x: &Var, w: &Var, b: &Var| {
+    let layer = |x: &Var, w: &Var, b: &Var, window: i64| {
         let maps = Var::apply("conv2d", &[x.clone(), w.clone()], Attributes::new()) + b.reshape(&[-1, 1, 1]);
-        Var::apply("max_pool2d", &[maps], Attributes::new().with("window", 2i64)).tanh()
+        Var::apply("max_pool2d", &[before(&maps)], Attributes::new().with("window", window)).tanh()
     };
-    let features = layer(&layer(&x, &w1, &b1), &w2, &b2);
+    let features = layer(&layer(&x, &w1, &b1, windows[0]), &w2, &b2, windows[1]);
     let batch = y.ty()?.known_shape().map_or(-1, |shape| shape[0] as i64);
     let hidden = (features.reshape(&[batch, -1]).matmul(&w3) + b3).tanh();
     let loss = (hidden.matmul(&w4) + b4).cross_entropy(&y).mean(None);

@@ -16,7 +16,8 @@ usage: cargo xtask COMMAND
   demo [OPTIONS]   build the plugins, then train on the digits with the device of arignote.toml
                    (--epochs N, --seed N, --out DIR: see arignote/examples/demo.rs)
   bench [OPTIONS]  time workloads beside other libraries, into bench/RESULTS.md; needs Python and downloads
-                   gigabytes (--only NAMES, --peers NAMES, --quick, --threads N: see bench/README.md)
+                   gigabytes (--only NAMES, --peers NAMES, --leave-out CELLS, --quick,
+                   --threads N: see bench/README.md)
   kernels [OPTIONS]
                    time the kernels of the cpu backend one by one, with Criterion (a part of a name, or Criterion's
                    options: see bench/README.md)

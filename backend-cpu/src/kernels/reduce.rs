@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use arignote_core::tensor::{DType, Element};
 use arignote_core::{Error, ErrorKind, Result};
+use smallvec::SmallVec;
 
 use super::number::Number;
 use super::{Call, Context};
@@ -12,6 +13,9 @@ use crate::buffer::{Stored, View, ViewMut, typed_mut, with_scratch};
 
 /// Elements in a row that are summed plainly.
 const BASE: usize = 128;
+/// Axes, or lengths.
+type Axes = SmallVec<[usize; 6]>;
+
 /// Rows that one task reduces.
 const ROWS: usize = 8192;
 
@@ -27,7 +31,7 @@ pub(super) fn arranged<'a, T: Stored>(context: &Context<'_>, x: View<'a>, dtype:
     let elements = x.cast::<T>(dtype);
     let size = |axes: &[usize]| axes.iter().map(|&axis| x.shape[axis]).product::<usize>();
     let length = size(axes);
-    let kept: Vec<usize> = (0..x.shape.len()).filter(|axis| !axes.contains(axis)).collect();
+    let kept: Axes = (0..x.shape.len()).filter(|axis| !axes.contains(axis)).collect();
     let together = axes.windows(2).all(|pair| pair[1] == pair[0] + 1);
     if together {
         let first = axes.first().copied().unwrap_or(0);
@@ -35,10 +39,10 @@ pub(super) fn arranged<'a, T: Stored>(context: &Context<'_>, x: View<'a>, dtype:
         let inner = if axes.is_empty() { x.shape.iter().product() } else { x.shape[first + axes.len()..].iter().product() };
         return (elements, Layout { outer, length, inner });
     }
-    let order: Vec<usize> = kept.iter().chain(axes).copied().collect();
+    let order: Axes = kept.iter().chain(axes).copied().collect();
     let strides = arignote_core::tensor::contiguous_strides(x.shape);
-    let shape: Vec<usize> = order.iter().map(|&axis| x.shape[axis]).collect();
-    let moved: Vec<isize> = order.iter().map(|&axis| strides[axis]).collect();
+    let shape: Axes = order.iter().map(|&axis| x.shape[axis]).collect();
+    let moved: SmallVec<[isize; 6]> = order.iter().map(|&axis| strides[axis]).collect();
     let mut target = vec![T::default(); elements.len()];
     super::shape::strided_copy(context, &elements, 0, &moved, &shape, &mut target);
     (Cow::Owned(target), Layout { outer: size(&kept), length, inner: 1 })
@@ -315,7 +319,7 @@ pub fn sum_to(call: &mut Call<'_, '_>) -> Result<()> {
     let x = call.operand(0)?;
     let result = call.results[0].shape;
     let extra = x.shape.len().saturating_sub(result.len());
-    let axes: Vec<usize> =
+    let axes: Axes =
         (0..x.shape.len()).filter(|&axis| axis < extra || (result[axis - extra] == 1 && x.shape[axis] != 1)).collect();
     if axes.is_empty() {
         if x.dtype == call.results[0].dtype { call.results[0].bytes.copy_from_slice(x.bytes); }

@@ -2,6 +2,7 @@
 
 use arignote_core::Result;
 use arignote_core::ops::{Attributes, normalize_axis};
+use smallvec::SmallVec;
 
 use super::matmul::Start;
 use super::turn::{SIDE, turn};
@@ -27,7 +28,7 @@ const CHUNK: usize = 16384;
 /// Copies elements that lie `strides` apart, from `base` on, to a contiguous target.
 pub fn strided_copy<T: Stored>(context: &Context<'_>, source: &[T], base: isize, strides: &[isize], shape: &[usize], target: &mut [T]) {
     // Axes of one entry, and those that lie as one with the axis before, are none of their own.
-    let (mut lengths, mut steps): (Vec<usize>, Vec<isize>) = (Vec::new(), Vec::new());
+    let (mut lengths, mut steps): (SmallVec<[usize; 6]>, SmallVec<[isize; 6]>) = Default::default();
     for (&length, &step) in shape.iter().zip(strides) {
         match (lengths.last_mut(), steps.last_mut()) {
             _ if length == 1 => {}
@@ -52,7 +53,7 @@ pub fn strided_copy<T: Stored>(context: &Context<'_>, source: &[T], base: isize,
     let rows = (CHUNK / inner.max(1)).max(1);
     let axes = shape.len() - 1;
     context.chunks(target, rows * inner, &|chunk, part| {
-        let mut index = vec![0usize; axes];
+        let mut index: SmallVec<[usize; 6]> = SmallVec::from_elem(0, axes);
         let mut rest = chunk * rows;
         for axis in (0..axes).rev() {
             index[axis] = rest % shape[axis];

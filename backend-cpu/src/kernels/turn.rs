@@ -19,6 +19,15 @@ pub unsafe fn turn<T: Copy>(from: *const T, from_step: usize, to: *mut T, to_ste
             }
         }
     }
+    // SAFETY: the caller's promise.
+    unsafe { turn_plainly(from, from_step, to, to_step) }
+}
+
+/// As [`turn`], for elements of any length and any processor.
+///
+/// # Safety
+/// As for [`turn`].
+unsafe fn turn_plainly<T: Copy>(from: *const T, from_step: usize, to: *mut T, to_step: usize) {
     for j in 0..SIDE {
         // SAFETY: the caller's promise.
         let line: [T; SIDE] = unsafe { from.add(j * from_step).cast::<[T; SIDE]>().read_unaligned() };
@@ -97,13 +106,15 @@ mod tests {
     fn check<T: Copy + PartialEq + std::fmt::Debug>(make: impl Fn(usize) -> T) {
         let (from_step, to_step) = (SIDE + 3, SIDE + 5);
         let from: Vec<T> = (0..SIDE * from_step).map(&make).collect();
-        let mut to = vec![make(77); SIDE * to_step];
-        // SAFETY: both have lines of `SIDE` elements so far apart.
-        unsafe { turn(from.as_ptr(), from_step, to.as_mut_ptr(), to_step) };
-        for i in 0..SIDE {
-            for j in 0..to_step {
-                let expected = if j < SIDE { from[j * from_step + i] } else { make(77) };
-                assert_eq!(to[i * to_step + j], expected, "{i} {j}");
+        for turn in [turn, turn_plainly] {
+            let mut to = vec![make(77); SIDE * to_step];
+            // SAFETY: both have lines of `SIDE` elements so far apart.
+            unsafe { turn(from.as_ptr(), from_step, to.as_mut_ptr(), to_step) };
+            for i in 0..SIDE {
+                for j in 0..to_step {
+                    let expected = if j < SIDE { from[j * from_step + i] } else { make(77) };
+                    assert_eq!(to[i * to_step + j], expected, "{i} {j}");
+                }
             }
         }
     }

@@ -30,7 +30,7 @@ pub trait Real: Copy {
 }
 
 macro_rules! real {
-    ($T:ident, $width:literal, $rows:ident, $several:ident, $columns:ident, $row:ident, $column:ident, $load:ident, $store:ident, $zero:ident, $fused:ident) => {
+    ($T:ident, $width:literal, $rows:ident, $plain:ident, $several:ident, $columns:ident, $row:ident, $column:ident, $load:ident, $store:ident, $zero:ident, $fused:ident) => {
         /// Adds up partial sums, halving their number.
         #[inline(always)]
         fn $row(mut sums: [$T; PARTS * $width]) -> $T {
@@ -127,6 +127,19 @@ macro_rules! real {
             unsafe { $column::<true>(matrix, step, y, out) }
         }
 
+        /// As [`Real::rows_times`], on any processor.
+        unsafe fn $plain(matrix: *const $T, step: usize, y: &[$T], out: &mut [$T]) {
+            for (number, out) in out.iter_mut().enumerate() {
+                // SAFETY: by the caller's promise.
+                let row = unsafe { std::slice::from_raw_parts(matrix.add(number * step), y.len()) };
+                let mut sums = [0.0; PARTS * $width];
+                for (row, y) in row.chunks(PARTS * $width).zip(y.chunks(PARTS * $width)) {
+                    for ((sum, x), y) in sums.iter_mut().zip(row).zip(y) { *sum += x * y; }
+                }
+                *out = $row(sums);
+            }
+        }
+
         impl Real for $T {
             unsafe fn rows_times(matrix: *const $T, step: usize, y: &[$T], out: &mut [$T]) {
                 #[cfg(target_arch = "x86_64")]
@@ -134,15 +147,8 @@ macro_rules! real {
                     // SAFETY: the processor has the features; else by the caller's promise.
                     return unsafe { $rows(matrix, step, y, out) };
                 }
-                for (number, out) in out.iter_mut().enumerate() {
-                    // SAFETY: by the caller's promise.
-                    let row = unsafe { std::slice::from_raw_parts(matrix.add(number * step), y.len()) };
-                    let mut sums = [0.0; PARTS * $width];
-                    for (row, y) in row.chunks(PARTS * $width).zip(y.chunks(PARTS * $width)) {
-                        for ((sum, x), y) in sums.iter_mut().zip(row).zip(y) { *sum += x * y; }
-                    }
-                    *out = $row(sums);
-                }
+                // SAFETY: by the caller's promise.
+                unsafe { $plain(matrix, step, y, out) }
             }
 
             unsafe fn columns_times(matrix: *const $T, step: usize, y: &[$T], out: &mut [$T]) {
@@ -157,5 +163,42 @@ macro_rules! real {
         }
     };
 }
-real!(f32, 8, rows_f32, several_f32, columns_f32, added_f32, column_f32, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_setzero_ps, _mm256_fmadd_ps);
-real!(f64, 4, rows_f64, several_f64, columns_f64, added_f64, column_f64, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_setzero_pd, _mm256_fmadd_pd);
+real!(f32, 8, rows_f32, plain_f32, several_f32, columns_f32, added_f32, column_f32, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_setzero_ps, _mm256_fmadd_ps);
+real!(f64, 4, rows_f64, plain_f64, several_f64, columns_f64, added_f64, column_f64, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_setzero_pd, _mm256_fmadd_pd);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Product<T> = unsafe fn(*const T, usize, &[T], &mut [T]);
+
+    /// Small whole numbers are summed without rounding, so that the order does not matter.
+    fn check<T: Real + PartialEq + std::fmt::Debug + From<i8> + Into<f64>>(rows: [Product<T>; 2], columns: [Product<T>; 2]) {
+        let value = |at: usize| f64::from((at * 7919 % 31) as i8 - 15);
+        let number = |at: usize| T::from((at * 7919 % 31) as i8 - 15);
+        for (count, length) in [(1, 1), (3, 7), (4, 64), (10, 100), (7, 1030), (1030, 7)] {
+            let step = length + 3;
+            let matrix: Vec<T> = (0..count * step).map(number).collect();
+            let y: Vec<T> = (0..length).map(|at| number(at + 5)).collect();
+            let expected: Vec<f64> = (0..count).map(|row| (0..length).map(|at| value(row * step + at) * value(at + 5)).sum()).collect();
+            let factors: Vec<T> = (0..count).map(|at| number(at + 9)).collect();
+            let across: Vec<f64> = (0..length).map(|at| (0..count).map(|row| value(row * step + at) * value(row + 9)).sum()).collect();
+            for (by_rows, by_columns) in rows.iter().zip(&columns) {
+                let (mut out, mut other) = (vec![number(0); count], vec![number(0); length]);
+                // SAFETY: the matrix has `count` rows, or columns, of `length` elements, so far apart.
+                unsafe {
+                    by_rows(matrix.as_ptr(), step, &y, &mut out);
+                    by_columns(matrix.as_ptr(), step, &factors, &mut other);
+                }
+                assert_eq!(out.into_iter().map(Into::into).collect::<Vec<f64>>(), expected, "{count} rows of {length}");
+                assert_eq!(other.into_iter().map(Into::into).collect::<Vec<f64>>(), across, "{count} columns of {length}");
+            }
+        }
+    }
+
+    #[test]
+    fn matrices_times_vectors() {
+        check::<f32>([f32::rows_times, plain_f32], [f32::columns_times, column_f32::<false>]);
+        check::<f64>([f64::rows_times, plain_f64], [f64::columns_times, column_f64::<false>]);
+    }
+}

@@ -25,12 +25,15 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// What is known for arguments of these shapes; `None` if shapes depend on values.
+    /// What is known for arguments of these shapes, some of which have these values; `None` if shapes depend on others.
     ///
     /// # Errors
     /// If the shapes do not fit.
-    pub fn new(code: &Code, context: &Context<'_>, pool: &Arc<Pool>, shapes: &[Shape]) -> Result<Option<Known>> {
+    pub fn new(code: &Code, context: &Context<'_>, pool: &Arc<Pool>, shapes: &[Shape], values: &[(usize, Tensor)]) -> Result<Option<Known>> {
         let mut all = Known::default();
+        for (number, value) in values {
+            all.values.insert(code.graph.inputs()[*number].output(0), value.clone());
+        }
         for (input, shape) in code.graph.inputs().iter().zip(shapes) {
             all.shape_of.insert(input.output(0), shape.clone());
         }
@@ -65,7 +68,7 @@ impl Known {
             self.values.insert(id.output(0), Tensor::vector(lengths));
         } else if let Some(Implementation::Control(control)) = code.implementations.get(&id) {
             let dtypes: Vec<DType> = view.operands.iter().map(|&value| code.graph.ty(value).dtype).collect();
-            let planned = control.plan(context, pool, &dtypes, &own).map_err(|error| code.locate(id, error))?;
+            let planned = control.plan(context, pool, &dtypes, &own, &value).map_err(|error| code.locate(id, error))?;
             self.controls.insert(id, planned);
         } else if small && view.operands.iter().all(|value| self.values.contains_key(value)) && code.can_fold(id) {
             let operands: Vec<View<'_>> = view.operands.iter().map(|value| View::of(&self.values[value])).collect();

@@ -141,8 +141,8 @@ impl Plan {
     ///
     /// # Errors
     /// If the shapes do not fit.
-    pub fn new(code: &Code, context: &Context<'_>, pool: &Arc<Pool>, shapes: &[Shape], donated: &[bool]) -> Result<Option<Plan>> {
-        match Known::new(code, context, pool, shapes)? {
+    pub fn new(code: &Code, context: &Context<'_>, pool: &Arc<Pool>, shapes: &[Shape], values: &[(usize, Tensor)], donated: &[bool]) -> Result<Option<Plan>> {
+        match Known::new(code, context, pool, shapes, values)? {
             Some(known) => steps::lay_out(code, context.cache, &known, donated).map(Some),
             None => Ok(None),
         }

@@ -18,6 +18,7 @@ mod loans;
 mod phases;
 mod placement;
 mod profile;
+mod schedule;
 mod session;
 mod threads;
 mod typed;

@@ -74,3 +74,19 @@ fn block(rows: &[[f64; ROWS]], x: [faer::ColRef<'_, f64>; COLUMNS], starts: [[f6
     }
     std::array::from_fn(|column| std::array::from_fn(|row| sums[column][row] + errors[column][row]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_processor_gives_the_same_bits() {
+        for (n, columns) in [(1, 1), (7, 3), (30, 2), (33, 5)] {
+            let matrix = |columns: usize, from: usize| Mat::from_fn(n, columns, |i, j| ((i * 53 + j * 71 + from) * 7919 % 1009) as f64 / 1009.0 - 0.5);
+            let (a, x, b) = (matrix(n, 0), matrix(columns, 1), matrix(columns, 2));
+            let mut plain = Mat::zeros(n, columns);
+            all(&a, x.as_ref(), b.as_ref(), plain.as_mut());
+            assert_eq!(rest(&a, x.as_ref(), b.as_ref()), plain, "{n} by {columns}");
+        }
+    }
+}

@@ -94,6 +94,7 @@ fn formula(name: &str) -> Result<Formula, String> {
         "mlp_tanh" => models::mlp_tanh,
         "mlp_relu" => models::mlp_relu,
         "lenet" => models::lenet,
+        "conv_small" | "conv_med" | "conv_large" => models::convnet,
         "rnn_scan" => loops::rnn_scan,
         "lstm_scan" => loops::lstm_scan,
         "scan_pow" => loops::scan_pow,

@@ -73,15 +73,26 @@ pub fn mlp_relu(s: &mut Setup) -> Result<Call, String> {
 }
 
 pub fn lenet(s: &mut Setup) -> Result<Call, String> {
+    convolutions(s, [2, 2], |maps| maps)
+}
+
+pub fn convnet(s: &mut Setup) -> Result<Call, String> {
+    let windows = [s.constant("pool1")?, s.constant("pool2")?];
+    convolutions(s, windows, Tensor::tanh)
+}
+
+/// Two convolutions, each with maxima of square windows and tanh, then two dense layers. `before` is applied to the maps
+/// that the maxima are taken of.
+fn convolutions(s: &mut Setup, windows: [usize; 2], before: fn(Tensor<4>) -> Tensor<4>) -> Result<Call, String> {
     let (x, y) = (s.input::<Tensor<4>>("x")?, s.input::<Tensor<1, Int>>("y")?);
     let parameters = s.states(&["w1", "b1", "w2", "b2", "w3", "b3", "w4", "b4"])?;
     Ok(Box::new(move || {
-        let layer = |x: Tensor<4>, at: usize| {
+        let layer = |x: Tensor<4>, at: usize, window: usize| {
             let options = ConvOptions::new([1, 1], [0, 0], [1, 1], 1);
             let maps = conv2d(x, parameters.get(at), Some(parameters.get(at + 1)), options);
-            max_pool2d(maps, MaxPoolOptions::new([2, 2])).tanh()
+            max_pool2d(before(maps), MaxPoolOptions::new([window, window])).tanh()
         };
-        let features = layer(layer(x.clone(), 0), 2).flatten::<2>(1, 3);
+        let features = layer(layer(x.clone(), 0, windows[0]), 2, windows[1]).flatten::<2>(1, 3);
         let hidden = dense(features, &parameters, 4).tanh();
         classified(dense(hidden, &parameters, 6), y.clone(), &parameters, 0.01)
     }))

@@ -66,22 +66,33 @@ pub fn mlp_relu(s: &mut Setup) -> Result<Call> {
     })
 }
 
-/// Maxima of windows of 2 by 2. The gradient that candle 0.11.1 has for its `max_pool2d` is a quarter of what is due.
-fn maxima(maps: &Tensor) -> Result<Tensor> {
+/// Maxima of square windows. The gradient that candle 0.11.1 has for its `max_pool2d` is a quarter of what is due.
+fn maxima(maps: &Tensor, window: usize) -> Result<Tensor> {
     let (batch, count, height, width) = maps.dims4()?;
-    maps.reshape((batch, count, height / 2, 2, width / 2, 2))?.max(5)?.max(3)
+    maps.reshape((batch, count, height / window, window, width / window, window))?.max(5)?.max(3)
 }
 
 pub fn lenet(s: &mut Setup) -> Result<Call> {
+    convolutions(s, [2, 2], |maps| Ok(maps.clone()))
+}
+
+pub fn convnet(s: &mut Setup) -> Result<Call> {
+    let windows = [s.constant("pool1")?, s.constant("pool2")?];
+    convolutions(s, windows, Tensor::tanh)
+}
+
+/// Two convolutions, each with maxima and tanh, then two dense layers. `before` is applied to the maps that the maxima
+/// are taken of.
+fn convolutions(s: &mut Setup, windows: [usize; 2], before: fn(&Tensor) -> Result<Tensor>) -> Result<Call> {
     let [x, y] = s.inputs(["x", "y"])?;
     let variables = s.states(["w1", "b1", "w2", "b2", "w3", "b3", "w4", "b4"])?;
-    let layer = |x: &Tensor, w: &Var, b: &Var| {
+    let layer = move |x: &Tensor, w: &Var, b: &Var, window: usize| {
         let maps = x.conv2d(w, 0, 1, 1, 1)?.broadcast_add(&b.reshape((1, (), 1, 1))?)?;
-        maxima(&maps)?.tanh()
+        maxima(&before(&maps)?, window)?.tanh()
     };
     descend(&variables.clone(), 0.01, move || {
         let [w1, b1, w2, b2, w3, b3, w4, b4] = &variables;
-        let features = layer(&layer(&x, w1, b1)?, w2, b2)?;
+        let features = layer(&layer(&x, w1, b1, windows[0])?, w2, b2, windows[1])?;
         let hidden = dense(&features.flatten_from(1)?, w3, b3)?.tanh()?;
         classified(&dense(&hidden, w4, b4)?, &y)
     })

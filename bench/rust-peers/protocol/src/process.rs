@@ -101,12 +101,15 @@ fn time<Value>((task, before): &mut Prepared<Value>, seconds: f64, calls: usize)
         }
         times.push(begin.elapsed().as_secs_f64() / batch as f64);
     }
-    Ok(json!({ "seconds": times, "peak": resident("VmHWM:") - *before }))
+    Ok(json!({ "seconds": times, "peak": (resident("VmHWM:") - *before).max(0) }))
 }
 
-/// Bytes of resident memory by a line of Linux' `/proc/self/status`; 0 elsewhere.
+/// Bytes of resident memory by a line of Linux' `/proc/self/status`, without pages of files: those are the library,
+/// read from disk when it first needs them. 0 elsewhere.
 fn resident(line: &str) -> i64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let found = status.lines().find_map(|text| text.strip_prefix(line)?.split_whitespace().next()?.parse::<i64>().ok());
-    found.unwrap_or(0) * 1024
+    let kilobytes = |line: &str| -> Option<i64> {
+        status.lines().find_map(|text| text.strip_prefix(line)?.split_whitespace().next()?.parse().ok())
+    };
+    (kilobytes(line).unwrap_or(0) - kilobytes("RssFile:").unwrap_or(0)) * 1024
 }
