@@ -59,30 +59,6 @@ fn a_state_is_updated_where_its_first_value_lies() {
 }
 
 #[test]
-fn states_are_updated_as_soon_as_nothing_else_reads_them() {
-    let session = session("cpu");
-    let shapes = [[3, 4], [4, 5], [5, 6]];
-    let weights: Vec<State> = shapes.iter().enumerate().map(|(at, &[rows, columns])| {
-        let elements = (0..rows * columns).map(|at| at as f64 / 10.0).collect();
-        State::new(&format!("w{at}"), Tensor::from_vec(elements, &[rows, columns]).unwrap())
-    }).collect();
-    let values: Vec<Var> = weights.iter().map(Var::state).collect();
-    let x = input("x", &["2", "3"]);
-    let loss = values.iter().fold(x.clone(), |x, w| x.matmul(w).tanh()).square().sum(None);
-    let slopes = grad(&loss, &values.iter().collect::<Vec<_>>());
-    let f = weights.iter().zip(&values).zip(slopes).fold(FunctionBuilder::new("f").input(&x).output(&loss), |f, ((state, value), slope)| {
-        f.update(state, &(value - 0.1 * slope))
-    });
-    let f = f.build(&session).unwrap();
-    let subtracted: Vec<Vec<usize>> = f.compiled().nodes().iter().filter(|node| node.op == "sub" && !node.in_place.is_empty())
-        .filter_map(|node| Some(node.types[0].known_shape()?.to_vec())).filter(|shape| shapes.iter().any(|known| known[..] == shape[..])).collect();
-    assert_eq!(subtracted, [[5, 6], [4, 5], [3, 4]]);
-    let starts = weights.iter().map(|state| session.get(state).unwrap().as_ptr()).collect::<Vec<_>>();
-    for _ in 0..2 { f.call(&[Tensor::zeros(DType::F64, &[2, 3])]).unwrap(); }
-    assert_eq!(weights.iter().map(|state| session.get(state).unwrap().as_ptr()).collect::<Vec<_>>(), starts);
-}
-
-#[test]
 fn states_that_share_a_value_stay_apart() {
     for session in sessions() {
         let ((a, va), (b, vb)) = (state("a", &[1.0]), state("b", &[2.0]));

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use arignote_core::tensor::DType;
+use arignote_core::tensor::{DType, contiguous_strides};
 use arignote_core::{Error, ErrorKind, Result};
 use faer::linalg::matmul::matmul as multiply;
 use faer::{Accum, MatMut, MatRef, Par};
@@ -15,7 +15,6 @@ use smallvec::SmallVec;
 use super::narrow::{self, Narrow};
 use super::number::Number;
 use super::vector::Real;
-use super::shape::natural;
 use super::{After, Call, Context};
 use crate::buffer::with_scratch;
 
@@ -361,7 +360,7 @@ struct Stacked {
 
 /// An operand of this shape, with these strides if it does not lie as the shape does.
 fn stacked(shape: &[usize], strides: Option<&[usize]>, vector_is_row: bool) -> Option<Stacked> {
-    let strides = strides.map_or_else(|| natural(shape).into(), Lengths::from_slice);
+    let strides = strides.map_or_else(|| contiguous_strides(shape).iter().map(|&stride| stride as usize).collect(), Lengths::from_slice);
     Some(match shape {
         [] => return None,
         &[k] => {

@@ -11,7 +11,6 @@ use super::extract::{Extract, extract};
 use super::firm::make_firm;
 use super::phases::{phase, phases};
 use super::placement::{self, Group, Place};
-use super::schedule;
 use super::walk::{Record, Walk, Watch};
 use crate::autodiff;
 use crate::error::{Error, ErrorKind, Result};
@@ -149,7 +148,7 @@ impl Compiled {
         let mut graph = decompose_unsupported(session, graph, &mut rewriting)?;
         make_firm(&mut graph)?;
         graph.compact();
-        let mut compiled = phase("place", || Builder::new(session, graph, function)?.finish(function, stated, rewriting.report, request.owned))?;
+        let mut compiled = phase("place", || Builder::new(session, graph)?.finish(function, stated, rewriting.report, request.owned))?;
         let clock = session.profiles().then(Clock::new);
         let walk = Walk::of(session, &compiled, clock.as_ref(), &request.watches)?;
         if let (Some(clock), None) = (&clock, &walk) {
@@ -376,8 +375,8 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(session: &'a Session, graph: Graph, function: &FunctionGraph) -> Result<Builder<'a>> {
-        let order = schedule::order(&graph, function);
+    fn new(session: &'a Session, graph: Graph) -> Result<Builder<'a>> {
+        let order = graph.topological_order();
         let mut builder = Builder {
             session, places: vec![None; order.len() + graph.inputs().len()], order, slots: FxHashMap::default(),
             states: Vec::new(), constants: Vec::new(), records: Vec::new(), graph,

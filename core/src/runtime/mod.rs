@@ -18,7 +18,6 @@ mod loans;
 mod phases;
 mod placement;
 mod profile;
-mod schedule;
 mod session;
 mod threads;
 mod typed;

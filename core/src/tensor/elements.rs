@@ -71,7 +71,7 @@ impl<T> Elements<T> {
     pub(super) fn sole(&mut self) -> Option<*mut T> {
         match self {
             Elements::Own(vector) => Arc::get_mut(vector).map(Vec::as_mut_ptr),
-            Elements::Lent(lent) => (Arc::strong_count(&lent.owner) == 1).then(|| lent.start.as_ptr()),
+            Elements::Lent(lent) => (Arc::strong_count(&lent.owner) == 1).then_some(lent.start.as_ptr()),
         }
     }
 
