@@ -7,7 +7,7 @@ use arignote_core::tensor::{DType, Element};
 
 use super::nn::{LONG, exp_of_difference, shifted};
 use super::number::Number;
-use super::reduce::{Layout, accumulator, arranged, fill, operand_and_axes};
+use super::reduce::{Layout, accumulator, arranged, operand_and_axes};
 use super::{Call, Context};
 use crate::buffer::with_scratch;
 
@@ -25,7 +25,7 @@ pub fn logsumexp(call: &mut Call<'_, '_>) -> Result<()> {
     let context = call.context;
     number_type!(dtype, T => {
         let (x, Layout { length, inner, .. }) = arranged::<T>(context, x, dtype, &axes);
-        fill(&mut call.results[0], dtype, |out: &mut [T]| {
+        call.results[0].computed(dtype, |out: &mut [T]| {
             if length == 0 {
                 out.fill(T::from_f64(f64::NEG_INFINITY));
             } else if inner == 1 && length > PART {

@@ -6,7 +6,7 @@ use arignote_core::{Error, ErrorKind, Result};
 use super::Call;
 use super::number::Number;
 use super::sliding::{Axis, axes};
-use crate::buffer::{typed_mut, with_scratch};
+use crate::buffer::with_scratch;
 
 /// Elements of planes that one thread takes at a time.
 const CHUNK: usize = 1 << 14;
@@ -165,13 +165,7 @@ fn planes<T: Float>(call: &mut Call<'_, '_>, geometry: &Geometry, dtype: DType, 
         });
     };
     debug_assert!(geometry.planes * lengths[2] == result.count());
-    if result.dtype == dtype {
-        compute(typed_mut(result.bytes));
-    } else {
-        let mut out = vec![T::default(); result.count()];
-        compute(&mut out);
-        result.store(dtype, &out);
-    }
+    result.computed(dtype, compute);
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::number::Number;
 use super::{Call, Context};
-use crate::buffer::{Stored, View, ViewMut, typed_mut, with_scratch};
+use crate::buffer::{Stored, View, typed_mut, with_scratch};
 
 /// Elements in a row that are summed plainly.
 const BASE: usize = 128;
@@ -120,17 +120,6 @@ fn combine_axes<T: Number>(
     }
 }
 
-/// Fills a result with numbers computed in `dtype`: its own memory, where that is its dtype.
-pub(super) fn fill<T: Number>(result: &mut ViewMut<'_>, dtype: DType, body: impl FnOnce(&mut [T])) {
-    if result.dtype == dtype {
-        return body(typed_mut(result.bytes));
-    }
-    with_scratch(result.count(), |out: &mut [T]| {
-        body(out);
-        result.store(dtype, out);
-    });
-}
-
 pub(super) fn accumulator(dtype: DType) -> DType {
     if matches!(dtype, DType::F16 | DType::BF16) { DType::F32 } else { dtype }
 }
@@ -149,7 +138,7 @@ macro_rules! reduce {
         number_type!(dtype, $T => {
             let ($x, $layout) = arranged::<$T>($call.context, $operand, dtype, &$axes);
             let $context = $call.context;
-            fill(&mut $call.results[0], dtype, |$out: &mut [$T]| $body);
+            $call.results[0].computed(dtype, |$out: &mut [$T]| $body);
         });
     }};
 }
