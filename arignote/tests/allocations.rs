@@ -111,12 +111,19 @@ fn filled(shape: &[usize]) -> Tensor {
     Tensor::from_vec((0..count).map(|at| (at % 17) as f64 * 0.01 - 0.05).collect(), shape).unwrap()
 }
 
+fn on_cpu() -> Session {
+    let config = Config::default().with("device", "cpu").unwrap().with("fallback", Vec::<String>::new()).unwrap();
+    arignote::session_with(config).unwrap()
+}
+
+fn input(name: &str, dims: &[&str]) -> Var {
+    Var::input(name, Type::new(DType::F64, dims.iter().map(|&dim| Dim::from(dim))))
+}
+
 #[test]
 fn a_second_call_allocates_nothing_large() {
     let _alone = ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let config = Config::default().with("device", "cpu").unwrap().with("fallback", Vec::<String>::new()).unwrap();
-    let session = arignote::session_with(config).unwrap();
-    let input = |name: &str, dims: &[&str]| Var::input(name, Type::new(DType::F64, dims.iter().map(|&d| Dim::from(d))));
+    let session = on_cpu();
 
     let (x, row) = (input("x", &["n", "m"]), input("row", &["m"]));
     let y = ((&x + &row).tanh() * 2.0 + x.square()).exp();
@@ -165,9 +172,7 @@ fn a_second_call_allocates_nothing_large() {
 #[test]
 fn a_loop_allocates_nothing_per_step() {
     let _alone = ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let config = Config::default().with("device", "cpu").unwrap().with("fallback", Vec::<String>::new()).unwrap();
-    let session = arignote::session_with(config).unwrap();
-    let input = |name: &str, dims: &[&str]| Var::input(name, Type::new(DType::F64, dims.iter().map(|&d| Dim::from(d))));
+    let session = on_cpu();
     let (x, wx, wh) = (input("x", &["t", "b", "k"]), input("wx", &["k", "n"]), input("wh", &["n", "n"]));
     for batch in [1, 20] {
         let run = Scan::new().sequence("x", &x).state("h", &arignote::ops::create::zeros(&[batch, 30], DType::F64)).run(|step| {
