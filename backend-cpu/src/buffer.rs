@@ -240,6 +240,12 @@ pub fn as_bytes<T: Stored>(elements: &[T]) -> &[u8] {
     unsafe { std::slice::from_raw_parts(elements.as_ptr().cast(), size_of_val(elements)) }
 }
 
+/// Elements as bytes, to write.
+pub fn as_bytes_mut<T: Stored>(elements: &mut [T]) -> &mut [u8] {
+    // SAFETY: `T` has no padding, and any bytes are a value of it.
+    unsafe { std::slice::from_raw_parts_mut(elements.as_mut_ptr().cast(), size_of_val(elements)) }
+}
+
 /// Calls `body` with `count` elements of some contents, in memory that the thread keeps for later calls.
 pub fn with_scratch<T: Stored, R>(count: usize, body: impl FnOnce(&mut [T]) -> R) -> R {
     thread_local! {

@@ -1,7 +1,7 @@
 //! A program made ready to be planned: its nodes in order, each with what computes it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
 
 use arignote_core::graph::{Graph, NodeId, NodeView, ValueId};
 use arignote_core::ops::{Attributes, ShapeOperand};
@@ -10,12 +10,13 @@ use arignote_core::rewrite::passes::inplace::may_fail;
 use arignote_core::tensor::{Shape, Tensor, Type};
 use arignote_core::{Error, ErrorKind, Result};
 
-use crate::buffer::{Block, Pool, View, ViewMut};
+use crate::buffer::{Block, Pool, View, ViewMut, as_bytes_mut};
 use crate::control::{self, Control};
 use crate::kernel::lower::Lowering;
 use crate::kernel::run::Region;
 use crate::kernels::elementwise::{self, Operation, broadcast_strides};
-use crate::kernels::{self, After, Call, Context, Kernel};
+use crate::kernels::{self, Call, Context, Kernel, OfProduct, packed};
+use crate::views::Source;
 
 /// What computes a node.
 #[derive(Clone)]
@@ -68,6 +69,9 @@ impl Implementation {
     }
 }
 
+/// What lies in a value: from which element on, with which strides (none if as its shape says), and its shape.
+type Part = (ValueId, usize, Vec<usize>, Vec<usize>);
+
 /// A program ready to be planned.
 pub struct Code {
     /// The graph.
@@ -82,6 +86,8 @@ pub struct Code {
     pub permitted: Option<HashMap<NodeId, Vec<(u32, u32)>>>,
     /// Whether a node, once it has begun to write, or a later one can fail, by place in `nodes`.
     pub may_fail_from: Vec<bool>,
+    /// Constants as packed matrices.
+    packed: Mutex<HashMap<Part, Weak<Vec<u64>>>>,
 }
 
 impl Code {
@@ -128,7 +134,7 @@ impl Code {
             may_fail_from[at] = own || fails_from;
             fails_from |= own || fails;
         }
-        Ok(Code { graph, nodes, implementations, statements, permitted, may_fail_from })
+        Ok(Code { graph, nodes, implementations, statements, permitted, may_fail_from, packed: Mutex::default() })
     }
 
     /// Whether the program lets a node write a result over an operand.
@@ -143,6 +149,30 @@ impl Code {
     /// Whether a node is computed element by element, in a fused region.
     pub fn is_elementwise(&self, id: NodeId) -> bool {
         matches!(self.implementations.get(&id), Some(Implementation::Elementwise(_)))
+    }
+
+    /// Whether a node is a matrix product that a kernel of this backend computes.
+    pub fn is_matrix_product(&self, id: NodeId) -> bool {
+        matches!(self.implementations.get(&id), Some(Implementation::Kernel(..))) && self.graph.node(id).op_name() == "matmul"
+    }
+
+    /// A constant, or what lies in it so, as the packed matrix on the right of products: packed once for all plans that
+    /// there are.
+    pub fn packed(&self, value: ValueId, source: Option<&Source>, shape: &[usize], bytes: usize) -> Option<Arc<Vec<u64>>> {
+        let base = source.map_or(value, |source| source.value);
+        let constant = self.graph.node(base.node).constant()?;
+        let mut packed = self.packed.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let (offset, strides) = source.map_or((0, None), |source| (source.offset, Some(source.strides.as_slice())));
+        let key = (base, offset, strides.unwrap_or_default().to_vec(), shape.to_vec());
+        if let Some(known) = packed.get(&key).and_then(Weak::upgrade) { return Some(known) }
+        let mut elements = vec![0; bytes.div_ceil(size_of::<u64>())];
+        let all = View::of(&constant.value);
+        let view = View { dtype: all.dtype, shape, bytes: &all.bytes[offset * all.dtype.size()..] };
+        packed::pack(view, strides, &mut as_bytes_mut(&mut elements)[..bytes]);
+        let elements = Arc::new(elements);
+        packed.retain(|_, other| other.strong_count() > 0);
+        packed.insert(key, Arc::downgrade(&elements));
+        Some(elements)
     }
 
     /// Whether a node may be computed while planning: it has no effect, and takes no time to speak of.
@@ -215,13 +245,12 @@ impl Code {
         self.locate(id, described)
     }
 
-    /// Computes one node; an operand that is `None` is overwritten by the result, which holds it. `strides` and `after` are
-    /// those of a [`Call`].
+    /// Computes one node; an operand that is `None` is overwritten by the result, which holds it.
     ///
     /// # Errors
     /// If a value does not fit.
     pub fn compute<'a>(
-        &self, context: &Context<'_>, id: NodeId, operands: &[Option<View<'a>>], strides: &[Option<&[usize]>], after: Option<After<'_>>, results: &mut [ViewMut<'a>],
+        &self, context: &Context<'_>, id: NodeId, operands: &[Option<View<'a>>], product: OfProduct<'_>, results: &mut [ViewMut<'a>],
     ) -> Result<()> {
         let view = self.graph.node(id);
         let (Some((op, attributes)), Some(implementation)) = (view.apply(), self.implementations.get(&id)) else {
@@ -230,7 +259,7 @@ impl Code {
         let describe = |error| self.describe(id, operands, error);
         match implementation {
             Implementation::Kernel(kernel, _) => {
-                kernel(&mut Call { context, attributes, operands, results, strides, after, source: None }).map_err(describe)
+                kernel(&mut Call { context, attributes, operands, results, product, source: None }).map_err(describe)
             }
             Implementation::Host(kernel, _) => run_host(&**kernel, attributes, operands, results).map_err(describe),
             Implementation::Control(_) => Err(Error::new(ErrorKind::Internal, "a loop or branch is not a kernel")),
@@ -284,7 +313,7 @@ impl Code {
         }
         let mut targets: Vec<ViewMut<'_>> = values.iter_mut().map(Value::view_mut).collect();
         let operands: Vec<Option<View<'_>>> = operands.iter().copied().map(Some).collect();
-        self.compute(context, id, &operands, &[], None, &mut targets)?;
+        self.compute(context, id, &operands, OfProduct::default(), &mut targets)?;
         Ok(values)
     }
 }

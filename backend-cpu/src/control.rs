@@ -222,8 +222,20 @@ pub struct Steps {
     pub yields: Vec<YieldPlan>,
     /// Where each result of a step is written, by the number of the result in its plan.
     pub targets: Vec<Target>,
+    /// The products with a captured matrix on the right, which is packed before the first step.
+    pub packings: Vec<Packing>,
     /// Where the condition to stop is written, if it is a result of its own, in the scratch memory.
     pub stop: usize,
+}
+
+/// A matrix on the right of a product that is packed once.
+pub struct Packing {
+    /// The product's step in the plan.
+    pub step: usize,
+    /// Where it is packed, in the scratch memory.
+    pub offset: usize,
+    /// As how many bytes.
+    pub bytes: usize,
 }
 
 /// A state of a loop.
@@ -350,7 +362,10 @@ impl Planned {
             let second = if matches!(next, Next::Written | Next::Copied(_)) { self.take(bytes) } else { 0 };
             states.push(StatePlan { bytes, next, second });
         }
-        Steps { rows: (0..layout.sequences).map(bytes).collect(), states, yields, targets, stop: self.take(1) }
+        let captured = |slot: usize| matches!(plan.places[plan.whole(plan.slots[slot].storage).0], Place::Argument(number) if number >= layout.sequences + layout.states);
+        let packings = plan.right_matrices(&self.control.clone().inner[0].code).filter(|&(_, slot, _)| captured(slot))
+            .map(|(step, _, bytes)| Packing { step, offset: self.take(bytes), bytes }).collect();
+        Steps { rows: (0..layout.sequences).map(bytes).collect(), states, yields, targets, packings, stop: self.take(1) }
     }
 
     /// How many steps a loop takes at most, for this value of the operand that counts them.
@@ -396,6 +411,9 @@ impl Planned {
         if let Some(steps) = &self.steps {
             for (state, plan) in steps.states.iter().enumerate() {
                 let _ = writeln!(text, "      state {state}: {:?}", plan.next);
+            }
+            for Packing { step, offset, bytes } in &steps.packings {
+                let _ = writeln!(text, "      step {step}: the matrix on the right is packed once for all steps, {bytes} bytes at arena+{offset}");
             }
         }
         text

@@ -57,8 +57,8 @@ fn joined(before: Step, step: Step, slots: &[Slot], storages: &mut impl Storages
     for slot in operands.iter().chain(&inputs).chain(&results).chain(&before.results) { storages.extend(slots[*slot].storage, first, last); }
     let members = std::iter::once(before.node).chain(if members.is_empty() { vec![node] } else { members }).collect();
     let results = before.results.iter().copied().chain(results).collect();
-    let note = format!(" of a matrix product, rows of which it takes as they are computed{note}");
-    Step { at: last, node, members, work: Work::Product(Product { step: Box::new(before), region, inputs }), results, note }
+    let note = format!(" of a matrix product{}, rows of which it takes as they are computed{note}", before.note);
+    Step { at: last, node, members, work: Work::Product(Product { step: Box::new(before), region, inputs }), results, packed: None, note }
 }
 
 /// Addresses that threads share.

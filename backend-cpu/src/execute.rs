@@ -14,7 +14,7 @@ use crate::buffer::{ALIGNMENT, Block, MEMORY, Pool, View, ViewMut};
 use crate::code::Code;
 use crate::frame::ControlFrame;
 use crate::kernel::compiled::{Addresses, Cache};
-use crate::kernels::{Call, Context, index};
+use crate::kernels::{Call, Context, OfProduct, index};
 use crate::plan::{Place, Plan, Work};
 use crate::signature::{Plans, Signature};
 use crate::unplanned::{cancelled, unplanned};
@@ -189,7 +189,7 @@ impl Runner {
                     // SAFETY: as for regions; the plan keeps what the op writes apart from what the region reads.
                     let source = unsafe { scatter.source(&arrays) };
                     let (kernel, attributes) = self.code.kernel(step.node)?;
-                    let mut call = Call { context: &context, attributes, operands: &operands, results: &mut results, strides: &[], after: None, source: Some(&source) };
+                    let mut call = Call { context: &context, attributes, operands: &operands, results: &mut results, product: OfProduct::default(), source: Some(&source) };
                     kernel(&mut call).map_err(|error| self.code.describe(step.node, &operands, error))?;
                 }
                 Work::Product(product) => {
@@ -200,7 +200,7 @@ impl Runner {
                     let arrays: Addresses = product.inputs.iter().chain(&step.results[1..]).map(|&slot| start(slot)).collect();
                     // SAFETY: as for products and regions alone; the plan keeps what the region writes apart from operands.
                     let (after, bytes) = unsafe { (product.after(&arrays, start(target)), std::slice::from_raw_parts_mut(start(target), length(target))) };
-                    self.code.compute(&context, product.step.node, &operands, &strides, Some(&after), &mut [ViewMut { dtype, shape, bytes }])?;
+                    self.code.compute(&context, product.step.node, &operands, OfProduct { strides: &strides, after: Some(&after), packed: product.step.packed() }, &mut [ViewMut { dtype, shape, bytes }])?;
                 }
                 Work::Node(operands) => {
                     let strides: SmallVec<[Option<&[usize]>; 4]> = operands.iter().map(|slot| slot.and_then(|slot| plan.slots[slot].strides.as_deref())).collect();
@@ -211,7 +211,7 @@ impl Runner {
                         let bytes = unsafe { std::slice::from_raw_parts_mut(start(slot), length(slot)) };
                         ViewMut { dtype: plan.slots[slot].dtype, shape: &plan.slots[slot].shape, bytes }
                     }).collect();
-                    self.code.compute(&context, step.node, &operands, &strides, None, &mut results)?;
+                    self.code.compute(&context, step.node, &operands, OfProduct { strides: &strides, after: None, packed: step.packed() }, &mut results)?;
                 }
                 Work::Places(operands) => {
                     let operands: Vec<Option<View<'_>>> = operands.iter().map(|&slot| Some(view(slot))).collect();
@@ -222,7 +222,7 @@ impl Runner {
                     }).collect();
                     let attributes = self.code.graph.node(step.node).apply().map(|(_, attributes)| attributes);
                     let attributes = attributes.ok_or_else(|| Error::new(ErrorKind::Internal, "a node is not an application"))?;
-                    let mut call = Call { context: &context, attributes, operands: &operands, results: &mut results, strides: &[], after: None, source: None };
+                    let mut call = Call { context: &context, attributes, operands: &operands, results: &mut results, product: OfProduct::default(), source: None };
                     index::row_starts(&mut call).map_err(|error| self.code.describe(step.node, &operands, error))?;
                 }
                 Work::Join(copies, _) => for copy in copies {

@@ -45,7 +45,7 @@ fn fits(before: &Step, step: &Step, slots: &[Slot], storages: &impl Storages) ->
 }
 
 fn joined(before: Step, step: Step, slots: &[Slot], storages: &mut impl Storages) -> Step {
-    let Step { at: first, node, members, work: Work::Region(region, inputs), results: values, note } = before else { return step };
+    let Step { at: first, node, members, work: Work::Region(region, inputs), results: values, note, .. } = before else { return step };
     let last = step.at;
     for slot in inputs.iter().chain(&step.results) { storages.extend(slots[*slot].storage, first, last); }
     for &value in &values {
@@ -55,7 +55,7 @@ fn joined(before: Step, step: Step, slots: &[Slot], storages: &mut impl Storages
     let members = std::iter::once(step.node).chain(if members.is_empty() { vec![node] } else { members }).collect();
     let (node, results) = (step.node, step.results.clone());
     let note = format!("{} of what is computed as it is taken{note}", step.note);
-    Step { at: last, node, members, work: Work::Scatter(Scatter { step: Box::new(step), region, inputs }), results, note }
+    Step { at: last, node, members, work: Work::Scatter(Scatter { step: Box::new(step), region, inputs }), results, packed: None, note }
 }
 
 impl Scatter {

@@ -14,7 +14,7 @@ use crate::buffer::{View, ViewMut, with_scratch};
 use crate::code::Code;
 use crate::kernel::compiled::Addresses;
 use crate::kernel::run::SMALL;
-use crate::kernels::Context;
+use crate::kernels::{Context, OfProduct};
 use crate::plan::{Slot, Step, Work};
 
 /// Bytes of a tile, of all arrays together.
@@ -254,7 +254,7 @@ impl Chain<'_> {
         let Some((node, at)) = steps.last().map(|step| (step.node, step.at)) else { return };
         let note = format!(" with the steps before it, in tiles of {height} of {} rows, {scratch} bytes beside", self.rows);
         let tiles = Tiles { members: self.members, rows: self.rows, height, scratch, parallel };
-        grouped.push(Step { at, node, members, work: Work::Tiles(tiles), results, note });
+        grouped.push(Step { at, node, members, work: Work::Tiles(tiles), results, packed: None, note });
     }
 }
 
@@ -356,7 +356,7 @@ impl Member {
                     ViewMut { dtype: *dtype, shape, bytes: unsafe { std::slice::from_raw_parts_mut(*start, *bytes) } }
                 }).collect();
                 // Of the kernels that are taken in, none fails.
-                let done = code.compute(context, self.step.node, &views, &[], None, &mut results);
+                let done = code.compute(context, self.step.node, &views, OfProduct::default(), &mut results);
                 debug_assert!(done.is_ok(), "{done:?}");
             }
             _ => {}

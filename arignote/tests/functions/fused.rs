@@ -7,20 +7,20 @@ use arignote::prelude::*;
 
 use super::session;
 
-fn cpu(threads: i64, codegen: &str) -> Session {
+pub(super) fn cpu(threads: i64, codegen: &str) -> Session {
     let config = Config::default().with("device", "cpu").unwrap().with("fallback", vec!["reference".to_owned()]).unwrap();
     let config = config.with("backend.cpu.threads", threads).unwrap().with("backend.cpu.codegen", codegen.to_owned()).unwrap();
     arignote::session_with(config).unwrap()
 }
 
-fn build(session: &Session, text: &str) -> Function {
+pub(super) fn build(session: &Session, text: &str) -> Function {
     let file = lang::parse(lang::Source::new("fused.arig", text.to_owned())).unwrap();
     let lowered = lang::lower(&file, None).unwrap();
     Function::compile(session, lowered).unwrap()
 }
 
 /// Numbers between -1 and 1 that are not round.
-fn numbers(dtype: DType, shape: &[usize], seed: u64) -> Tensor {
+pub(super) fn numbers(dtype: DType, shape: &[usize], seed: u64) -> Tensor {
     let mut random = fastrand::Rng::with_seed(seed);
     let elements: Vec<f64> = (0..shape.iter().product()).map(|_| random.f64() * 2.0 - 1.0).collect();
     let scale = if dtype.is_float() { 1.0 } else { 100.0 };
@@ -30,7 +30,7 @@ fn numbers(dtype: DType, shape: &[usize], seed: u64) -> Tensor {
 /// Results of the cpu, of machine code and portably with one and two threads, are the same bits, and near those of the
 /// reference: of sums of `count` numbers.
 #[track_caller]
-fn agree(text: &str, arguments: &[Tensor], bits: bool) {
+pub(super) fn agree(text: &str, arguments: &[Tensor], bits: bool) {
     let expected = build(&session("reference"), text).call(arguments).unwrap();
     let found = build(&cpu(1, "native"), text).call(arguments).unwrap();
     let again = build(&cpu(2, "native"), text).call(arguments).unwrap();

@@ -9,6 +9,7 @@ mod host;
 mod inside;
 mod loops;
 mod outside;
+mod packed;
 mod states;
 mod typed;
 

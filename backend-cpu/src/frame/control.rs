@@ -220,6 +220,10 @@ impl<'a> ControlFrame<'a> {
         for (number, &value) in captured.iter().enumerate() {
             frame.set_argument(layout.sequences + layout.states + number, value);
         }
+        for packing in &plan.packings {
+            // SAFETY: by the caller's promise; the captured values are set, and stay where and as they are.
+            unsafe { frame.pack(packing, scratch.wrapping_add(packing.offset)) };
+        }
         let stop = scratch.wrapping_add(plan.stop);
         let stopped = body.outputs.last().map(|&(slot, _)| slot).filter(|_| layout.until);
         for (number, target) in plan.targets.iter().enumerate() {

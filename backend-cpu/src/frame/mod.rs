@@ -17,9 +17,10 @@ use crate::epilogues::Product;
 use crate::joins::Copy;
 use crate::kernel::reduce::Reducing;
 use crate::kernel::run::Region;
-use crate::kernels::{Call, Context, Kernel, index};
+use crate::kernels::{Call, Context, Kernel, OfProduct, index, packed};
 use crate::scatters::Scatter;
-use crate::plan::{Place, Plan, Slot, Work};
+use crate::control::Packing;
+use crate::plan::{Place, Plan, Slot, Step, Work};
 use crate::tiles::Tiles;
 
 pub use control::ControlFrame;
@@ -64,6 +65,7 @@ struct Operation<'a> {
     operands: Vec<Option<View<'a>>>,
     from: Vec<(usize, usize)>,
     strides: Vec<Option<&'a [usize]>>,
+    packed: Option<&'a [u8]>,
     results: Vec<ViewMut<'a>>,
     into: Vec<(usize, usize)>,
 }
@@ -106,7 +108,7 @@ impl<'a> Frame<'a> {
             },
             Work::Tiles(tiles) => Ready::Tiles(tiles, &plan.slots),
             Work::Scatter(scatter) => {
-                let operation = Operation::new(plan, step.node, scatter.operands(), &step.results);
+                let operation = Operation::new(plan, step, scatter.operands(), &step.results);
                 match code.kernel(step.node) {
                     Ok((kernel, attributes)) => Ready::Scatter {
                         operation, kernel, attributes, scatter,
@@ -119,7 +121,7 @@ impl<'a> Frame<'a> {
             Work::Product(product) => {
                 let (operands, target) = product.operands();
                 Ready::Product {
-                    operation: Operation::new(plan, product.step.node, operands, &[target]),
+                    operation: Operation::new(plan, &product.step, operands, &[target]),
                     product,
                     arrays: vec![std::ptr::null_mut(); product.inputs.len() + step.results.len() - 1],
                     slots: product.inputs.iter().chain(&step.results[1..]).map(|&slot| slots[slot]).collect(),
@@ -132,7 +134,7 @@ impl<'a> Frame<'a> {
                     Work::Places(operands) => operands.iter().copied().map(Some).collect(),
                     _ => Vec::new(),
                 };
-                let operation = Operation::new(plan, step.node, &operands, &step.results);
+                let operation = Operation::new(plan, step, &operands, &step.results);
                 match (code.implementations.get(&step.node), code.graph.node(step.node).apply()) {
                     (_, Some((_, attributes))) if matches!(step.work, Work::Places(_)) => Ready::Kernel(operation, index::row_starts, attributes),
                     (Some(&Implementation::Kernel(kernel, _)), Some((_, attributes))) => Ready::Kernel(operation, kernel, attributes),
@@ -164,16 +166,39 @@ impl<'a> Frame<'a> {
         self.bases[self.slots[slot]]
     }
 
+    /// Finds where the parts of other storages are.
+    fn find_parts(&mut self) {
+        for &(part, whole, offset) in &self.parts {
+            self.bases[part] = self.bases[whole].wrapping_add(offset);
+        }
+    }
+
+    /// Packs the matrix on the right of a product into this memory, by which the product is computed from now on.
+    ///
+    /// # Safety
+    /// As for a run: what the matrix lies in is set, and nobody else uses the memory while the frame runs.
+    unsafe fn pack(&mut self, packing: &Packing, memory: *mut u8) {
+        self.find_parts();
+        let (Ready::Kernel(operation, ..) | Ready::Product { operation, .. }) = &mut self.steps[packing.step] else { return };
+        operation.packed = None;
+        let Some(view) = &mut operation.operands[1] else { return };
+        let (storage, bytes) = operation.from[1];
+        // SAFETY: by the caller's promise; what was packed here before is used no more.
+        unsafe {
+            view.bytes = std::slice::from_raw_parts(self.bases[storage].cast_const(), bytes);
+            packed::pack(*view, operation.strides[1], std::slice::from_raw_parts_mut(memory, packing.bytes));
+            operation.packed = Some(std::slice::from_raw_parts(memory, packing.bytes));
+        }
+    }
+
     /// Runs the plan once.
     ///
     /// # Safety
     /// Arguments and results are set to memory of the sizes that the plan says, apart from each other and from
     /// the arena; of the arguments only those that the plan may overwrite are written.
     unsafe fn run(&mut self, context: &Context<'_>) -> Result<()> {
-        let Frame { code, bases, parts, steps, slots: storages, .. } = self;
-        for &mut (part, whole, offset) in parts {
-            bases[part] = bases[whole].wrapping_add(offset);
-        }
+        self.find_parts();
+        let Frame { code, bases, steps, slots: storages, .. } = self;
         for step in steps {
             match step {
                 Ready::Region { region, arrays, slots } => {
@@ -199,8 +224,9 @@ impl<'a> Frame<'a> {
                     // SAFETY: as above; a step's results lie apart from each other and from all operands but those
                     // that are `None`.
                     unsafe { operation.place(bases) };
-                    let Operation { node, operands, results, strides, .. } = operation;
-                    kernel(&mut Call { context, attributes, operands, results, strides, after: None, source: None }).map_err(|error| code.describe(*node, operands, error))?;
+                    let Operation { node, operands, results, strides, packed, .. } = operation;
+                    let product = OfProduct { strides, after: None, packed: *packed };
+                    kernel(&mut Call { context, attributes, operands, results, product, source: None }).map_err(|error| code.describe(*node, operands, error))?;
                 }
                 Ready::Scatter { operation, kernel, attributes, scatter, arrays, slots } => {
                     for (array, &slot) in arrays.iter_mut().zip(slots.iter()) { *array = bases[slot]; }
@@ -211,8 +237,8 @@ impl<'a> Frame<'a> {
                         operation.place(bases);
                         scatter.source(arrays)
                     };
-                    let Operation { node, operands, results, strides, .. } = operation;
-                    let mut call = Call { context, attributes, operands, results, strides, after: None, source: Some(&source) };
+                    let Operation { node, operands, results, .. } = operation;
+                    let mut call = Call { context, attributes, operands, results, product: OfProduct::default(), source: Some(&source) };
                     kernel(&mut call).map_err(|error| code.describe(*node, operands, error))?;
                 }
                 Ready::Product { operation, product, arrays, slots } => {
@@ -222,12 +248,14 @@ impl<'a> Frame<'a> {
                         operation.place(bases);
                         product.after(arrays, bases[operation.into[0].0])
                     };
-                    code.compute(context, operation.node, &operation.operands, &operation.strides, Some(&after), &mut operation.results)?;
+                    let Operation { node, operands, results, strides, packed, .. } = operation;
+                    code.compute(context, *node, operands, OfProduct { strides, after: Some(&after), packed: *packed }, results)?;
                 }
                 Ready::Other(operation) => {
                     // SAFETY: as above.
                     unsafe { operation.place(bases) };
-                    code.compute(context, operation.node, &operation.operands, &operation.strides, None, &mut operation.results)?;
+                    let Operation { node, operands, results, strides, packed, .. } = operation;
+                    code.compute(context, *node, operands, OfProduct { strides, after: None, packed: *packed }, results)?;
                 }
                 Ready::Control { node, frame, from, into, operands, results } => {
                     for (operand, &from) in operands.iter_mut().zip(from.iter()) {
@@ -246,10 +274,11 @@ impl<'a> Frame<'a> {
 }
 
 impl<'a> Operation<'a> {
-    fn new(plan: &'a Plan, node: NodeId, operands: &[Option<usize>], results: &[usize]) -> Operation<'a> {
+    fn new(plan: &'a Plan, step: &'a Step, operands: &[Option<usize>], results: &[usize]) -> Operation<'a> {
         let place = |slot: usize| (plan.slots[slot].storage, plan.slots[slot].reach());
         Operation {
-            node,
+            node: step.node,
+            packed: step.packed(),
             strides: operands.iter().map(|slot| slot.and_then(|slot| plan.slots[slot].strides.as_deref())).collect(),
             operands: operands.iter().map(|slot| slot.map(|slot| {
                 View { dtype: plan.slots[slot].dtype, shape: &plan.slots[slot].shape, bytes: &[] }

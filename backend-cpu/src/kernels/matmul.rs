@@ -14,9 +14,10 @@ use smallvec::SmallVec;
 
 use super::narrow::{self, Narrow};
 use super::number::Number;
+use super::packed;
 use super::vector::Real;
 use super::{After, Call, Context};
-use crate::buffer::with_scratch;
+use crate::buffer::{typed, with_scratch};
 
 /// Multiplications below which one block is enough: less is done sooner than a second thread wakes.
 const SMALL: usize = 1 << 21;
@@ -72,9 +73,9 @@ pub trait Matrix: Number {
 /// Products of tall matrices with narrow ones, as `narrow` has them.
 #[derive(Clone, Copy)]
 pub struct Tall<T> {
-    width: usize,
+    pub(super) width: usize,
     pack: unsafe fn((*const T, Layout), Sizes, &mut [T]),
-    multiply: unsafe fn((*const T, Layout), &[T], *mut T, Sizes),
+    pub(super) multiply: narrow::Multiply<T>,
 }
 
 /// Products with vectors, as `vector` has them.
@@ -140,22 +141,22 @@ pub(super) struct Start<T>(pub(super) *mut T);
 // SAFETY: threads write disjoint blocks.
 unsafe impl<T: Send> Sync for Start<T> {}
 
-struct Source<T>(*const T);
+pub(super) struct Source<T>(pub(super) *const T);
 // SAFETY: threads only read.
 unsafe impl<T: Sync> Sync for Source<T> {}
 
 /// Matrices to multiply: where the two of each product begin, and how all of them lie.
-struct Products<'a> {
-    pairs: &'a [(usize, usize)],
-    left: Layout,
+pub(super) struct Products<'a> {
+    pub(super) pairs: &'a [(usize, usize)],
+    pub(super) left: Layout,
     right: Layout,
-    sizes: Sizes,
-    finished: Finished<'a>,
+    pub(super) sizes: Sizes,
+    pub(super) finished: Finished<'a>,
 }
 
 /// What is told of each part of the result that is computed, and which element of it the first one here is.
 #[derive(Clone, Copy)]
-struct Finished<'a> {
+pub(super) struct Finished<'a> {
     after: Option<After<'a>>,
     first: usize,
 }
@@ -169,7 +170,7 @@ impl Finished<'_> {
     }
 
     /// Tells of all elements from several threads.
-    fn all<T: Send>(&self, context: &Context<'_>, out: *mut T, count: usize) {
+    pub(super) fn all<T: Send>(&self, context: &Context<'_>, out: *mut T, count: usize) {
         /// Elements for one thread at a time.
         const PART: usize = 1 << 14;
         if self.after.is_none() { return }
@@ -295,7 +296,7 @@ fn tall_products<T: Matrix>(context: &Context<'_>, tall: Tall<T>, x: &[T], y: &[
             unsafe {
                 let left_at = x.0.add(pairs[product].0).offset(row as isize * left.row);
                 let packed = std::slice::from_raw_parts(packed.0.add(product * size), size);
-                (tall.multiply)((left_at, left), packed, start.0.add((product * m + row) * n), sizes);
+                (tall.multiply)((left_at, left), packed, (start.0.add((product * m + row) * n), n), sizes);
             }
             let first = (product * m + row) * n;
             finished.elements(start.0, first..first + sizes.m * n);
@@ -391,7 +392,7 @@ fn spread(own: &Stacked, batch: &[usize]) -> Lengths {
 /// `matmul`
 pub fn matmul(call: &mut Call<'_, '_>) -> Result<()> {
     let (x, y) = (call.operand(0)?, call.operand(1)?);
-    let strides = |number: usize| call.strides.get(number).copied().flatten();
+    let strides = |number: usize| call.product.strides.get(number).copied().flatten();
     let refuse = || Error::new(ErrorKind::Runtime, format!("cannot multiply matrices of shapes {:?} and {:?}", x.shape, y.shape));
     let mut left = stacked(x.shape, strides(0), true).ok_or_else(refuse)?;
     let right = stacked(y.shape, strides(1), false).ok_or_else(refuse)?;
@@ -428,7 +429,8 @@ pub fn matmul(call: &mut Call<'_, '_>) -> Result<()> {
         pairs.push((a, b));
     }
     let sizes = Sizes { m: left.rows, k: left.columns, n: right.columns };
-    let (context, after) = (call.context, call.after);
+    let (context, product) = (call.context, call.product);
+    let after = product.after;
     let result = &mut call.results[0];
     if count * sizes.m * sizes.n != result.count() {
         return Err(refuse());
@@ -443,7 +445,10 @@ pub fn matmul(call: &mut Call<'_, '_>) -> Result<()> {
         let all = |after| Products { pairs: &pairs, left: left.layout, right: right.layout, sizes, finished: Finished { after, first: 0 } };
         x.with::<T, _>(dtype, |x| y.with::<T, _>(dtype, |y| {
             let own = dtype == result.dtype;
-            result.computed::<T>(dtype, |out| products::<T>(context, x, y, &all(after.filter(|_| own)), out));
+            result.computed::<T>(dtype, |out| match (product.packed, T::TALL) {
+                (Some(packed), Some(tall)) if pairs.len() == 1 => packed::product::<T>(context, tall, x, typed(packed), &all(after), out),
+                _ => products::<T>(context, x, y, &all(after.filter(|_| own)), out),
+            });
             if let Some(after) = after.filter(|_| !own) { after(result.bytes.as_mut_ptr(), 0..result.count()); }
         }));
     });

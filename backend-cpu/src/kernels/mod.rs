@@ -41,6 +41,7 @@ mod narrow;
 pub mod nn;
 pub mod number;
 pub mod order;
+pub mod packed;
 pub mod pool;
 pub mod random;
 pub mod reduce;
@@ -112,14 +113,23 @@ pub struct Call<'a, 'b> {
     pub operands: &'b [Option<View<'a>>],
     /// The results.
     pub results: &'b mut [ViewMut<'a>],
-    /// For an operand of a matrix product that does not lie as its shape does, elements from one entry of each axis to
-    /// the next; its bytes are those up to its last element. No other kernel is given such operands.
-    pub strides: &'b [Option<&'b [usize]>],
-    /// What a matrix product calls for each part of its result when that is computed. No other kernel is given it.
-    pub after: Option<After<'b>>,
+    /// What is told of a matrix product.
+    pub product: OfProduct<'b>,
     /// What computes elements of the second operand of `set_at` and `add_at`, whose bytes are then not there. No other
     /// kernel is given it.
     pub source: Option<Source<'b>>,
+}
+
+/// What is told of a matrix product, and of no other op.
+#[derive(Clone, Copy, Default)]
+pub struct OfProduct<'a> {
+    /// For an operand that does not lie as its shape does, elements from one entry of each axis to the next; its bytes are
+    /// those up to its last element.
+    pub strides: &'a [Option<&'a [usize]>],
+    /// What is called for each part of the result when that is computed.
+    pub after: Option<After<'a>>,
+    /// The operand on the right as [`packed::pack`] has it.
+    pub packed: Option<&'a [u8]>,
 }
 
 /// Takes elements of a result, whose address it is given, in any order and on several threads.

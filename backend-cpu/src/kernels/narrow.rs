@@ -14,9 +14,20 @@ pub trait Narrow: Copy {
     /// columns.
     ///
     /// # Safety
-    /// `x` points to a matrix of these sizes and layout, `out` to memory for `m` rows of `n` elements that nobody else
-    /// uses, and `packed` has its length.
-    unsafe fn narrow(x: (*const Self, Layout), packed: &[Self], out: *mut Self, sizes: Sizes);
+    /// `x` points to a matrix of these sizes and layout, `out` to memory for `m` rows of `n` elements, so far apart, that
+    /// nobody else uses, and `packed` has its length.
+    unsafe fn narrow(x: (*const Self, Layout), packed: &[Self], out: (*mut Self, usize), sizes: Sizes);
+}
+
+/// [`Narrow::narrow`] of one type.
+pub type Multiply<T> = unsafe fn((*const T, Layout), &[T], (*mut T, usize), Sizes);
+
+/// Whether the processor has what these products are fast with.
+pub fn is_fast() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("fma") && is_x86_feature_detected!("avx2");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
 }
 
 /// Copies the matrix with its rows padded.
@@ -25,6 +36,11 @@ pub trait Narrow: Copy {
 /// `y` points to a matrix of `k` rows and `n` columns of this layout.
 pub unsafe fn pack<T: Narrow + Default>(y: (*const T, Layout), Sizes { k, n, .. }: Sizes, packed: &mut [T]) {
     for (row, packed) in packed.chunks_exact_mut(T::WIDTH).take(k).enumerate() {
+        if y.1.column == 1 && n == T::WIDTH {
+            // SAFETY: by the caller's promise.
+            unsafe { std::ptr::copy_nonoverlapping(y.0.offset(row as isize * y.1.row), packed.as_mut_ptr(), n) };
+            continue;
+        }
         packed.fill(T::default());
         for (column, packed) in packed.iter_mut().take(n).enumerate() {
             // SAFETY: by the caller's promise.
@@ -37,7 +53,7 @@ macro_rules! narrow {
     ($T:ident, $width:literal, $rows:ident, $block:ident, $wide:ident, $wider:ident) => {
         /// `R` rows of the result.
         #[inline(always)]
-        unsafe fn $block<const R: usize, const FUSED: bool>(x: *const $T, layout: Layout, packed: &[$T], out: *mut $T, n: usize) {
+        unsafe fn $block<const R: usize, const FUSED: bool>(x: *const $T, layout: Layout, packed: &[$T], out: (*mut $T, usize), n: usize) {
             let mut sums = [[0.0; $width]; R];
             let mut column = x;
             for packed in packed.chunks_exact($width) {
@@ -52,15 +68,15 @@ macro_rules! narrow {
             }
             for (row, sums) in sums.iter().enumerate() {
                 // SAFETY: the caller's promise.
-                unsafe { std::ptr::copy_nonoverlapping(sums.as_ptr(), out.add(row * n), n) };
+                unsafe { std::ptr::copy_nonoverlapping(sums.as_ptr(), out.0.add(row * out.1), n) };
             }
         }
 
         /// All rows, `R` at a time; the last ones lie over those before.
         #[inline(always)]
-        unsafe fn $rows<const R: usize, const FUSED: bool>(x: (*const $T, Layout), packed: &[$T], out: *mut $T, Sizes { m, n, .. }: Sizes) {
+        unsafe fn $rows<const R: usize, const FUSED: bool>(x: (*const $T, Layout), packed: &[$T], out: (*mut $T, usize), Sizes { m, n, .. }: Sizes) {
             // SAFETY: the caller's promise.
-            let at = |row: usize| unsafe { (x.0.offset(row as isize * x.1.row), out.add(row * n)) };
+            let at = |row: usize| unsafe { (x.0.offset(row as isize * x.1.row), (out.0.add(row * out.1), out.1)) };
             let mut row = 0;
             while row < m {
                 if m < R {
@@ -79,14 +95,14 @@ macro_rules! narrow {
 
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2,fma")]
-        unsafe fn $wide(x: (*const $T, Layout), packed: &[$T], out: *mut $T, sizes: Sizes) {
+        unsafe fn $wide(x: (*const $T, Layout), packed: &[$T], out: (*mut $T, usize), sizes: Sizes) {
             // SAFETY: the caller's promise.
             unsafe { $rows::<6, true>(x, packed, out, sizes) }
         }
 
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx512f,fma")]
-        unsafe fn $wider(x: (*const $T, Layout), packed: &[$T], out: *mut $T, sizes: Sizes) {
+        unsafe fn $wider(x: (*const $T, Layout), packed: &[$T], out: (*mut $T, usize), sizes: Sizes) {
             // SAFETY: the caller's promise.
             unsafe { $rows::<14, true>(x, packed, out, sizes) }
         }
@@ -94,7 +110,7 @@ macro_rules! narrow {
         impl Narrow for $T {
             const WIDTH: usize = $width;
 
-            unsafe fn narrow(x: (*const $T, Layout), packed: &[$T], out: *mut $T, sizes: Sizes) {
+            unsafe fn narrow(x: (*const $T, Layout), packed: &[$T], out: (*mut $T, usize), sizes: Sizes) {
                 let packed = &packed[..sizes.k * $width];
                 #[cfg(target_arch = "x86_64")]
                 if is_x86_feature_detected!("fma") {
@@ -135,7 +151,7 @@ mod tests {
                 // SAFETY: the matrices have these sizes and layouts, and the result has room.
                 unsafe {
                     pack((y.as_ptr(), right), sizes, &mut packed);
-                    T::narrow((x.as_ptr(), left), &packed, out.as_mut_ptr(), sizes);
+                    T::narrow((x.as_ptr(), left), &packed, (out.as_mut_ptr(), n), sizes);
                 }
                 for row in 0..m {
                     for column in 0..n {

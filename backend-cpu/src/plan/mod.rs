@@ -13,14 +13,14 @@ use arignote_core::Result;
 use arignote_core::graph::NodeId;
 use arignote_core::tensor::{DType, Shape, Tensor};
 
-use crate::buffer::Pool;
+use crate::buffer::{Pool, as_bytes};
 use crate::code::Code;
 use crate::control::Planned;
 use crate::epilogues::Product;
 use crate::joins::Copy;
 use crate::kernel::reduce::Reducing;
 use crate::kernel::run::Region;
-use crate::kernels::Context;
+use crate::kernels::{Context, packed};
 use crate::scatters::Scatter;
 use crate::tiles::Tiles;
 use known::Known;
@@ -102,11 +102,18 @@ pub struct Step {
     pub work: Work,
     /// The results' slots.
     pub results: Vec<usize>,
+    /// Of a matrix product the constant on the right, packed.
+    pub packed: Option<Arc<Vec<u64>>>,
     /// What is fused into the step, and what it overwrites, for people.
     pub note: String,
 }
 
 impl Step {
+    /// The constant on the right of a matrix product, as [`packed::pack`] has it.
+    pub fn packed(&self) -> Option<&[u8]> {
+        self.packed.as_ref().map(|packed| as_bytes(packed.as_slice()))
+    }
+
     /// What the instructions of its kernel come from, by the numbers that [`Lowering::begin`](crate::kernel::lower::Lowering::begin) was given: the places of its
     /// members, from the last one back.
     pub fn origin<'a>(&'a self, code: &'a Code) -> impl Fn(u32) -> Option<String> + 'a {
@@ -154,6 +161,21 @@ impl Plan {
             Place::Part(whole, offset) => (whole, offset),
             _ => (storage, 0),
         }
+    }
+
+    /// The matrix products of this backend's kernels that are better computed by a packed matrix on the right, and have no
+    /// constant there: the step, the matrix's slot, and the bytes when it is packed.
+    pub fn right_matrices(&self, code: &Code) -> impl Iterator<Item = (usize, usize, usize)> {
+        self.steps.iter().enumerate().filter_map(|(at, step)| {
+            let (step, operands) = match &step.work {
+                Work::Node(operands) => (step, operands.as_slice()),
+                Work::Product(product) => (&*product.step, product.operands().0),
+                _ => return None,
+            };
+            let &[Some(x), Some(y)] = operands else { return None };
+            let bytes = packed::bytes(self.slots[y].dtype, &self.slots[x].shape, &self.slots[y].shape)?;
+            (code.is_matrix_product(step.node) && step.packed.is_none()).then_some((at, y, bytes))
+        })
     }
 
     /// Bytes beside arguments and results.

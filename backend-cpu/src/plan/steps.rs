@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::sync::Arc;
 
 use arignote_core::graph::{NodeId, NodeView, ValueId};
 use arignote_core::tensor::{DType, Shape};
@@ -20,6 +21,7 @@ use crate::kernel::lower::{Lowering, Register};
 use crate::kernel::reduce::Reducing;
 use crate::kernel::compiled::Cache;
 use crate::kernel::run::{Listed, Region};
+use crate::kernels::packed;
 use crate::tiles::{self, Access};
 use crate::{arena, epilogues, scatters};
 
@@ -39,10 +41,9 @@ pub(super) fn lay_out(code: &Code, cache: &Cache, known: &Known, donated: &[bool
     let mut memory = layout.memory;
     let (outputs, result_bytes) = memory.outputs(donated);
     let is_kernel = |id: NodeId| matches!(code.implementations.get(&id), Some(Implementation::Kernel(..)));
-    let is_product = |id: NodeId| code.graph.node(id).op_name() == "matmul" && is_kernel(id);
     let is_scatter = |id: NodeId| matches!(code.graph.node(id).op_name(), "set_at" | "add_at") && is_kernel(id);
     let steps = tiles::group(steps, &accesses, &memory.slots, &mut memory.storages);
-    let steps = epilogues::group(steps, &is_product, &memory.slots, &mut memory.storages);
+    let steps = epilogues::group(steps, &|id| code.is_matrix_product(id), &memory.slots, &mut memory.storages);
     let steps = scatters::group(steps, &is_scatter, &memory.slots, &mut memory.storages);
     let arena = arena::place(&mut memory.storages);
     let places = memory.storages.iter().map(|storage| storage.place.unwrap_or(Place::Arena(0))).collect();
@@ -131,7 +132,18 @@ impl<'a> Layout<'a> {
         } else {
             (self.alone(at, id, &inputs, &results), Vec::new())
         };
-        Ok((Step { at, node: id, members, work, results: results.slots, note: results.note + &note }, access))
+        let packed = self.packed(id);
+        let note = results.note + &note + if packed.is_some() { " by a constant that is packed" } else { "" };
+        Ok((Step { at, node: id, members, work, results: results.slots, packed, note }, access))
+    }
+
+    /// Of a matrix product the constant on the right, packed, if it has one and is sooner done by it.
+    fn packed(&self, id: NodeId) -> Option<Arc<Vec<u64>>> {
+        if !self.code.is_matrix_product(id) { return None }
+        let &[x, y] = self.code.graph.node(id).operands else { return None };
+        let shape = &self.known.shape_of[&y];
+        let bytes = packed::bytes(self.code.graph.ty(y).dtype, &self.known.shape_of[&x], shape)?;
+        self.code.packed(y, self.regions.reads.source(id, y), shape, bytes)
     }
 
     /// Slots for what a step reads.
