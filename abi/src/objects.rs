@@ -239,6 +239,11 @@ pub trait ExecutableObject: Send + Sync {
     fn own(&self) -> Own {
         Own::NONE
     }
+    /// The plan of a run with arguments of these shapes, for people: where each value lies. Since 1.3.
+    fn layout(&self, shapes: RVec<Dims>) -> Outcome<ROption<RString>> {
+        let _ = shapes;
+        Outcome::ROk(ROption::RNone)
+    }
 }
 
 /// An owned [`ExecutableObject`].

@@ -5,7 +5,7 @@ pub const MAGIC: [u8; 16] = *b"ARIGNOTE-PLUGIN\0";
 /// The interface's major version. Plugins of another major are refused.
 pub const MAJOR: u32 = 1;
 /// The interface's minor version. Plugins of any minor load; what they lack has defaults.
-pub const MINOR: u32 = 2;
+pub const MINOR: u32 = 3;
 /// The plugin unwinds on panics, so that they can be caught and turned into errors.
 pub const FLAG_UNWIND: u32 = 1;
 /// The plugin was built with debug assertions.

@@ -346,3 +346,46 @@ fn recurrent_networks_do_little_in_their_loops() {
         assert!(3 * counts[1] < 2 * counts[0], "{name}: {counts:?} ops in a step");
     }
 }
+
+/// What `explain --memory` says that a program takes beside arguments and results: not much more, and no less.
+#[test]
+fn a_call_takes_what_is_planned() {
+    /// Plans, descriptors, and buffers of a few lines that any kernel may take.
+    const SMALL: usize = 96 << 10;
+    let _alone = ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let config = Config::default().with("device", "cpu").unwrap().with("fallback", Vec::<String>::new()).unwrap();
+    let session = arignote::session_with(config.with("backend.cpu.threads", 1).unwrap()).unwrap();
+    let build = |text: &str| {
+        let file = arignote::lang::parse(arignote::lang::Source::new("planned.arig", format!("fn {text}\n"))).unwrap();
+        Function::compile(&session, arignote::lang::lower(&file, None).unwrap()).unwrap()
+    };
+    let products = ["f32", "f64"].map(|dtype| build(&format!("f(x: {dtype}[n, n]) {{\nreturn x @ x\n}}")));
+    for (text, shapes) in [
+        ("f(x: f64[300, 500], y: f64[500]) {\nreturn exp(tanh(x + y)) - sum(x * y, axis=1, keepdims=true)\n}", &[&[300, 500][..], &[500]][..]),
+        ("f(x: f64[2000, 300]) {\nreturn sum(x, axis=0), max(x * x, axis=0)\n}", &[&[2000, 300]]),
+        ("f(x: f64[3, 100000]) {\nreturn sum(x, axis=1), mean(x * x)\n}", &[&[3, 100_000]]),
+        ("f(x: f32[700, 400]) {\nreturn transpose(x) @ x\n}", &[&[700, 400]]),
+        ("f(x: f32[700, 400], y: f32[400, 9]) {\nreturn x @ y\n}", &[&[700, 400], &[400, 9]]),
+        ("f(x: f64[200, 300], y: f64[300, 40]) {\nreturn x @ y[:, 7]\n}", &[&[200, 300], &[300, 40]]),
+        ("f(x: f16[200, 300], y: f16[300, 100]) {\nreturn x @ y\n}", &[&[200, 300], &[300, 100]]),
+        ("f(x: f32[4, 3, 30, 30], w: f32[8, 3, 5, 5]) {\ny = conv2d(x, w)\ndx, dw = grad(sum(y * y), x, w)\nreturn y, dx, dw\n}", &[&[4, 3, 30, 30], &[8, 3, 5, 5]]),
+        ("f(x: f64[600, 700]) {\nreturn softmax(x * 2, axis=1) + x, logsumexp(x, axis=0), prod(x, axis=0)\n}", &[&[600, 700]]),
+        ("f(t: f32[4000, 64], i: i64[2000], v: f32[2000, 64]) {\nreturn add_at(t[i], v * 2)\n}", &[&[4000, 64], &[2000], &[2000, 64]]),
+        ("f(x: f32[20, 30, 50], w: f32[50, 50]) {\nreturn scan (x_t in x, final = true) {\nstate h: f32[30, 50] = x[0]\nh <- tanh(x_t + h @ w)\n}\n}", &[&[20, 30, 50], &[50, 50]]),
+    ] {
+        let f = build(text);
+        let arguments: Vec<Tensor> = shapes.iter().zip(&f.graph().inputs).map(|(shape, input)| filled(shape).cast(input.ty().unwrap().dtype)).collect();
+        let plans = f.compiled().plan(&f.compiled().shapes(&[], 1).unwrap());
+        let planned: usize = plans.iter().map(|plan| plan.workspace.unwrap() as usize).sum();
+        // On a thread of its own, whose buffers are not there yet, but for those into which `faer` packs.
+        let taken = std::thread::scope(|scope| scope.spawn(|| {
+            for product in &products { product.call(&[filled(&[30, 30]).cast(product.graph().inputs[0].ty().unwrap().dtype)]).unwrap(); }
+            let before = LIVE.load(Ordering::Relaxed);
+            let results = f.call(&arguments).unwrap();
+            LIVE.load(Ordering::Relaxed) - before - results.iter().map(Tensor::byte_len).sum::<usize>()
+        }).join().unwrap());
+        println!("{taken} of {planned} bytes: {text}");
+        assert!(taken <= planned + SMALL, "{taken} bytes, {planned} planned: {text}\n{}", plans[0].layout.as_deref().unwrap());
+        assert!(planned <= 2 * taken + SMALL, "{taken} bytes, {planned} planned: {text}\n{}", plans[0].layout.as_deref().unwrap());
+    }
+}

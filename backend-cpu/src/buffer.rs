@@ -253,7 +253,11 @@ pub fn with_scratch<T: Stored, R>(count: usize, body: impl FnOnce(&mut [T]) -> R
         static FREE: RefCell<Vec<Vec<u64>>> = const { RefCell::new(Vec::new()) };
     }
     let words = (count * size_of::<T>()).div_ceil(size_of::<u64>());
-    let mut buffer = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
+    // The smallest that is large enough, or else the largest, which grows.
+    let mut buffer = FREE.with_borrow_mut(|free| {
+        let at = (0..free.len()).min_by_key(|&at| (free[at].len() < words, free[at].len().abs_diff(words)))?;
+        Some(free.swap_remove(at))
+    }).unwrap_or_default();
     if buffer.len() < words {
         buffer.resize(words, 0);
     }

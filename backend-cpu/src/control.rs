@@ -399,11 +399,11 @@ impl Planned {
         }
     }
 
-    /// The plans for people, each line indented.
-    pub fn describe(&self) -> String {
+    /// The plans for people, each line indented; with the kernels of each step if wanted.
+    pub fn describe(&self, kernels: bool) -> String {
         let mut text = String::new();
         for (plan, inner) in self.bodies.iter().zip(&self.control.inner) {
-            let body = plan.as_ref().map_or("  step by step: shapes depend on values\n".to_owned(), |plan| plan.describe(&inner.code));
+            let body = plan.as_ref().map_or("  step by step: shapes depend on values\n".to_owned(), |plan| plan.describe(&inner.code, kernels));
             for line in body.lines() {
                 let _ = writeln!(text, "    {line}");
             }

@@ -87,6 +87,9 @@ impl CpuDevice {
     /// # Errors
     /// If there is no kernel for an op.
     pub fn compile_graph(&self, graph: Graph, statements: &[NodeId], notes: &[StatementNote], options: &CompileOptions) -> Result<Arc<dyn Executable>> {
+        // Who compiles without a program may say nothing of it.
+        let mut donatable = options.donatable.clone();
+        donatable.resize(graph.inputs().len(), false);
         Ok(Arc::new(Runner {
             code: Code::new(graph, statements, notes, &*self.host)?,
             host: self.host.clone(),
@@ -94,6 +97,7 @@ impl CpuDevice {
             pool: self.pool.clone(),
             cache: self.cache.clone(),
             profile: options.profile.then(Default::default),
+            donatable,
             plans: Default::default(),
         }))
     }

@@ -33,6 +33,8 @@ pub struct Runner {
     pub cache: Arc<Cache>,
     /// Time per statement, where it is asked for.
     pub profile: Option<Mutex<HashMap<usize, ProfileEntry>>>,
+    /// Which arguments the caller may give away.
+    pub donatable: Vec<bool>,
     /// Plans by signature.
     pub plans: Plans,
 }
@@ -114,6 +116,12 @@ impl Runner {
 
     fn plan(&self, signature: &Signature) -> Result<Option<Plan>> {
         Plan::new(&self.code, &self.context(), &self.pool, &signature.shapes, &[], &signature.donated)
+    }
+
+    /// The plan for arguments of these shapes, of which those are given away that may be.
+    fn planned(&self, shapes: &[Shape]) -> Option<Arc<Plan>> {
+        let signature = Signature { shapes: shapes.to_vec(), donated: self.donatable.clone() };
+        self.plans.get(&signature, |signature| self.plan(signature)).ok()?
     }
 
     fn note(&self, node: NodeId, start: Instant, bytes: usize) {
@@ -326,15 +334,20 @@ impl Executable for Runner {
 
     fn workspace(&self, shapes: &[Shape]) -> Option<u64> {
         if shapes.len() != self.code.graph.inputs().len() { return None; }
-        let signature = Signature { shapes: shapes.to_vec(), donated: vec![false; shapes.len()] };
-        let plan = self.plans.get(&signature, |signature| self.plan(signature)).ok()??;
-        Some(plan.workspace() as u64)
+        Some(self.planned(shapes)?.workspace(&self.code, self.threads) as u64)
+    }
+
+    fn layout(&self, shapes: &[Shape]) -> Option<String> {
+        if shapes.len() != self.code.graph.inputs().len() { return None; }
+        let plan = self.planned(shapes)?;
+        let scratch = plan.scratch(&self.code, self.threads);
+        Some(format!("{}  scratch: {scratch} bytes of {} threads\n", plan.describe(&self.code, false), self.threads))
     }
 
     fn debug_text(&self) -> String {
         let texts = self.plans.texts(|Signature { shapes, donated }, plan| {
             let shapes: Vec<&[usize]> = shapes.iter().map(|shape| shape.as_slice()).collect();
-            let body = plan.map_or("  step by step: shapes depend on values\n".to_owned(), |plan| plan.describe(&self.code));
+            let body = plan.map_or("  step by step: shapes depend on values\n".to_owned(), |plan| plan.describe(&self.code, true));
             format!("plan for {shapes:?}, donated {donated:?}:\n{body}")
         });
         if texts.is_empty() { format!("{} nodes; a plan is made for the shapes of the first call\n", self.code.nodes.len()) } else { texts.concat() }

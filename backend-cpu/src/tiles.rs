@@ -299,6 +299,16 @@ impl Tiles {
         if self.parallel { context.parallel(count, &tile) } else { (0..count).for_each(tile) }
     }
 
+    /// Bytes of scratch memory that a run takes on so many threads.
+    pub fn scratch(&self, threads: usize) -> usize {
+        let within = self.members.iter().map(|member| match &member.step.work {
+            Work::Region(region, _) => region.scratch(threads),
+            Work::Reduce(reducing, _) => reducing.scratch(threads),
+            _ => 0,
+        });
+        threads * (self.scratch + 64) + within.max().unwrap_or(0)
+    }
+
     /// The slots that each step reads and writes, of those that are not in the scratch memory of tiles.
     pub fn members(&self) -> impl Iterator<Item = (Vec<usize>, Vec<usize>)> {
         self.members.iter().map(|member| {

@@ -108,6 +108,14 @@ impl Compiled {
         matches!(self.executor, Executor::Native(_))
     }
 
+    /// Bytes of scratch memory that one thread takes.
+    pub(super) fn scratch(&self) -> usize {
+        match &self.executor {
+            Executor::Native(_) => 0,
+            Executor::Portable(program) => program.scratch(),
+        }
+    }
+
     pub(super) fn describe(&self, origin: Origin<'_>) -> String {
         let mut text = self.kernel.describe(origin);
         match &self.executor {

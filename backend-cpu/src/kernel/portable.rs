@@ -77,6 +77,11 @@ impl Program {
         Program { steps, outputs, reductions, form: Form::of(kernel, uniform), inputs: kernel.inputs.len(), registers }
     }
 
+    /// Bytes of scratch memory that a run takes.
+    pub fn scratch(&self) -> usize {
+        (self.registers * BLOCK + self.reductions.len() * ACCUMULATORS) * size_of::<u64>()
+    }
+
     /// Computes `count` elements in a row: `arrays` are the first elements of the inputs, then of the outputs, then
     /// the places for the reductions, each as many lanes as a vector has, which remain to be reduced to one.
     ///

@@ -238,9 +238,7 @@ impl Reducing {
                 // Parts of the rows, and of the columns; how many follows from the shape.
                 let (beside, inner) = (*beside, self.inner);
                 let columns = inner.div_ceil(COLUMNS);
-                let parts = (self.length / (2 * ROWS * beside)).clamp(1, (32 / (self.outer * columns)).max(1));
-                let size = self.length.div_ceil(parts).next_multiple_of(ROWS * beside);
-                let parts = self.length.div_ceil(size);
+                let (size, parts) = self.parts_of_columns(beside);
                 let tasks = |cells: &[*mut u8]| {
                     let cells = Arrays(cells);
                     parallel(self.outer * parts * columns, &|task| {
@@ -256,7 +254,7 @@ impl Reducing {
                     });
                 };
                 let rows = parts * beside;
-                if rows == 1 && self.totals.iter().all(|total| accumulator(total.result) == total.result && !total.mean) {
+                if rows == 1 && self.is_direct() {
                     return tasks(results);
                 }
                 let each = self.outer * rows * inner;
@@ -270,6 +268,39 @@ impl Reducing {
                 });
             }
         }
+    }
+
+    /// Of the rows that are added one after the other how many a task takes, and how many such parts there are.
+    fn parts_of_columns(&self, beside: usize) -> (usize, usize) {
+        let columns = self.inner.div_ceil(COLUMNS);
+        let parts = (self.length / (2 * ROWS * beside)).clamp(1, (32 / (self.outer * columns)).max(1));
+        let size = self.length.div_ceil(parts).next_multiple_of(ROWS * beside);
+        (size, self.length.div_ceil(size))
+    }
+
+    /// Whether what rows add up to is the result itself.
+    fn is_direct(&self) -> bool {
+        self.totals.iter().all(|total| accumulator(total.result) == total.result && !total.mean)
+    }
+
+    /// Bytes of scratch memory that a run takes on so many threads.
+    pub fn scratch(&self, threads: usize) -> usize {
+        let (several, parts) = (self.totals.len(), self.length.div_ceil(PART));
+        let own = match &self.layout {
+            _ if self.outer * self.inner * self.length == 0 => 0,
+            Layout::Short => threads * several * BATCH,
+            Layout::Rows if parts <= 1 => 0,
+            Layout::Rows => parts * several * if self.outer < 16 { self.outer } else { threads },
+            Layout::Columns { beside, .. } => {
+                let (size, parts) = self.parts_of_columns(*beside);
+                let rows = parts * beside;
+                // Halves of halves of a part, down to what is added in one go.
+                let halves = (size / (ROWS * beside)).next_power_of_two().ilog2() as usize;
+                let sums = if rows == 1 && self.is_direct() { 0 } else { self.outer * rows * self.inner };
+                several * (sums + threads * halves * self.inner.min(COLUMNS) * beside)
+            }
+        };
+        own * size_of::<u64>() + self.region.scratch(threads)
     }
 
     /// Adds so many rows of columns to one of a result, for each entry of the axes before: neighbours first.

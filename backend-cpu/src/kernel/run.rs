@@ -238,6 +238,12 @@ impl Region {
         }
     }
 
+    /// Bytes of scratch memory that a run takes on so many threads.
+    pub fn scratch(&self, threads: usize) -> usize {
+        let gathered = self.operands.iter().filter(|operand| operand.gathered.is_some()).count();
+        threads * (gathered * BLOCK * size_of::<u64>() + self.compiled.scratch())
+    }
+
     /// What it computes and how, for people; `origin` names what its instructions came from.
     pub fn describe(&self, origin: Origin<'_>) -> String {
         self.compiled.describe(origin)

@@ -2,6 +2,7 @@
 //! that is made part by part in cache. How the work is cut depends on the shapes alone, and sums are added in a
 //! fixed order, so that the number of threads does not change any bit.
 
+use arignote_core::ops::Attributes;
 use arignote_core::tensor::DType;
 use arignote_core::{Error, ErrorKind, Result};
 
@@ -30,15 +31,15 @@ struct Geometry {
 }
 
 impl Geometry {
-    fn of(call: &Call<'_, '_>, x: &[usize], w: &[usize], g: &[usize]) -> Result<Geometry> {
-        let groups = usize::try_from(call.attributes.int("groups")?).unwrap_or(0).max(1);
+    fn of(attributes: &Attributes, x: &[usize], w: &[usize], g: &[usize]) -> Result<Geometry> {
+        let groups = usize::try_from(attributes.int("groups")?).unwrap_or(0).max(1);
         let fits = x.len() == w.len() && w.len() == g.len() && x.len() > 2 && x[0] == g[0] && x[1] == w[1] * groups && w[0] == g[1] && w[0].is_multiple_of(groups);
         if !fits {
             let message = format!("a kernel of shape {w:?} does not take {x:?} to {g:?} in {groups} groups");
             return Err(Error::new(ErrorKind::Runtime, message));
         }
-        let axes = axes(call.attributes, &x[2..], &g[2..], Some(&w[2..]))?;
-        Ok(Geometry { images: x[0], groups, channels: w[1], results: w[0] / groups, axes, flip: call.attributes.bool("flip")? })
+        let axes = axes(attributes, &x[2..], &g[2..], Some(&w[2..]))?;
+        Ok(Geometry { images: x[0], groups, channels: w[1], results: w[0] / groups, axes, flip: attributes.bool("flip")? })
     }
 
     /// Elements of an image's channel.
@@ -75,6 +76,19 @@ impl Geometry {
     /// Lines whose windows over so many channels are one part.
     fn lines_of_part(&self, channels: usize) -> usize {
         (PART / (channels * self.window() * self.axes[2].count).max(1)).clamp(1, self.lines().max(1))
+    }
+
+    /// Elements of the windows over so many channels that are made at once.
+    fn part(&self, channels: usize) -> usize {
+        if self.is_plain() { 0 } else { channels * self.window() * self.lines_of_part(channels) * self.axes[2].count }
+    }
+
+    /// Of the images whose gradients in the weights, of so many bytes, are summed one after the other: how many, and how many
+    /// such sums there are.
+    fn sums(&self, bytes: usize) -> (usize, usize) {
+        let sums = (PARTIAL / bytes.max(1)).clamp(4, TASKS).min(self.images);
+        let images = self.images.div_ceil(sums);
+        (images, self.images.div_ceil(images))
     }
 
     /// How many parts the channels of a group fall into, so that there are enough tasks.
@@ -253,9 +267,7 @@ fn differentiate_weights<T: Matrix>(context: &Context<'_>, geometry: &Geometry, 
         return out.fill(T::default());
     }
     let size = out.len();
-    let sums = (PARTIAL / size_of_val(out).max(1)).clamp(4, TASKS).min(geometry.images);
-    let images = geometry.images.div_ceil(sums);
-    let sums = geometry.images.div_ceil(images);
+    let (images, sums) = geometry.sums(size_of_val(out));
     if sums == 1 {
         sum_images(context, geometry, x, g, images, out);
     } else {
@@ -345,23 +357,46 @@ fn run(call: &mut Call<'_, '_>, operands: [View<'_>; 2], geometry: &Geometry, we
     Ok(())
 }
 
+/// Bytes of scratch memory that a convolution (of the shapes of x and w to that of g), or its gradient of this name, takes
+/// beside conversions of its operands, on so many threads; what `faer` packs is not among them.
+pub fn scratch(name: &str, attributes: &Attributes, dtype: DType, [x, w, g]: [&[usize]; 3], threads: usize) -> usize {
+    let Ok(geometry) = Geometry::of(attributes, x, w, g) else { return 0 };
+    let (size, weights) = (if dtype == DType::F64 { 8 } else { 4 }, w.iter().product::<usize>());
+    let part = |tasks: usize| {
+        let channels = geometry.channels.div_ceil(geometry.channel_parts(tasks * geometry.groups)).max(1);
+        threads * geometry.part(channels)
+    };
+    let elements = match name {
+        _ if name.ends_with("_weight_gradient") && geometry.images > 0 => {
+            let (_, sums) = geometry.sums(weights * size);
+            part(sums) + if sums > 1 { sums * weights } else { 0 }
+        }
+        _ if name.ends_with("_weight_gradient") => 0,
+        _ => {
+            let windows = if name.ends_with("_input_gradient") { part(geometry.images) } else { threads * geometry.part(geometry.channels) };
+            windows + if geometry.flip { weights } else { 0 }
+        }
+    };
+    elements * size
+}
+
 /// `conv1d`, `conv2d`, `conv3d`
 pub fn forward(call: &mut Call<'_, '_>) -> Result<()> {
     let (x, w) = (call.operand(0)?, call.operand(1)?);
-    let geometry = Geometry::of(call, x.shape, w.shape, call.results[0].shape)?;
+    let geometry = Geometry::of(call.attributes, x.shape, w.shape, call.results[0].shape)?;
     run(call, [x, w], &geometry, Some(1), convolve, convolve)
 }
 
 /// `conv1d_input_gradient` and those of more axes
 pub fn input_gradient(call: &mut Call<'_, '_>) -> Result<()> {
     let (x, w, g) = (call.operand(0)?, call.operand(1)?, call.operand(2)?);
-    let geometry = Geometry::of(call, x.shape, w.shape, g.shape)?;
+    let geometry = Geometry::of(call.attributes, x.shape, w.shape, g.shape)?;
     run(call, [w, g], &geometry, Some(0), differentiate_input, differentiate_input)
 }
 
 /// `conv1d_weight_gradient` and those of more axes
 pub fn weight_gradient(call: &mut Call<'_, '_>) -> Result<()> {
     let (x, w, g) = (call.operand(0)?, call.operand(1)?, call.operand(2)?);
-    let geometry = Geometry::of(call, x.shape, w.shape, g.shape)?;
+    let geometry = Geometry::of(call.attributes, x.shape, w.shape, g.shape)?;
     run(call, [x, g], &geometry, None, differentiate_weights, differentiate_weights)
 }

@@ -397,6 +397,13 @@ fn scatter_rows<T: Stored>(
     });
 }
 
+/// Bytes of scratch memory that `set_at` or `add_at` takes for so many bytes of rows; `computed` says that they are computed as
+/// they are taken.
+pub fn scratch(bytes: usize, run: usize, computed: bool) -> usize {
+    let (part, rows) = if computed { (CHUNK.max(run), CHUNK / run.max(1)) } else { (0, bytes / run.max(1)) };
+    part + if bytes < SHARED { 0 } else { (rows + 1) * size_of::<u64>() }
+}
+
 /// What is computed, whole, or else given.
 fn all<'a, T: Stored>(compute: Option<Source<'_>>, given: View<'a>, dtype: DType) -> Cow<'a, [T]> {
     let Some(compute) = compute else { return given.cast(dtype) };

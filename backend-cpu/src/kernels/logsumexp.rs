@@ -18,6 +18,18 @@ const TASK: usize = 16384;
 /// Columns that are brought into rows at once, of a few cache lines.
 const COLUMNS: usize = 64;
 
+/// Elements of scratch memory that a call takes on so many threads.
+pub(super) fn scratch(shape: &[usize], axes: &[usize], threads: usize) -> usize {
+    let Layout { length, inner, .. } = Layout::of(shape, axes);
+    if inner == 1 { 0 } else { threads * COLUMNS * apart(length) }
+}
+
+/// From one row of columns that are brought into rows to the next: those that lie apart by a power of two would take each
+/// other's place in the cache.
+fn apart(length: usize) -> usize {
+    length.next_multiple_of(COLUMNS) + COLUMNS
+}
+
 /// `logsumexp`
 pub fn logsumexp(call: &mut Call<'_, '_>) -> Result<()> {
     let (x, axes) = operand_and_axes(call)?;
@@ -38,8 +50,7 @@ pub fn logsumexp(call: &mut Call<'_, '_>) -> Result<()> {
                     }
                 });
             } else {
-                // Rows that lie apart by a power of two would take each other's place in the cache.
-                let stride = length.next_multiple_of(COLUMNS) + COLUMNS;
+                let stride = apart(length);
                 let size = (TASK / length).next_multiple_of(COLUMNS).max(COLUMNS);
                 context.chunks(out, size, &|chunk, out| with_scratch(COLUMNS * stride, |block: &mut [T]| {
                     for (number, out) in out.chunks_mut(COLUMNS).enumerate() {

@@ -6,8 +6,8 @@
 
 use std::ops::Range;
 
-use arignote_core::tensor::{DType, contiguous_strides};
-use arignote_core::{Error, ErrorKind, Result};
+use arignote_core::Result;
+use arignote_core::tensor::DType;
 use faer::linalg::matmul::matmul as multiply;
 use faer::{Accum, MatMut, MatRef, Par};
 use smallvec::SmallVec;
@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 use super::narrow::{self, Narrow};
 use super::number::Number;
 use super::packed;
+use super::stacks::{self, Stacks};
 use super::vector::Real;
 use super::{After, Call, Context};
 use crate::buffer::{typed, with_scratch};
@@ -218,6 +219,26 @@ fn with_rows<T: Matrix>(context: &Context<'_>, x: &[T], y: &[T], products: &Prod
     });
 }
 
+/// How a product is computed.
+enum Way<T> {
+    /// A vector is one of the factors.
+    Vectors,
+    /// The matrix on the right is packed, and rows of the left one go by.
+    Tall(Tall<T>),
+    /// Rows of a transposed matrix on the left are copied together first.
+    Turned,
+    /// Block by block.
+    Blocks,
+}
+
+impl<T: Matrix> Way<T> {
+    fn of(left: Layout, Sizes { m, k, n }: Sizes) -> Way<T> {
+        if T::REAL.is_some() && (m == 1 || n == 1) { return Way::Vectors }
+        if let Some(tall) = T::TALL.filter(|tall| n <= tall.width && m >= TALL && k >= TALL) { return Way::Tall(tall) }
+        if left.row == 1 && left.column > 1 && m * k * n >= SMALL { Way::Turned } else { Way::Blocks }
+    }
+}
+
 fn products<T: Matrix>(context: &Context<'_>, x: &[T], y: &[T], products: &Products<'_>, out: &mut [T]) {
     let Products { pairs, left, right, sizes, finished } = *products;
     let Sizes { m, k, n } = sizes;
@@ -228,7 +249,8 @@ fn products<T: Matrix>(context: &Context<'_>, x: &[T], y: &[T], products: &Produ
         out.fill(T::default());
         return finished.elements(out.as_mut_ptr(), 0..out.len());
     }
-    if let (Some(vectors), true) = (T::REAL, m == 1 || n == 1) {
+    let way = Way::<T>::of(left, sizes);
+    if let (Way::Vectors, Some(vectors)) = (&way, T::REAL) {
         // Of a row on the left, the product with the transposed matrix.
         if n == 1 {
             return with_vectors(context, vectors, x, y, products, out);
@@ -237,11 +259,10 @@ fn products<T: Matrix>(context: &Context<'_>, x: &[T], y: &[T], products: &Produ
         let turned = Products { pairs: &pairs, left: right.turned(), right: left.turned(), sizes: Sizes { m: n, k, n: 1 }, finished };
         return with_vectors(context, vectors, y, x, &turned, out);
     }
-    if let Some(tall) = T::TALL.filter(|tall| n <= tall.width && m >= TALL && k >= TALL) {
-        return tall_products(context, tall, x, y, products, out);
-    }
-    if left.row == 1 && left.column > 1 && m * k * n >= SMALL {
-        return with_rows(context, x, y, products, out);
+    match way {
+        Way::Tall(tall) => return tall_products(context, tall, x, y, products, out),
+        Way::Turned => return with_rows(context, x, y, products, out),
+        Way::Vectors | Way::Blocks => {}
     }
     let (height, width) = blocks(sizes);
     let (down, across) = (m.div_ceil(height), n.div_ceil(width));
@@ -347,102 +368,20 @@ fn with_vectors<T: Matrix>(context: &Context<'_>, vectors: Vectors<T>, x: &[T], 
     if bytes * pairs.len() <= SMALL_MATRIX { (0..count).for_each(task) } else { context.parallel(count, &task) }
 }
 
-/// Lengths or strides of axes.
-type Lengths = SmallVec<[usize; 6]>;
-
-/// An operand as a stack of matrices.
-struct Stacked {
-    batch: Lengths,
-    strides: Lengths,
-    rows: usize,
-    columns: usize,
-    layout: Layout,
-}
-
-/// An operand of this shape, with these strides if it does not lie as the shape does.
-fn stacked(shape: &[usize], strides: Option<&[usize]>, vector_is_row: bool) -> Option<Stacked> {
-    let strides = strides.map_or_else(|| contiguous_strides(shape).iter().map(|&stride| stride as usize).collect(), Lengths::from_slice);
-    Some(match shape {
-        [] => return None,
-        &[k] => {
-            let (rows, columns) = if vector_is_row { (1, k) } else { (k, 1) };
-            let step = strides[0] as isize;
-            Stacked { batch: Lengths::new(), strides: Lengths::new(), rows, columns, layout: Layout { row: step, column: step } }
-        }
-        [batch @ .., rows, columns] => Stacked {
-            batch: (*batch).into(),
-            strides: strides[..batch.len()].into(),
-            rows: *rows,
-            columns: *columns,
-            layout: Layout { row: strides[batch.len()] as isize, column: strides[batch.len() + 1] as isize },
-        },
-    })
-}
-
-/// Elements from one entry of each axis of the batch to the next.
-fn spread(own: &Stacked, batch: &[usize]) -> Lengths {
-    let before = batch.len() - own.batch.len();
-    let stride = |axis: usize| match axis.checked_sub(before) {
-        Some(at) if own.batch[at] != 1 => own.strides[at],
-        _ => 0,
-    };
-    (0..batch.len()).map(stride).collect()
-}
-
 /// `matmul`
 pub fn matmul(call: &mut Call<'_, '_>) -> Result<()> {
     let (x, y) = (call.operand(0)?, call.operand(1)?);
     let strides = |number: usize| call.product.strides.get(number).copied().flatten();
-    let refuse = || Error::new(ErrorKind::Runtime, format!("cannot multiply matrices of shapes {:?} and {:?}", x.shape, y.shape));
-    let mut left = stacked(x.shape, strides(0), true).ok_or_else(refuse)?;
-    let right = stacked(y.shape, strides(1), false).ok_or_else(refuse)?;
-    if left.columns != right.rows {
-        return Err(refuse());
-    }
-    let one_right = right.batch.iter().all(|&length| length == 1);
-    // One matrix on the right for a stack whose rows all lie equally far apart: one tall product.
-    if one_right && left.batch.len() >= right.batch.len() {
-        let rows = left.layout.row as usize * left.rows;
-        let expected = left.batch.iter().rev().scan(rows, |stride, &length| {
-            let own = *stride;
-            *stride *= length;
-            Some(own)
-        });
-        if left.strides.iter().rev().zip(expected).all(|(&own, expected)| own == expected) {
-            left.rows *= left.batch.iter().product::<usize>();
-            (left.batch, left.strides) = (Lengths::new(), Lengths::new());
-        }
-    }
-    let batch = if left.batch.is_empty() && one_right { Lengths::new() } else {
-        Lengths::from_slice(&arignote_core::tensor::broadcast_shapes(&left.batch, &right.batch)?)
-    };
-    let (steps_left, steps_right) = (spread(&left, &batch), if batch.is_empty() { Lengths::new() } else { spread(&right, &batch) });
-    let count: usize = batch.iter().product();
-    let mut pairs: SmallVec<[(usize, usize); 1]> = SmallVec::with_capacity(count);
-    for at in 0..count {
-        let (mut rest, mut a, mut b) = (at, 0, 0);
-        for axis in (0..batch.len()).rev() {
-            a += rest % batch[axis] * steps_left[axis];
-            b += rest % batch[axis] * steps_right[axis];
-            rest /= batch[axis];
-        }
-        pairs.push((a, b));
-    }
-    let sizes = Sizes { m: left.rows, k: left.columns, n: right.columns };
+    let Stacks { pairs, left, right, sizes } = Stacks::of((x.shape, strides(0)), (y.shape, strides(1)))?;
     let (context, product) = (call.context, call.product);
     let after = product.after;
     let result = &mut call.results[0];
-    if count * sizes.m * sizes.n != result.count() {
-        return Err(refuse());
+    if pairs.len() * sizes.m * sizes.n != result.count() {
+        return Err(stacks::refused(x.shape, y.shape));
     }
-    let dtype = match result.dtype {
-        DType::F16 | DType::BF16 => DType::F32,
-        // Counted without wrapping: a sum of 256 products is true.
-        DType::Bool => DType::U64,
-        dtype => dtype,
-    };
+    let dtype = computed_in(result.dtype);
     number_type!(dtype, T => {
-        let all = |after| Products { pairs: &pairs, left: left.layout, right: right.layout, sizes, finished: Finished { after, first: 0 } };
+        let all = |after| Products { pairs: &pairs, left, right, sizes, finished: Finished { after, first: 0 } };
         x.with::<T, _>(dtype, |x| y.with::<T, _>(dtype, |y| {
             let own = dtype == result.dtype;
             result.computed::<T>(dtype, |out| match (product.packed, T::TALL) {
@@ -453,4 +392,29 @@ pub fn matmul(call: &mut Call<'_, '_>) -> Result<()> {
         }));
     });
     Ok(())
+}
+
+/// The dtype in which a product of this dtype is computed.
+fn computed_in(result: DType) -> DType {
+    match result {
+        DType::F16 | DType::BF16 => DType::F32,
+        // Counted without wrapping: a sum of 256 products is true.
+        DType::Bool => DType::U64,
+        dtype => dtype,
+    }
+}
+
+/// Bytes of scratch memory that a product takes beside conversions of its operands, on so many threads; what `faer` packs is
+/// not among them.
+pub fn scratch(dtype: DType, x: (&[usize], Option<&[usize]>), y: (&[usize], Option<&[usize]>), threads: usize) -> usize {
+    let Ok(Stacks { pairs, left, right, sizes }) = Stacks::of(x, y) else { return 0 };
+    let Sizes { m, k, n } = sizes;
+    let dtype = computed_in(dtype);
+    let elements = number_type!(dtype, T => match Way::<T>::of(left, sizes) {
+        Way::Vectors => if (if n == 1 { right.row } else { left.column }) == 1 { 0 } else { k * threads },
+        Way::Tall(tall) => k * tall.width * pairs.len(),
+        Way::Turned => (TURNED / k).clamp(1, m) * k,
+        Way::Blocks => 0,
+    });
+    elements * dtype.size()
 }

@@ -47,6 +47,7 @@ pub mod random;
 pub mod reduce;
 pub mod shape;
 pub mod sliding;
+mod stacks;
 mod turn;
 pub mod vector;
 
@@ -238,6 +239,50 @@ pub fn lookup(name: &str) -> Option<(Kernel, &'static [(usize, usize)])> {
         "print" => (effects::print, FIRST),
         _ => return None,
     })
+}
+
+/// What is known of a call before it.
+pub struct Sketch<'a> {
+    /// The op's attributes.
+    pub attributes: &'a Attributes,
+    /// How many threads there are.
+    pub threads: usize,
+    /// The operands: dtype, shape, and strides if they do not lie as the shape does.
+    pub operands: Vec<(DType, &'a [usize], Option<&'a [usize]>)>,
+    /// The first result.
+    pub result: (DType, &'a [usize]),
+    /// As [`OfProduct::packed`].
+    pub is_packed: bool,
+    /// As [`Call::source`].
+    pub is_computed: bool,
+}
+
+/// Bytes of scratch memory that the kernel of an op takes at most, of all threads together; what `faer` packs is not among
+/// them, nor the few that any kernel may take.
+pub fn scratch(name: &str, sketch: &Sketch<'_>) -> usize {
+    let Sketch { attributes, threads, ref operands, result, .. } = *sketch;
+    let count = |shape: &[usize]| shape.iter().product::<usize>();
+    let narrow = |dtype: DType| matches!(dtype, DType::F16 | DType::BF16);
+    let own = match (name, operands.as_slice()) {
+        ("matmul", _) if sketch.is_packed => 0,
+        ("matmul", &[x, y]) => matmul::scratch(result.0, (x.1, x.2), (y.1, y.2), threads),
+        ("conv1d" | "conv2d" | "conv3d", &[x, w]) => conv::scratch(name, attributes, x.0, [x.1, w.1, result.1], threads),
+        (_, &[x, w, g]) if name.starts_with("conv") => conv::scratch(name, attributes, x.0, [x.1, w.1, g.1], threads),
+        ("set_at" | "add_at", &[_, source, ..]) => index::scratch(count(source.1) * source.0.size(), source.1.last().copied().unwrap_or(1) * source.0.size(), sketch.is_computed),
+        ("sum" | "prod" | "mean" | "max" | "min" | "all" | "any" | "logsumexp" | "vector_norm", &[x]) => {
+            let Ok(axes) = attributes.axes("axis", x.1.len()) else { return 0 };
+            let elements = match name {
+                "logsumexp" => logsumexp::scratch(x.1, &axes, threads),
+                "vector_norm" => count(x.1) + count(result.1) + reduce::scratch(x.1, &axes, threads),
+                _ => reduce::scratch(x.1, &axes, threads),
+            };
+            elements * reduce::accumulator(result.0).size()
+        }
+        _ => 0,
+    };
+    // What is computed in a wider dtype.
+    let widened = operands.iter().map(|operand| (operand.0, operand.1)).chain([result]).filter(|value| narrow(value.0)).map(|value| 4 * count(value.1)).sum::<usize>();
+    own + widened
 }
 
 /// Why the kernel of an op does not take operands of these types, if it does not: the op then runs by its

@@ -26,26 +26,47 @@ pub(super) struct Layout {
     pub(super) inner: usize,
 }
 
+impl Layout {
+    /// That of a shape whose reduced axes lie together, or else, where they are brought behind all others.
+    pub(super) fn of(shape: &[usize], axes: &[usize]) -> Layout {
+        let size = |axes: &[usize]| axes.iter().map(|&axis| shape[axis]).product::<usize>();
+        if !are_together(axes) {
+            let kept: Axes = (0..shape.len()).filter(|axis| !axes.contains(axis)).collect();
+            return Layout { outer: size(&kept), length: size(axes), inner: 1 };
+        }
+        let first = axes.first().copied().unwrap_or(0);
+        let inner = if axes.is_empty() { shape.iter().product() } else { shape[first + axes.len()..].iter().product() };
+        Layout { outer: shape[..first].iter().product(), length: size(axes), inner }
+    }
+}
+
+fn are_together(axes: &[usize]) -> bool {
+    axes.windows(2).all(|pair| pair[1] == pair[0] + 1)
+}
+
+/// Elements of scratch memory, on so many threads, of a reduction by [`combine_axes`].
+pub(super) fn scratch(shape: &[usize], axes: &[usize], threads: usize) -> usize {
+    let Layout { outer, length, inner } = Layout::of(shape, axes);
+    match inner {
+        1 if outer < 16 && length > ROWS => outer * length.div_ceil(ROWS),
+        1 => 0,
+        // Halves of halves, down to what is added row by row.
+        _ => threads * inner * length.div_ceil(BASE).next_power_of_two().ilog2() as usize,
+    }
+}
+
 /// The operand in a dtype, arranged so that the reduced axes lie together.
 pub(super) fn arranged<'a, T: Stored>(context: &Context<'_>, x: View<'a>, dtype: DType, axes: &[usize]) -> (Cow<'a, [T]>, Layout) {
     let elements = x.cast::<T>(dtype);
-    let size = |axes: &[usize]| axes.iter().map(|&axis| x.shape[axis]).product::<usize>();
-    let length = size(axes);
-    let kept: Axes = (0..x.shape.len()).filter(|axis| !axes.contains(axis)).collect();
-    let together = axes.windows(2).all(|pair| pair[1] == pair[0] + 1);
-    if together {
-        let first = axes.first().copied().unwrap_or(0);
-        let outer = x.shape[..first].iter().product();
-        let inner = if axes.is_empty() { x.shape.iter().product() } else { x.shape[first + axes.len()..].iter().product() };
-        return (elements, Layout { outer, length, inner });
-    }
-    let order: Axes = kept.iter().chain(axes).copied().collect();
+    let layout = Layout::of(x.shape, axes);
+    if are_together(axes) { return (elements, layout) }
+    let order: Axes = (0..x.shape.len()).filter(|axis| !axes.contains(axis)).chain(axes.iter().copied()).collect();
     let strides = arignote_core::tensor::contiguous_strides(x.shape);
     let shape: Axes = order.iter().map(|&axis| x.shape[axis]).collect();
     let moved: SmallVec<[isize; 6]> = order.iter().map(|&axis| strides[axis]).collect();
     let mut target = vec![T::default(); elements.len()];
     super::shape::strided_copy(context, &elements, 0, &moved, &shape, &mut target);
-    (Cow::Owned(target), Layout { outer: size(&kept), length, inner: 1 })
+    (Cow::Owned(target), layout)
 }
 
 /// Combines `length` numbers pairwise.

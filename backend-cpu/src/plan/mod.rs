@@ -4,6 +4,7 @@ mod copies;
 mod known;
 mod memory;
 mod regions;
+mod scratch;
 mod steps;
 
 use std::fmt::Write;
@@ -178,13 +179,13 @@ impl Plan {
         })
     }
 
-    /// Bytes beside arguments and results.
-    pub fn workspace(&self) -> usize {
-        self.arena
+    /// Bytes beside arguments and results, of a run on so many threads.
+    pub fn workspace(&self, code: &Code, threads: usize) -> usize {
+        self.arena + self.scratch(code, threads)
     }
 
-    /// The plan for people.
-    pub fn describe(&self, code: &Code) -> String {
+    /// The plan for people: where values lie, and, if wanted, the kernels of each step.
+    pub fn describe(&self, code: &Code, kernels: bool) -> String {
         let mut text = String::new();
         let slot = |text: &mut String, at: usize| {
             let slot = &self.slots[at];
@@ -208,9 +209,10 @@ impl Plan {
             text.push_str(&step.note);
             text.push('\n');
             match &step.work {
+                Work::Control(planned, ..) => text.push_str(&planned.describe(kernels)),
+                _ if !kernels => {}
                 Work::Region(region, _) => text.push_str(&region.describe(&step.origin(code))),
                 Work::Reduce(reducing, _) => text.push_str(&reducing.describe(&step.origin(code))),
-                Work::Control(planned, ..) => text.push_str(&planned.describe()),
                 Work::Tiles(tiles) => text.push_str(&tiles.describe(code)),
                 Work::Scatter(scatter) => text.push_str(&scatter.region.describe(&step.origin(code))),
                 Work::Product(product) => text.push_str(&product.region.describe(&step.origin(code))),

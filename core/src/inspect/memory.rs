@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 
 use crate::error::Result;
 use crate::graph::{NodeId, ValueId};
-use crate::runtime::Compiled;
+use crate::runtime::{Compiled, DevicePlan};
 use crate::tensor::Shape;
 
 /// The results of all ops with their bytes, the peak of a call if nothing were released, if everything is when
@@ -75,7 +75,8 @@ pub fn memory(compiled: &Compiled, dims: &[(String, usize)], other: usize) -> Re
     if unknown > 0 {
         let _ = writeln!(text, "{unknown:>12}  results whose shape depends on values are not counted");
     }
-    for (number, (device, workspace)) in compiled.plan(&shapes).into_iter().enumerate() {
+    let plans = compiled.plan(&shapes);
+    for (number, DevicePlan { device, workspace, .. }) in plans.iter().enumerate() {
         match workspace {
             Some(workspace) => {
                 let _ = writeln!(text, "{workspace:>12}  bytes that program {number} on {device} plans beside arguments and results");
@@ -83,6 +84,11 @@ pub fn memory(compiled: &Compiled, dims: &[(String, usize)], other: usize) -> Re
             None => {
                 let _ = writeln!(text, "{:>12}  program {number} on {device} does not plan ahead", "");
             }
+        }
+    }
+    for (number, DevicePlan { device, layout, .. }) in plans.iter().enumerate() {
+        if let Some(layout) = layout {
+            let _ = writeln!(text, "\nwhere values of program {number} lie on {device}\n{}", layout.trim_end());
         }
     }
     Ok(text)

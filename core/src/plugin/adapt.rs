@@ -241,6 +241,11 @@ impl Executable for ImportedExecutable {
         outcome(self.inner.workspace(shapes)).ok()?.into_option()
     }
 
+    fn layout(&self, shapes: &[Shape]) -> Option<String> {
+        let shapes = list(shapes, |shape| shape_out(shape));
+        outcome(self.inner.layout(shapes)).ok()?.into_option().map(|text| text.to_string())
+    }
+
     fn debug_text(&self) -> String {
         outcome(self.inner.debug_text()).map_or_else(|error| error.to_string(), |text| text.to_string())
     }

@@ -323,6 +323,13 @@ impl abi::ExecutableObject for Exported<dyn Executable> {
         })
     }
 
+    fn layout(&self, shapes: RVec<abi::Dims>) -> Outcome<ROption<RString>> {
+        self.guard.run("layout", || {
+            let shapes = shapes.iter().map(shape_in).collect::<Result<Vec<_>>>()?;
+            Ok(self.inner.layout(&shapes).map(|text| string(&text)).into())
+        })
+    }
+
     fn debug_text(&self) -> Outcome<RString> {
         self.guard.value("debug_text", || string(&self.inner.debug_text()))
     }

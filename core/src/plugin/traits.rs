@@ -349,6 +349,12 @@ pub trait Executable: Send + Sync {
         None
     }
 
+    /// The plan of a run with these argument shapes, for people: where each value lies.
+    fn layout(&self, shapes: &[Shape]) -> Option<String> {
+        let _ = shapes;
+        None
+    }
+
     /// Plan, kernel source or assembly, for people.
     fn debug_text(&self) -> String {
         String::new()

@@ -172,6 +172,10 @@ impl Executable for Timed {
         self.inner.workspace(shapes)
     }
 
+    fn layout(&self, shapes: &[Shape]) -> Option<String> {
+        self.inner.layout(shapes)
+    }
+
     fn debug_text(&self) -> String {
         self.inner.debug_text()
     }

@@ -27,7 +27,7 @@ pub use bisect::{Bisection, Culprit, bisect, draw_inputs};
 pub use builder::FunctionBuilder;
 pub use clock::Slice;
 pub use compile::{CompileRequest, Compiled, NodeReport};
-pub use profile::{Profile, ProfileRow};
+pub use profile::{DevicePlan, Profile, ProfileRow};
 pub use function::Function;
 pub use host::HostServices;
 pub use io::{load_state, read_npy, save_state, write_npy, write_whole};

@@ -32,6 +32,17 @@ pub struct ProfileRow {
     pub kernel: Option<usize>,
 }
 
+/// What a device plans for a program.
+#[derive(Clone, Debug)]
+pub struct DevicePlan {
+    /// The device.
+    pub device: String,
+    /// The bytes that it needs beside arguments and results; `None` if it does not plan ahead.
+    pub workspace: Option<u64>,
+    /// Where each value lies, for people.
+    pub layout: Option<String>,
+}
+
 /// What a function's calls and its compilation took.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Profile {
@@ -152,12 +163,15 @@ impl Compiled {
         Ok(known)
     }
 
-    /// For each program its device and the bytes that it needs beside arguments and results for these shapes of
-    /// values, as far as they are known; the devices have then planned it.
-    pub fn plan(&self, shapes: &FxHashMap<ValueId, Shape>) -> Vec<(String, Option<u64>)> {
+    /// What devices plan for each program and these shapes of values, as far as they are known.
+    pub fn plan(&self, shapes: &FxHashMap<ValueId, Shape>) -> Vec<DevicePlan> {
         self.steps.iter().zip(self.records.iter()).map(|(step, record)| {
             let given: Option<Vec<Shape>> = record.given.iter().map(|value| shapes.get(value).cloned()).collect();
-            (self.devices[step.device].0.clone(), given.and_then(|given| step.executable.workspace(&given)))
+            DevicePlan {
+                device: self.devices[step.device].0.clone(),
+                workspace: given.as_ref().and_then(|given| step.executable.workspace(given)),
+                layout: given.and_then(|given| step.executable.layout(&given)),
+            }
         }).collect()
     }
 
