@@ -365,3 +365,24 @@ impl ViewMut<'_> {
 
 /// The memory kind of everything here.
 pub const MEMORY: MemoryKind = MemoryKind::HOST;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// None of the memory is touched, so that it takes none.
+    #[test]
+    fn a_pool_gives_back_what_is_huge() {
+        let pool = Arc::<Pool>::default();
+        let allocations = || pool.counters().0;
+        drop(pool.block(KEPT / 2).unwrap());
+        drop(pool.block(KEPT / 2).unwrap());
+        assert_eq!((allocations(), pool.counters().1), (1, 0), "half of what is kept is used again");
+        // More than is kept at all: it goes back at once, and with it what was kept.
+        drop(pool.block(KEPT + 1).unwrap());
+        assert_eq!(pool.free.lock().unwrap().0, 0);
+        // Together more than is kept: what came first goes back.
+        drop((pool.block(KEPT / 2).unwrap(), pool.block(KEPT / 2 + 1).unwrap()));
+        assert_eq!((allocations(), pool.free.lock().unwrap().0), (4, (KEPT / 2 + 1).next_multiple_of(ALIGNMENT)));
+    }
+}

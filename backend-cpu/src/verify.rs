@@ -273,7 +273,7 @@ mod tests {
     fn plans_that_would_read_or_write_wrong_memory_are_refused() {
         let (code, plan) = planned();
         plan.verify(&code).unwrap();
-        assert_eq!(plan.places.iter().filter(|place| matches!(place, Place::Part(..))).count(), 2, "{}", plan.describe(&code));
+        assert_eq!(plan.places.iter().filter(|place| matches!(place, Place::Part(..))).count(), 2, "{}", plan.describe(&code, true));
         let refused = |change: &dyn Fn(&mut Plan), message: &str| {
             let (code, mut plan) = planned();
             change(&mut plan);

@@ -267,11 +267,19 @@ fn each_instruction_agrees() {
     }
 }
 
+/// So many seeds, which are always the same, and with `ARIGNOTE_SEEDS=1000` in the environment a thousand more that follow from
+/// the time.
+pub(super) fn seeds(count: u64) -> impl Iterator<Item = u64> {
+    let more = std::env::var("ARIGNOTE_SEEDS").map_or(0, |more| more.parse().expect("ARIGNOTE_SEEDS is a number"));
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64);
+    (1..count).chain(since..since + more)
+}
+
 #[test]
 #[cfg(target_arch = "x86_64")]
 fn random_kernels_agree() {
     if !super::avx2::is_available() { return; }
-    for seed in 1..400u64 {
+    for seed in seeds(400) {
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let (kernel, uniform) = random_kernel(&mut random);
         for count in [random.below(9), random.below(70), 200 + random.below(400)] {
