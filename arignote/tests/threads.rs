@@ -18,6 +18,8 @@ fn one_thread_is_that_which_calls() {
         let config = Config::default().with("device", "cpu").unwrap().with("backend.cpu.threads", threads).unwrap();
         let f = FunctionBuilder::new("f").input(&x).output(&x.matmul(&x.exp())).build(&arignote::session_with(config).unwrap()).unwrap();
         for _ in 0..3 { f.call(std::slice::from_ref(&given)).unwrap(); }
+        // On one processor there is nobody to wait for.
+        let expected = expected && std::thread::available_parallelism().is_ok_and(|count| count.get() > 1);
         assert_eq!(workers() > 0, expected, "{} beside the one that calls, of {threads}", workers());
     }
 }

@@ -44,6 +44,11 @@ pub fn test_all() -> Outcome {
         let mut command = cargo(["doc", "--workspace", "--no-deps"]);
         run(command.env("RUSTDOCFLAGS", "--deny warnings"))
     });
+    // They share nothing with the workspace but its crates, whose changes they would not notice.
+    report.check("the micro-benchmarks", || {
+        let mut command = cargo(["clippy", "--locked", "--manifest-path", "bench/kernels/Cargo.toml", "--all-targets", "--target-dir", "target/kernels"]);
+        run(command.args(["--", "--deny", "warnings"]))
+    });
     fuzz(&mut report);
     if let Ok(built) = &built {
         devices(&mut report, built);

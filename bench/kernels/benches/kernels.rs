@@ -66,7 +66,10 @@ fn products(criterion: &mut Criterion, session: &Session) -> Result<()> {
         let name = name("matmul", format!("{dtype}/{m}x{k}x{n}"), Throughput::Elements((m * k * n) as u64));
         time(criterion, session, name, &[a, b], |x| x[0].matmul(&x[1]))?;
     }
-    Ok(())
+    // By a constant, which is packed once.
+    let (a, b) = (random.tensor(DType::F32, &[32, 512])?, Var::constant(random.tensor(DType::F32, &[512, 512])?));
+    let name = name("matmul", "f32/32x512x512/constant", Throughput::Elements(32 * 512 * 512));
+    time(criterion, session, name, &[a], |x| x[0].matmul(&b))
 }
 
 fn places(criterion: &mut Criterion, session: &Session) -> Result<()> {
@@ -94,6 +97,15 @@ fn nets(criterion: &mut Criterion, session: &Session) -> Result<()> {
         let all = [x.clone(), w.clone(), g.clone()];
         let arguments = if op == "conv2d" { &all[..2] } else { &all[..] };
         time(criterion, session, name("conv2d", variant, work.clone()), arguments, |x| Var::apply(op, x, Attributes::new()))?;
+    }
+    let window = Attributes::new().with("window", vec![2i64, 2]);
+    let x = random.tensor(DType::F32, &[64, 20, 24, 24])?;
+    let work = Throughput::Elements(64 * 20 * 24 * 24);
+    for op in ["max_pool2d", "avg_pool2d"] {
+        let pooled = |x: &[Var]| Var::apply(op, x, window.clone());
+        time(criterion, session, name(op, "forward", work.clone()), std::slice::from_ref(&x), pooled)?;
+        let gradient = |x: &[Var]| grad(&pooled(x).square().sum(None), &[&x[0]]).remove(0);
+        time(criterion, session, name(op, "with_gradient", work.clone()), std::slice::from_ref(&x), gradient)?;
     }
     Ok(())
 }
