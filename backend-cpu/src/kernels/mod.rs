@@ -241,14 +241,17 @@ pub fn lookup(name: &str) -> Option<(Kernel, &'static [(usize, usize)])> {
     })
 }
 
+/// An operand's dtype, its shape, and its strides if it does not lie as the shape does.
+type Lies<'a> = (DType, &'a [usize], Option<&'a [usize]>);
+
 /// What is known of a call before it.
 pub struct Sketch<'a> {
     /// The op's attributes.
     pub attributes: &'a Attributes,
     /// How many threads there are.
     pub threads: usize,
-    /// The operands: dtype, shape, and strides if they do not lie as the shape does.
-    pub operands: Vec<(DType, &'a [usize], Option<&'a [usize]>)>,
+    /// The operands.
+    pub operands: Vec<Lies<'a>>,
     /// The first result.
     pub result: (DType, &'a [usize]),
     /// As [`OfProduct::packed`].
