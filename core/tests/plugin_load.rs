@@ -89,7 +89,7 @@ fn says(text: &str, parts: &[&str]) {
 fn everything_crosses() {
     for plugin in both() {
         assert_eq!((plugin.info.name.as_str(), plugin.info.version.as_str()), ("fixture", "0.3.0"));
-        assert_eq!(plugin.interface, (1, 2));
+        assert_eq!(plugin.interface, (1, 3));
         assert_eq!(plugin.rules[0].file, "fixture.rules");
         let op = &plugin.ops[0];
         assert_eq!((op.name.as_str(), op.revision, op.doc.as_str()), ("fixture::twice", 2, "Twice."));
@@ -354,8 +354,8 @@ fn files_that_are_no_fitting_plugin_are_refused_unrun() {
             bytes[at] = major;
         }
     };
-    says(&broken_as("old", &set_major(0)), &["it is too old", "interface 1.x", "interface 0.2", "rustc", "rebuild"]);
-    says(&broken_as("new", &set_major(2)), &["it is too new", "interface 1.x", "interface 2.2", "update this program"]);
+    says(&broken_as("old", &set_major(0)), &["it is too old", "interface 1.x", "interface 0.3", "rustc", "rebuild"]);
+    says(&broken_as("new", &set_major(2)), &["it is too new", "interface 1.x", "interface 2.3", "update this program"]);
     let no_magic = |bytes: &mut Vec<u8>| {
         let at = stamp_at(bytes);
         bytes[at] = b'X';

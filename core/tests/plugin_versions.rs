@@ -60,7 +60,7 @@ fn with_interface(source: &str, interface: &Path, name: &str, kind: &str) -> Pat
 }
 
 const ONE_MORE_METHOD: [(&str, &str, &str); 2] = [
-    ("stamp.rs", "pub const MINOR: u32 = 2;", "pub const MINOR: u32 = 3;"),
+    ("stamp.rs", "pub const MINOR: u32 = 3;", "pub const MINOR: u32 = 4;"),
     (
         "objects.rs",
         PASSES,
@@ -73,10 +73,17 @@ const ONE_MORE_METHOD: [(&str, &str, &str); 2] = [
 const PASSES: &str =
     "    fn passes(&self) -> Outcome<RVec<PassBox>> {\n        Outcome::ROk(RVec::new())\n    }\n";
 
+/// The last method of a program's object.
+const LAYOUT: &str = "    /// The plan of a run with arguments of these shapes, for people: where each value lies. Since 1.3.
+    fn layout(&self, shapes: RVec<Dims>) -> Outcome<ROption<RString>> {
+        let _ = shapes;
+        Outcome::ROk(ROption::RNone)
+    }\n";
+
 #[test]
 fn a_plugin_of_the_time_before_passes_loads() {
     let with_doc = format!("    /// The rewrites of whole programs that it brings. Since 1.2.\n{PASSES}");
-    let abi = interface("older", &[("stamp.rs", "pub const MINOR: u32 = 2;", "pub const MINOR: u32 = 1;"), ("objects.rs", &with_doc, "")]);
+    let abi = interface("older", &[("stamp.rs", "pub const MINOR: u32 = 3;", "pub const MINOR: u32 = 1;"), ("objects.rs", &with_doc, ""), ("objects.rs", LAYOUT, "")]);
     let path = with_interface("newer_plugin.rs", &abi, "libolder.so", "cdylib");
     let plugin = Loader::new(Arc::new(Quiet)).load_file(&path).unwrap();
     assert_eq!((plugin.interface, plugin.rules.len(), plugin.passes.len()), ((1, 1), 1, 0));
@@ -87,7 +94,7 @@ fn a_plugin_of_a_newer_minor_version_loads() {
     let abi = interface("newer", &ONE_MORE_METHOD);
     let path = with_interface("newer_plugin.rs", &abi, "libnewer.so", "cdylib");
     let plugin = Loader::new(Arc::new(Quiet)).load_file(&path).unwrap();
-    assert_eq!((plugin.info.name.as_str(), plugin.interface), ("newer", (1, 3)));
+    assert_eq!((plugin.info.name.as_str(), plugin.interface), ("newer", (1, 4)));
     assert_eq!(plugin.rules[0].file, "n.rules");
 }
 
@@ -98,7 +105,7 @@ fn a_plugin_of_an_older_minor_version_loads_in_a_newer_host() {
     let output = Command::new(host).arg(build::library()).output().unwrap();
     let words = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{words}");
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "fixture of 1.2 in a host of 1.3: 77\n");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "fixture of 1.3 in a host of 1.4: 77\n");
 }
 
 #[test]

@@ -49,8 +49,8 @@ fn files_that_do_not_fit_end_the_command_with_status_1() {
         (changed("cut", &|bytes| bytes.truncate(5000)), &["the file is cut short", "5000 bytes", "fix"]),
         (changed("arm", &|bytes| bytes[18] = 183), &["another processor", "aarch64", "build the plugin for"]),
         (plain, &["it is no plugin", "without a plugin's stamp", "`export_plugin!`"]),
-        (with_major("old", 0), &["it is too old", "interface 1.x", "interface 0.2", "rebuild"]),
-        (with_major("new", 2), &["it is too new", "interface 2.2", "update this program"]),
+        (with_major("old", 0), &["it is too old", "interface 1.x", "interface 0.3", "rebuild"]),
+        (with_major("new", 2), &["it is too new", "interface 2.3", "update this program"]),
         (changed("text", &|bytes| *bytes = b"not a library".to_vec()), &["it is no plugin"]),
     ];
     for (path, parts) in cases {
